@@ -1,0 +1,47 @@
+//! An event: one published fact. Its `data` is kept byte for byte as it came.
+
+use bytes::Bytes;
+
+use super::event_type::EventTypeName;
+use super::id::{EventId, TenantId};
+use super::tenant::ExternalId;
+use super::time::Timestamp;
+
+/// `data` of one event, by default.
+pub const DATA_BYTES_MAX: usize = 256 * 1024;
+/// How deep `data` may nest: what serde_json reads without its own limit being lifted, less the envelope around it.
+pub const DATA_DEPTH_MAX: usize = 100;
+/// Events in one batch.
+pub const BATCH_EVENTS_MAX: usize = 1000;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub id: EventId,
+    pub tenant: TenantId,
+    pub event_type: EventTypeName,
+    /// The operator's own name for the event, unique in the tenant while the event is kept.
+    pub external_id: Option<ExternalId>,
+    /// When the fact happened: what a receiver sees as `timestamp`.
+    pub occurred_at: Timestamp,
+    pub created_at: Timestamp,
+    /// How many deliveries it made when it was published.
+    pub deliveries: u32,
+    pub data_bytes: u32,
+}
+
+/// An event together with what it says. The data is gone when retention has removed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventWithData {
+    pub event: Event,
+    pub data: Bytes,
+}
+
+/// An event as its publisher gives it, checked. Who gets it is decided when it is committed.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    pub tenant: TenantId,
+    pub event_type: EventTypeName,
+    pub external_id: Option<ExternalId>,
+    pub occurred_at: Option<Timestamp>,
+    pub data: Bytes,
+}

@@ -1,0 +1,275 @@
+//! API keys: who may call what. Only a hash of a key's text is ever stored.
+
+use std::fmt;
+
+use rand::{Rng, RngExt};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::id::{KeyId, TenantId};
+use super::time::Timestamp;
+
+pub const NAME_LENGTH_MAX: usize = 128;
+/// The largest quota that can be set, in requests (management) or events (publish) per second.
+pub const RATE_CEILING: u32 = 1_000_000;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    pub id: KeyId,
+    pub name: String,
+    pub hash: KeyHash,
+    /// The tenant that it is bound to; none for a key of the whole instance.
+    pub tenant: Option<TenantId>,
+    pub scopes: Scopes,
+    /// The preset that the scopes were made from, so that `read_only` can be told from a list of read scopes.
+    pub preset: Option<Preset>,
+    pub rate_limits: RateLimits,
+    pub expires_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+}
+
+/// Quotas per second. None: not limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RateLimits {
+    pub management: Quota,
+    pub publish: Quota,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Quota {
+    /// What the instance's configuration says.
+    #[default]
+    InstanceDefault,
+    PerSecond(std::num::NonZeroU32),
+    Unlimited,
+}
+
+/// SHA-256 of the key's text. The text has 190 random bits, so a slow hash would protect nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyHash(pub [u8; 32]);
+
+impl KeyHash {
+    pub fn of(text: &str) -> Self {
+        Self(Sha256::digest(text).into())
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyHash(…)")
+    }
+}
+
+const PREFIX: &str = "ww_";
+const RANDOM_LENGTH: usize = 32;
+const CHECKSUM_LENGTH: usize = 6;
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// The text of a new key: `ww_`, 32 random base62 characters, 6 characters of CRC-32.
+pub struct KeyText(Zeroizing<String>);
+
+impl KeyText {
+    pub fn generate(chance: &mut impl Rng) -> Self {
+        let mut text = String::with_capacity(PREFIX.len() + RANDOM_LENGTH + CHECKSUM_LENGTH);
+        text.push_str(PREFIX);
+        text.extend((0..RANDOM_LENGTH).map(|_| char::from(BASE62[chance.random_range(0..BASE62.len())])));
+        let checksum = checksum(&text);
+        text.push_str(&checksum);
+        Self(Zeroizing::new(text))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn hash(&self) -> KeyHash {
+        KeyHash::of(&self.0)
+    }
+}
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyText(…)")
+    }
+}
+
+/// Whether a text can be a key at all, so that a typo is refused without a look-up. The checksum applies only to
+/// text that begins with `ww_`: imported keys look otherwise.
+pub fn may_be_a_key(text: &str) -> bool {
+    let Some(body) = text.strip_prefix(PREFIX) else {
+        return !text.is_empty();
+    };
+    if body.len() != RANDOM_LENGTH + CHECKSUM_LENGTH || !body.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return false;
+    }
+    let (signed, given) = text.split_at(PREFIX.len() + RANDOM_LENGTH);
+    checksum(signed) == given
+}
+
+fn checksum(text: &str) -> String {
+    let mut rest = crc32fast::hash(text.as_bytes());
+    let mut digits = [0; CHECKSUM_LENGTH];
+    for digit in digits.iter_mut().rev() {
+        *digit = BASE62[(rest % 62) as usize];
+        rest /= 62;
+    }
+    String::from_utf8(digits.to_vec()).expect("base62 is ASCII")
+}
+
+macro_rules! scopes {
+    ($($name:ident = $text:literal,)*) => {
+        /// What a key may do.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Scope { $($name,)* }
+
+        impl Scope {
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+scopes! {
+    SubscriptionsRead = "subscriptions:read",
+    SubscriptionsWrite = "subscriptions:write",
+    EventsRead = "events:read",
+    EventsWrite = "events:write",
+    DeliveriesRead = "deliveries:read",
+    DeliveriesWrite = "deliveries:write",
+    EventTypesRead = "event_types:read",
+    EventTypesWrite = "event_types:write",
+    TenantsRead = "tenants:read",
+    TenantsWrite = "tenants:write",
+    KeysRead = "keys:read",
+    KeysWrite = "keys:write",
+    SettingsRead = "settings:read",
+    SettingsWrite = "settings:write",
+}
+
+impl Scope {
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|scope| scope.name() == name)
+    }
+
+    pub fn is_read(self) -> bool {
+        self.name().ends_with(":read")
+    }
+}
+
+/// A set of scopes.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scopes(u32);
+
+impl Scopes {
+    /// The bits as the store keeps them: bit n is the n-th of [`Scope::ALL`]. New scopes go to the end.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    pub fn contains(self, scope: Scope) -> bool {
+        self.0 & (1 << scope as u32) != 0
+    }
+
+    pub fn is_subset_of(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL.iter().copied().filter(move |scope| self.contains(*scope))
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        Self(scopes.into_iter().fold(0, |bits, scope| bits | 1 << scope as u32))
+    }
+}
+
+impl fmt::Debug for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(Scope::name)).finish()
+    }
+}
+
+/// A usual set of scopes, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    FullAccess,
+    /// GET only.
+    ReadOnly,
+    PublishOnly,
+    /// What a subscriber's own program needs.
+    Subscriber,
+}
+
+impl Preset {
+    pub const ALL: [Self; 4] = [Self::FullAccess, Self::ReadOnly, Self::PublishOnly, Self::Subscriber];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FullAccess => "full_access",
+            Self::ReadOnly => "read_only",
+            Self::PublishOnly => "publish_only",
+            Self::Subscriber => "subscriber",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|preset| preset.name() == name)
+    }
+
+    pub fn scopes(self) -> Scopes {
+        use Scope::*;
+        match self {
+            Self::FullAccess => Scope::ALL.iter().copied().collect(),
+            Self::ReadOnly => Scope::ALL.iter().copied().filter(|scope| scope.is_read()).collect(),
+            Self::PublishOnly => [EventsWrite].into_iter().collect(),
+            Self::Subscriber => {
+                [SubscriptionsRead, SubscriptionsWrite, DeliveriesRead, DeliveriesWrite, EventsRead, EventTypesRead]
+                    .into_iter()
+                    .collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    #[test]
+    fn a_new_key_passes_its_own_checksum_and_no_typo_does() {
+        let text = KeyText::generate(&mut StdRng::seed_from_u64(7));
+        let text = text.as_str();
+        assert_eq!(text.len(), 41);
+        assert!(may_be_a_key(text));
+        for place in PREFIX.len()..text.len() {
+            let mut typo = text.as_bytes().to_vec();
+            typo[place] = if typo[place] == b'x' { b'y' } else { b'x' };
+            assert!(!may_be_a_key(std::str::from_utf8(&typo).unwrap()), "a typo at {place} passed");
+        }
+        for text in ["", "ww_", &text[..40], &format!("{text}0")] {
+            assert!(!may_be_a_key(text), "{text}");
+        }
+        assert!(may_be_a_key("am_live_0123"), "only ww_ keys have a checksum");
+    }
+
+    #[test]
+    fn presets_hold_what_the_contract_lists() {
+        assert!(Preset::ReadOnly.scopes().iter().all(Scope::is_read));
+        assert!(Preset::ReadOnly.scopes().is_subset_of(Preset::FullAccess.scopes()));
+        assert!(!Preset::FullAccess.scopes().is_subset_of(Preset::Subscriber.scopes()));
+        assert_eq!(format!("{:?}", Preset::PublishOnly.scopes()), r#"{"events:write"}"#);
+        assert_eq!(Scopes::from_bits(Preset::Subscriber.scopes().bits()), Preset::Subscriber.scopes());
+    }
+}

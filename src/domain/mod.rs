@@ -1,0 +1,16 @@
+//! Plain values and pure rules. Nothing here knows HTTP, the store, the clock or a source of chance.
+
+pub mod delivery;
+pub mod event;
+pub mod event_type;
+pub mod health;
+pub mod id;
+pub mod key;
+pub mod profile;
+pub mod retry;
+pub mod secret;
+pub mod subscription;
+pub mod target;
+pub mod tenant;
+pub mod time;
+pub mod violation;

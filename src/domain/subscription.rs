@@ -1,0 +1,109 @@
+//! A subscription: a URL, the event types it asks for, and the secret that signs what it gets.
+
+use std::time::Duration;
+
+use super::event_type::{EventPattern, EventTypeName};
+use super::id::{SubscriptionId, TenantId};
+use super::profile::Profile;
+use super::secret::Secret;
+use super::target::TargetUrl;
+use super::tenant::Metadata;
+use super::time::Timestamp;
+
+pub const EVENTS_MAX: usize = 50;
+pub const DESCRIPTION_LENGTH_MAX: usize = 256;
+pub const MAX_IN_FLIGHT_DEFAULT: u8 = 10;
+pub const MAX_IN_FLIGHT_CEILING: u8 = 100;
+pub const TIMEOUT_SECONDS_DEFAULT: u8 = 15;
+pub const TIMEOUT_SECONDS_CEILING: u8 = 30;
+/// The longest time for which a rotated secret may go on signing beside the new one: 7 days.
+pub const OVERLAP_SECONDS_MAX: u32 = 604_800;
+
+/// Configuration only: what moves with each delivery is in [`super::health::Health`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    pub id: SubscriptionId,
+    pub tenant: TenantId,
+    pub url: TargetUrl,
+    pub events: Vec<EventPattern>,
+    pub description: Option<String>,
+    pub is_active: bool,
+    /// Set when Waxwing, not a person, made it inactive.
+    pub disabled_reason: Option<DisabledReason>,
+    pub max_in_flight: u8,
+    pub timeout_seconds: u8,
+    /// Fixed at creation; changes only together with the secret.
+    pub profile: Profile,
+    pub envelope: Envelope,
+    pub metadata: Metadata,
+    pub secret: Secret,
+    pub secret_version: u32,
+    pub previous_secret: Option<PreviousSecret>,
+    /// Counts changes of the configuration; it is the ETag.
+    pub revision: u32,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl Subscription {
+    pub fn wants(&self, event_type: &EventTypeName) -> bool {
+        self.events.iter().any(|pattern| pattern.matches(event_type))
+    }
+
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.timeout_seconds))
+    }
+
+    /// Everything that signs at `now`: the current secret first, the rotated one while it lives.
+    pub fn signing_secrets(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
+        let previous = self.previous_secret.as_ref().filter(|previous| now < previous.expires_at);
+        std::iter::once(&self.secret).chain(previous.map(|previous| &previous.secret))
+    }
+}
+
+/// A rotated secret that goes on signing beside the current one until it expires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviousSecret {
+    pub secret: Secret,
+    pub expires_at: Timestamp,
+}
+
+/// What the body of a delivery is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Envelope {
+    /// `data` inside the profile's envelope.
+    #[default]
+    Profile,
+    /// The bytes of `data` alone.
+    Raw,
+}
+
+impl Envelope {
+    pub const NAMES: [&str; 2] = ["profile", "raw"];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Profile => "profile",
+            Self::Raw => "raw",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Profile, Self::Raw].into_iter().find(|envelope| envelope.name() == name)
+    }
+}
+
+/// Why Waxwing stopped delivering to a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisabledReason {
+    /// The receiver answered 410.
+    Gone,
+}
+
+impl DisabledReason {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+        }
+    }
+}

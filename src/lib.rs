@@ -1,0 +1,4 @@
+//! Waxwing sends webhooks.
+
+pub mod clock;
+pub mod domain;
