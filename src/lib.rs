@@ -1,4 +1,6 @@
 //! Waxwing sends webhooks.
 
 pub mod clock;
+pub mod dispatch;
 pub mod domain;
+pub mod store;

@@ -29,14 +29,23 @@ pub struct Delivery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// No attempt has been made yet.
-    Pending { next_attempt_at: Timestamp },
+    Pending {
+        next_attempt_at: Timestamp,
+    },
     /// At least one attempt failed, and another one follows.
-    Retrying { next_attempt_at: Timestamp, reason: RetryReason },
+    Retrying {
+        next_attempt_at: Timestamp,
+        reason: RetryReason,
+    },
     /// A receiver answered 2xx in time.
     Succeeded,
     /// No attempt follows, and none succeeded.
-    Exhausted { reason: ExhaustedReason },
-    Canceled { reason: CanceledReason },
+    Exhausted {
+        reason: ExhaustedReason,
+    },
+    Canceled {
+        reason: CanceledReason,
+    },
 }
 
 impl State {
@@ -169,8 +178,7 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
-    pub const ALL: [Self; 6] =
-        [Self::BlockedAddress, Self::Dns, Self::Connect, Self::Tls, Self::Timeout, Self::Http];
+    pub const ALL: [Self; 6] = [Self::BlockedAddress, Self::Dns, Self::Connect, Self::Tls, Self::Timeout, Self::Http];
 
     pub fn name(self) -> &'static str {
         match self {

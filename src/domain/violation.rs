@@ -40,31 +40,68 @@ impl From<Rule> for Violation {
 pub enum Rule {
     /// The body is not JSON; the text says where it stops being JSON.
     InvalidJson(String),
-    UnknownField { name: String },
-    MissingField { name: Cow<'static, str> },
-    InvalidType { expected: &'static str },
+    UnknownField {
+        name: String,
+    },
+    MissingField {
+        name: Cow<'static, str>,
+    },
+    InvalidType {
+        expected: &'static str,
+    },
     /// A query or path parameter that cannot be used.
-    InvalidParameter { name: String, expected: Cow<'static, str> },
-    OutOfRange { min: i64, max: i64, unit: &'static str },
-    TooShort { min: usize },
-    TooLong { max: usize },
+    InvalidParameter {
+        name: String,
+        expected: Cow<'static, str>,
+    },
+    OutOfRange {
+        min: i64,
+        max: i64,
+        unit: &'static str,
+    },
+    TooShort {
+        min: usize,
+    },
+    TooLong {
+        max: usize,
+    },
     /// The text has characters or a shape that are not allowed; `expected` says which are.
-    InvalidFormat { expected: &'static str },
+    InvalidFormat {
+        expected: &'static str,
+    },
     DuplicateItem,
-    TooManyItems { max: usize },
+    TooManyItems {
+        max: usize,
+    },
     InvalidUrl(&'static str),
     UrlNotHttps,
     UrlBlocked,
-    UrlTooLong { max: usize },
-    InvalidSecret { expected: &'static str },
-    OverlapNotSupported { profile: &'static str },
+    UrlTooLong {
+        max: usize,
+    },
+    InvalidSecret {
+        expected: &'static str,
+    },
+    OverlapNotSupported {
+        profile: &'static str,
+    },
     EventsEmpty,
-    UnknownEventType { name: String },
-    DescriptionTooLong { max: usize },
-    PayloadTooLarge { max: usize },
+    UnknownEventType {
+        name: String,
+    },
+    DescriptionTooLong {
+        max: usize,
+    },
+    PayloadTooLarge {
+        max: usize,
+    },
     /// `data` nests deeper than the limit.
-    PayloadTooDeep { max: usize },
-    PayloadSchemaMismatch { detail: String },
+    PayloadTooDeep {
+        max: usize,
+    },
+    PayloadSchemaMismatch {
+        detail: String,
+    },
 }
 
 impl Rule {

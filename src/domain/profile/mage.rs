@@ -26,8 +26,7 @@ pub(super) fn body(message: &Message<'_>) -> Bytes {
     let Message { event, data, tenant, .. } = message;
     let shop = tenant.external_id.as_ref().map_or(tenant.name.as_str(), |id| id.as_str());
     let shop = serde_json::to_string(shop).expect("a string is always JSON");
-    let head =
-        format!(r#"{{"event":"{}","shop":{shop},"timestamp":"{}","data":"#, event.event_type, event.occurred_at);
+    let head = format!(r#"{{"event":"{}","shop":{shop},"timestamp":"{}","data":"#, event.event_type, event.occurred_at);
     [head.as_bytes(), data, b"}"].concat().into()
 }
 

@@ -1,0 +1,231 @@
+//! The configuration in memory: tenants, keys, event types and subscriptions, as of the last commit.
+//!
+//! Read without a lock: a reader holds one whole version, the writer swaps in the next one. Versions share what did
+//! not change, so a swap costs what changed and not what there is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use imbl::{HashMap, OrdMap};
+
+use crate::domain::event_type::{EventPattern, EventType, EventTypeName};
+use crate::domain::id::{KeyId, SubscriptionId, TenantId};
+use crate::domain::key::{ApiKey, KeyHash};
+use crate::domain::subscription::Subscription;
+use crate::domain::tenant::{ExternalId, Tenant};
+
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    tenants: OrdMap<TenantId, Arc<TenantEntry>>,
+    tenants_by_external_id: HashMap<ExternalId, TenantId>,
+    keys: OrdMap<KeyId, Arc<ApiKey>>,
+    keys_by_hash: HashMap<KeyHash, KeyId>,
+    event_types: OrdMap<EventTypeName, Arc<EventTypeEntry>>,
+    /// Which tenant a subscription belongs to.
+    owners: HashMap<SubscriptionId, TenantId>,
+}
+
+/// A tenant with its subscriptions.
+#[derive(Debug, Clone)]
+pub struct TenantEntry {
+    pub tenant: Tenant,
+    subscriptions: OrdMap<SubscriptionId, Arc<Subscription>>,
+    /// Subscriptions by each exact type that they name …
+    by_type: HashMap<EventTypeName, imbl::OrdSet<SubscriptionId>>,
+    /// … and those that have a pattern, which are asked one by one.
+    with_patterns: imbl::OrdSet<SubscriptionId>,
+}
+
+/// An event type with its schema made ready for checking.
+#[derive(Debug)]
+pub struct EventTypeEntry {
+    pub event_type: EventType,
+    pub validator: Option<jsonschema::Validator>,
+}
+
+impl Catalogue {
+    pub fn tenant(&self, id: TenantId) -> Option<&Arc<TenantEntry>> {
+        self.tenants.get(&id)
+    }
+
+    pub fn tenant_by_external_id(&self, external_id: &ExternalId) -> Option<&Arc<TenantEntry>> {
+        self.tenant(*self.tenants_by_external_id.get(external_id)?)
+    }
+
+    /// In the order of creation.
+    pub fn tenants(&self) -> impl DoubleEndedIterator<Item = &Arc<TenantEntry>> {
+        self.tenants.values()
+    }
+
+    pub fn key(&self, id: KeyId) -> Option<&Arc<ApiKey>> {
+        self.keys.get(&id)
+    }
+
+    pub fn key_by_hash(&self, hash: &KeyHash) -> Option<&Arc<ApiKey>> {
+        self.key(*self.keys_by_hash.get(hash)?)
+    }
+
+    /// In the order of creation.
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &Arc<ApiKey>> {
+        self.keys.values()
+    }
+
+    pub fn event_type(&self, name: &str) -> Option<&Arc<EventTypeEntry>> {
+        self.event_types.get(name)
+    }
+
+    /// In the order of names.
+    pub fn event_types(&self) -> impl DoubleEndedIterator<Item = &Arc<EventTypeEntry>> {
+        self.event_types.values()
+    }
+
+    /// A subscription that was not deleted, whoever owns it.
+    pub fn subscription(&self, id: SubscriptionId) -> Option<&Arc<Subscription>> {
+        self.tenant(*self.owners.get(&id)?)?.subscription(id)
+    }
+
+    pub fn subscriptions_count(&self) -> usize {
+        self.owners.len()
+    }
+
+    pub(super) fn put_tenant(&mut self, tenant: Tenant) {
+        let id = tenant.id;
+        let entry = match self.tenants.get(&id) {
+            Some(known) => {
+                if let Some(old) = &known.tenant.external_id {
+                    self.tenants_by_external_id.remove(old);
+                }
+                TenantEntry { tenant, ..TenantEntry::clone(known) }
+            }
+            None => TenantEntry::new(tenant),
+        };
+        if let Some(external_id) = &entry.tenant.external_id {
+            self.tenants_by_external_id.insert(external_id.clone(), id);
+        }
+        self.tenants.insert(id, Arc::new(entry));
+    }
+
+    pub(super) fn remove_tenant(&mut self, id: TenantId) {
+        let Some(entry) = self.tenants.remove(&id) else { return };
+        if let Some(external_id) = &entry.tenant.external_id {
+            self.tenants_by_external_id.remove(external_id);
+        }
+        for subscription in entry.subscriptions.keys() {
+            self.owners.remove(subscription);
+        }
+    }
+
+    pub(super) fn put_key(&mut self, key: ApiKey) {
+        self.keys_by_hash.insert(key.hash, key.id);
+        self.keys.insert(key.id, Arc::new(key));
+    }
+
+    pub(super) fn remove_key(&mut self, id: KeyId) {
+        if let Some(key) = self.keys.remove(&id) {
+            self.keys_by_hash.remove(&key.hash);
+        }
+    }
+
+    pub(super) fn put_event_type(&mut self, entry: EventTypeEntry) {
+        self.event_types.insert(entry.event_type.name.clone(), Arc::new(entry));
+    }
+
+    pub(super) fn remove_event_type(&mut self, name: &EventTypeName) {
+        self.event_types.remove(name);
+    }
+
+    /// Adds it, or replaces the one with its id.
+    pub(super) fn put_subscription(&mut self, subscription: Subscription) {
+        let (id, owner) = (subscription.id, subscription.tenant);
+        let Some(entry) = self.tenants.get(&owner) else { return };
+        let mut entry = TenantEntry::clone(entry);
+        entry.remove(id);
+        entry.insert(Arc::new(subscription));
+        self.tenants.insert(owner, Arc::new(entry));
+        self.owners.insert(id, owner);
+    }
+
+    pub(super) fn remove_subscription(&mut self, id: SubscriptionId) {
+        let Some(owner) = self.owners.remove(&id) else { return };
+        let Some(entry) = self.tenants.get(&owner) else { return };
+        let mut entry = TenantEntry::clone(entry);
+        entry.remove(id);
+        self.tenants.insert(owner, Arc::new(entry));
+    }
+}
+
+impl TenantEntry {
+    fn new(tenant: Tenant) -> Self {
+        Self { tenant, subscriptions: OrdMap::new(), by_type: HashMap::new(), with_patterns: imbl::OrdSet::new() }
+    }
+
+    pub fn subscription(&self, id: SubscriptionId) -> Option<&Arc<Subscription>> {
+        self.subscriptions.get(&id)
+    }
+
+    /// In the order of creation.
+    pub fn subscriptions(&self) -> impl DoubleEndedIterator<Item = &Arc<Subscription>> {
+        self.subscriptions.values()
+    }
+
+    pub fn subscriptions_count(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// Who gets an event of this type: active or not (an inactive one holds it), in the order of creation.
+    pub fn matching(&self, event_type: &EventTypeName) -> Vec<&Arc<Subscription>> {
+        let exact = self.by_type.get(event_type);
+        let mut matching: BTreeMap<SubscriptionId, &Arc<Subscription>> =
+            exact.into_iter().flatten().filter_map(|id| Some((*id, self.subscriptions.get(id)?))).collect();
+        for id in &self.with_patterns {
+            if let Some(subscription) = self.subscriptions.get(id)
+                && subscription.wants(event_type)
+            {
+                matching.insert(*id, subscription);
+            }
+        }
+        matching.into_values().collect()
+    }
+
+    fn insert(&mut self, subscription: Arc<Subscription>) {
+        let id = subscription.id;
+        for pattern in &subscription.events {
+            match pattern {
+                EventPattern::Exact(name) => {
+                    self.by_type.entry(name.clone()).or_default().insert(id);
+                }
+                EventPattern::All | EventPattern::Below(_) => {
+                    self.with_patterns.insert(id);
+                }
+            }
+        }
+        self.subscriptions.insert(id, subscription);
+    }
+
+    fn remove(&mut self, id: SubscriptionId) {
+        let Some(subscription) = self.subscriptions.remove(&id) else { return };
+        self.with_patterns.remove(&id);
+        for pattern in &subscription.events {
+            let EventPattern::Exact(name) = pattern else { continue };
+            let Some(ids) = self.by_type.get_mut(name) else { continue };
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_type.remove(name);
+            }
+        }
+    }
+}
+
+impl EventTypeEntry {
+    /// Compiles the schema; the text says why one cannot be used.
+    pub fn new(event_type: EventType) -> Result<Self, String> {
+        let validator = match &event_type.schema {
+            None => None,
+            Some(schema) => {
+                let schema = serde_json::from_str(schema.get()).map_err(|error| error.to_string())?;
+                Some(jsonschema::validator_for(&schema).map_err(|error| error.to_string())?)
+            }
+        };
+        Ok(Self { event_type, validator })
+    }
+}
