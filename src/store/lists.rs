@@ -10,6 +10,7 @@ use crate::domain::id::{DeliveryId, EventId, TenantId};
 use crate::domain::time::Timestamp;
 
 type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;
+type Row<'a> = (redb::AccessGuard<'a, &'static [u8]>, redb::AccessGuard<'a, &'static [u8]>);
 type Ids<'a> = Box<dyn Iterator<Item = Result<u128, StoreError>> + 'a>;
 
 /// Which way a page is walked.
@@ -214,7 +215,7 @@ fn of_owner(rows: &Rows, owner: u128, direction: Direction, from: u128) -> Resul
 
 fn of_pairs(rows: &Rows, tenant: TenantId, direction: Direction, from: u128) -> Result<Ids<'_>, StoreError> {
     let tenant = tenant.as_u128();
-    let id = |row: Result<(redb::AccessGuard<'_, &[u8]>, redb::AccessGuard<'_, &[u8]>), redb::StorageError>| {
+    let id = |row: Result<Row<'_>, redb::StorageError>| {
         let (key, _) = row?;
         Ok(schema::split_pair(key.value()).map_or(0, |(_, id)| id))
     };
@@ -239,9 +240,7 @@ fn of_open<'a>(
     direction: Direction,
     from: u128,
 ) -> Result<Ids<'a>, StoreError> {
-    let id = |row: Result<(redb::AccessGuard<'_, &[u8]>, redb::AccessGuard<'_, &[u8]>), redb::StorageError>| {
-        Ok(schema::id(row?.0.value()).unwrap_or(0))
-    };
+    let id = |row: Result<Row<'_>, redb::StorageError>| Ok(schema::id(row?.0.value()).unwrap_or(0));
     let after = settled.saturating_add(1).to_be_bytes();
     Ok(match direction {
         Direction::Older => {

@@ -33,10 +33,13 @@ const FREE_SPACE_EVERY: Duration = Duration::from_secs(1);
 /// A sentence: works on the group, and leaves behind who is to be told whether it committed.
 pub(super) type Sentence = Box<dyn FnOnce(&mut Group<'_, '_>) -> Told + Send>;
 
+/// Tells whoever asked whether it is durable.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
 /// Whether the group may still commit, and the answer to give then.
 pub(super) struct Told {
     pub is_storage_failure: bool,
-    pub answer: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+    pub answer: Answer,
 }
 
 pub struct Writer {
@@ -80,7 +83,7 @@ impl Writer {
             loop {
                 let patience = if self.unindexed.is_empty() { next_housekeeping } else { INDEX_EVERY };
                 let wait = tokio::time::timeout(patience, self.sentences.recv_many(&mut ready, SENTENCES_MAX));
-                match runtime.block_on(async { wait.await }) {
+                match runtime.block_on(wait) {
                     Ok(0) => break,
                     Ok(_) => {
                         self.commit(&mut ready);
@@ -129,11 +132,7 @@ impl Writer {
         changes
     }
 
-    #[expect(clippy::type_complexity, reason = "used by the two functions above alone")]
-    fn write(
-        &mut self,
-        ready: &mut Vec<Sentence>,
-    ) -> (Vec<Change>, Vec<Box<dyn FnOnce(Result<(), StoreError>) + Send>>, Result<(), String>) {
+    fn write(&mut self, ready: &mut Vec<Sentence>) -> (Vec<Change>, Vec<Answer>, Result<(), String>) {
         let mut answers = Vec::with_capacity(ready.len());
         let ready = std::mem::take(ready);
         let mut changes = Vec::new();
@@ -248,7 +247,7 @@ impl Writer {
     }
 }
 
-fn answer_all(answers: Vec<Box<dyn FnOnce(Result<(), StoreError>) + Send>>, result: &Result<(), String>) {
+fn answer_all(answers: Vec<Answer>, result: &Result<(), String>) {
     for answer in answers {
         answer(result.clone().map_err(StoreError::Unavailable));
     }
