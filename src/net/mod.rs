@@ -17,3 +17,6 @@ mod tls;
 pub use client::{Client, Exchange, Options, Request, StartError};
 pub use resolver::Resolver;
 pub use test_receiver::{Received, TestReceiver};
+
+#[cfg(test)]
+mod tests;
