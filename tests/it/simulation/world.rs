@@ -529,6 +529,9 @@ impl World {
         if self.chance.random_bool(0.2) {
             self.machine.writer.index_pass();
         }
+        if self.chance.random_bool(0.1) {
+            self.machine.writer.housekeeping_step();
+        }
         self.changed(stepped.changes);
         self.collect();
         if !self.machine.promises.is_empty() && !self.machine.is_committing {
@@ -621,7 +624,7 @@ impl World {
     /// Everything that was acknowledged is there, final, and as the outside saw it.
     pub fn settle(&mut self) {
         self.commit_now();
-        while self.machine.writer.index_pass() {}
+        while self.machine.writer.index_pass() || self.machine.writer.housekeeping_step() {}
         assert_eq!(self.machine.dispatcher.pending(), None, "work is left over");
         let lanes = self.machine.store.lanes(None, 10).expect("the disk reads");
         assert!(lanes.is_empty(), "the queue on disk is not empty: {lanes:?}");
@@ -632,7 +635,7 @@ impl World {
             let deliveries = store.deliveries_of(event).expect("the disk reads");
             assert_eq!(deliveries.len(), event.deliveries as usize, "deliveries of {} were lost", event.id);
             for delivery in deliveries {
-                let received = self.ledger.received.get(&delivery.id).copied().unwrap_or_default();
+                let received = self.ledger.received.get(&delivery.id).cloned().unwrap_or_default();
                 match delivery.state {
                     State::Succeeded => assert!(received.answered_2xx > 0, "{} succeeded out of thin air", delivery.id),
                     State::Exhausted { .. } | State::Canceled { .. } => {}
