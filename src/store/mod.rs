@@ -2,45 +2,99 @@
 //!
 //! Each method is a business sentence and one promise: all of it is durable when the answer comes, or none of it is.
 
-pub mod catalogue;
-mod query;
+//!
+//! How a sentence is carried out: [`Store`] puts it into a bounded queue, [`Writer`] takes all that is ready, carries it
+//! out in one transaction, commits, tells the dispatcher what committed, and only then answers everyone. What is
+//! written where is in `schema.rs`.
 
-use std::collections::HashSet;
+pub mod catalogue;
+pub mod check;
+mod commit;
+mod crypt;
+mod deliveries;
+mod erase;
+mod event_types;
+mod events;
+mod idempotency;
+mod keys;
+mod open;
+mod pages;
+mod postings;
+mod query;
+mod record;
+mod retention;
+mod schema;
+mod space;
+mod subscriptions;
+mod tables;
+mod tenants;
+
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 
 use crate::clock::Clock;
 use crate::domain::delivery::{Attempt, CanceledReason, Delivery, State};
-use crate::domain::event::{Event, EventWithData, NewEvent};
-use crate::domain::event_type::{EventType, EventTypeName};
+use crate::domain::event::{Event, EventWithData};
 use crate::domain::health::Health;
-use crate::domain::id::{DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
-use crate::domain::key::ApiKey;
-use crate::domain::subscription::{DisabledReason, Subscription};
-use crate::domain::tenant::Tenant;
+use crate::domain::id::{DeliveryId, KeyId, SubscriptionId, TenantId};
+use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
 
 pub use catalogue::Catalogue;
-pub use query::{DeliveryFilter, EventFilter, From, Page, Walk};
+pub use commit::{Stepped, Store, Writer};
+pub use open::{OpenError, Opened};
+pub use query::{DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Walk};
 
-/// A handle on the open store. Clones share it.
-#[derive(Clone)]
-pub struct Store {/* the store helper fills this */}
-
-#[derive(Debug, Clone)]
 pub struct Options {
-    /// The folder with `waxwing.redb` and `secret-key`; made when it does not exist.
-    pub data_dir: PathBuf,
-    /// 32 key bytes instead of the `secret-key` file (`WAXWING_SECRET_KEY`).
+    pub location: Location,
+    /// 32 key bytes instead of the `secret-key` file (`WAXWING_SECRET_KEY`). A [`Location::Backend`] needs them.
     pub secret_key: Option<[u8; 32]>,
     pub clock: Clock,
+    /// Where the random bits of ids begin: drawn from the operating system, or chosen by a test.
+    pub seed: u64,
     pub retention: Retention,
     /// New work is refused when less than this is free; none: max(256 MiB, 2 %) of the file system.
     pub free_bytes_min: Option<u64>,
     /// The storage cache.
     pub cache_bytes: usize,
+}
+
+/// Where the file is.
+pub enum Location {
+    /// A folder with `waxwing.redb` and `secret-key`; made when it does not exist.
+    Directory(PathBuf),
+    /// A simulated disk, and how much of it is free.
+    Backend { disk: Box<dyn redb::StorageBackend>, free_bytes: Arc<AtomicU64> },
+}
+
+/// The storage cache of an instance that was not told otherwise.
+pub const CACHE_BYTES_DEFAULT: usize = 32 * 1024 * 1024;
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { location, secret_key: _, clock, seed, retention, free_bytes_min, cache_bytes } = self;
+        f.debug_struct("Options")
+            .field("location", location)
+            .field("clock", clock)
+            .field("seed", seed)
+            .field("retention", retention)
+            .field("free_bytes_min", free_bytes_min)
+            .field("cache_bytes", cache_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(directory) => directory.fmt(f),
+            Self::Backend { .. } => f.write_str("a simulated disk"),
+        }
+    }
 }
 
 /// How long things are kept, counted from the last delivery's final state.
@@ -50,8 +104,14 @@ pub struct Retention {
     pub metadata_days: u32,
 }
 
+impl Default for Retention {
+    fn default() -> Self {
+        Self { payloads_days: 30, metadata_days: 90 }
+    }
+}
+
 /// Why a sentence was not carried out. Nothing of it was.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     #[error("there is no such thing")]
     NotFound,
@@ -124,7 +184,7 @@ pub struct Recordings {
 /// An attempt, and the state that follows from it. A final state on disk is not changed any more.
 #[derive(Debug, Clone)]
 pub struct Recorded {
-    /// Its `id` is assigned by the store (any value is replaced).
+    /// Its `id` and `number` are assigned by the store (any values are replaced).
     pub attempt: Attempt,
     pub state: State,
 }
@@ -171,251 +231,6 @@ pub struct Remember<T: ?Sized> {
 
 /// Changes a configuration record in its transaction. `Err` leaves everything as it was.
 pub type Edit<T> = Box<dyn FnOnce(&mut T) -> Result<(), StoreError> + Send>;
-
-#[allow(unused_variables, reason = "being built")]
-impl Store {
-    pub fn catalogue(&self) -> Arc<Catalogue> {
-        unimplemented!()
-    }
-
-    /// An id that no one else gets; for what is sent but not kept (test deliveries).
-    pub fn next_event_id(&self) -> EventId {
-        unimplemented!()
-    }
-
-    // -- publishing
-
-    /// Keeps the events, who gets them and the answer to the request, in one commit. In the order given; an event
-    /// that cannot be taken does not stop the others.
-    pub async fn accept(
-        &self,
-        events: Vec<NewEvent>,
-        remember: Option<Remember<[Result<Published, StoreError>]>>,
-    ) -> Result<Vec<Result<Published, StoreError>>, StoreError> {
-        unimplemented!()
-    }
-
-    // -- idempotency
-
-    pub fn recall(&self, request: RequestName) -> Result<Option<([u8; 32], StoredAnswer)>, StoreError> {
-        unimplemented!()
-    }
-
-    /// Keeps an answer whose request changed nothing (a 4xx), or whose sentence could not keep it itself.
-    pub async fn remember(
-        &self,
-        request: RequestName,
-        body_sha256: [u8; 32],
-        key: KeyId,
-        answer: StoredAnswer,
-    ) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    // -- subscriptions
-
-    /// `subscription.id`, `revision` and times are assigned. Fails with `LimitExceeded`, `NotFound` (tenant).
-    pub async fn create_subscription(
-        &self,
-        subscription: Subscription,
-        remember: Option<Remember<Subscription>>,
-    ) -> Result<Subscription, StoreError> {
-        unimplemented!()
-    }
-
-    /// Applies `change`; when it changed anything, `revision` and `updated_at` move. Setting `is_active` from false
-    /// to true clears `disabled_reason` and resets the health counters. A changed secret removes the stored answers
-    /// that show the old one.
-    pub async fn update_subscription(
-        &self,
-        id: SubscriptionId,
-        change: Edit<Subscription>,
-        remember: Option<Remember<Subscription>>,
-    ) -> Result<Subscription, StoreError> {
-        unimplemented!()
-    }
-
-    /// It takes no more events at once; its pending deliveries are canceled in the background, and read as canceled
-    /// from now on.
-    pub async fn delete_subscription(
-        &self,
-        id: SubscriptionId,
-        expected_revision: Option<u32>,
-    ) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    pub fn health(&self, id: SubscriptionId) -> Health {
-        unimplemented!()
-    }
-
-    // -- event types, tenants, keys
-
-    /// `Err(AlreadyExists)` when the name is taken.
-    pub async fn create_event_type(
-        &self,
-        event_type: EventType,
-        remember: Option<Remember<EventType>>,
-    ) -> Result<EventType, StoreError> {
-        unimplemented!()
-    }
-
-    pub async fn update_event_type(
-        &self,
-        name: EventTypeName,
-        change: Edit<EventType>,
-        remember: Option<Remember<EventType>>,
-    ) -> Result<EventType, StoreError> {
-        unimplemented!()
-    }
-
-    pub async fn delete_event_type(
-        &self,
-        name: EventTypeName,
-        expected_revision: Option<u32>,
-    ) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// `Err(AlreadyExists)` when the external id is taken.
-    pub async fn create_tenant(
-        &self,
-        tenant: Tenant,
-        remember: Option<Remember<Tenant>>,
-    ) -> Result<Tenant, StoreError> {
-        unimplemented!()
-    }
-
-    pub async fn update_tenant(
-        &self,
-        id: TenantId,
-        change: Edit<Tenant>,
-        remember: Option<Remember<Tenant>>,
-    ) -> Result<Tenant, StoreError> {
-        unimplemented!()
-    }
-
-    /// Revokes its keys and frees its external id at once; its data is erased in the background, also after a
-    /// restart. `InvalidState` for the permanent tenants.
-    pub async fn delete_tenant(&self, id: TenantId, expected_revision: Option<u32>) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    pub async fn create_key(&self, key: ApiKey, remember: Option<Remember<ApiKey>>) -> Result<ApiKey, StoreError> {
-        unimplemented!()
-    }
-
-    pub async fn revoke_key(&self, id: KeyId) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// Notes that a key was used; written with some later commit, at most once a minute for each key.
-    pub fn key_used(&self, id: KeyId, at: Timestamp) {
-        unimplemented!()
-    }
-
-    pub fn key_last_used(&self, id: KeyId) -> Option<Timestamp> {
-        unimplemented!()
-    }
-
-    // -- reading what happened; these read the disk: call them from a blocking thread
-
-    pub fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
-        unimplemented!()
-    }
-
-    /// None once retention removed it.
-    pub fn event_data(&self, id: EventId) -> Result<Option<Bytes>, StoreError> {
-        unimplemented!()
-    }
-
-    /// Newest first.
-    pub fn events(
-        &self,
-        tenant: TenantId,
-        filter: &EventFilter,
-        walk: Walk<EventId>,
-    ) -> Result<Page<Event, EventId>, StoreError> {
-        unimplemented!()
-    }
-
-    /// The deliveries of one event, in the order of its subscriptions.
-    pub fn deliveries_of(&self, event: &Event) -> Result<Vec<Delivery>, StoreError> {
-        unimplemented!()
-    }
-
-    pub fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
-        unimplemented!()
-    }
-
-    /// In the order in which they were made.
-    pub fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
-        unimplemented!()
-    }
-
-    /// Newest first.
-    pub fn deliveries(
-        &self,
-        tenant: TenantId,
-        filter: &DeliveryFilter,
-        walk: Walk<DeliveryId>,
-    ) -> Result<Page<Delivery, DeliveryId>, StoreError> {
-        unimplemented!()
-    }
-
-    // -- deliveries: what a person asks for
-
-    /// One attempt now. `InvalidState` when it succeeded or was canceled; an exhausted one gets exactly one more.
-    pub async fn retry_delivery(
-        &self,
-        id: DeliveryId,
-        remember: Option<Remember<Delivery>>,
-    ) -> Result<Delivery, StoreError> {
-        unimplemented!()
-    }
-
-    /// `InvalidState` when it is final.
-    pub async fn cancel_delivery(
-        &self,
-        id: DeliveryId,
-        remember: Option<Remember<Delivery>>,
-    ) -> Result<Delivery, StoreError> {
-        unimplemented!()
-    }
-
-    // -- deliveries: what the dispatcher needs
-
-    pub async fn record(&self, recordings: Recordings) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// Subscriptions with something due on disk, each with its earliest time, in the order of ids.
-    pub fn lanes(
-        &self,
-        after: Option<SubscriptionId>,
-        limit: usize,
-    ) -> Result<Vec<(SubscriptionId, Timestamp)>, StoreError> {
-        unimplemented!()
-    }
-
-    /// The first `limit` deliveries of a subscription that are due until then, those `in_memory` left out; and when
-    /// the next one after them is due. Reads the disk.
-    pub fn due(
-        &self,
-        subscription: SubscriptionId,
-        until: Timestamp,
-        in_memory: &HashSet<DeliveryId>,
-        limit: usize,
-    ) -> Result<(Vec<Due>, Option<Timestamp>), StoreError> {
-        unimplemented!()
-    }
-
-    // -- the instance
-
-    pub fn sizes(&self) -> Sizes {
-        unimplemented!()
-    }
-}
 
 /// Figures for `/metrics` and `check`.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,0 +1,337 @@
+//! Deliveries and their attempts: what became of them, what is due, and what a person asks for.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::commit::{Store, Transaction};
+use super::record::{AttemptRecord, DeliveryRecord, SubscriptionRecord};
+use super::schema::{
+    Attempts, Deliveries, DueRows, Events, FailedRows, Key, MetaName, OpenRows, Payloads, Subscriptions,
+};
+use super::tables::{Read, Tables, damaged};
+use super::{Catalogue, Change, Due, Recorded, Recordings, Remember, StoreError};
+use crate::domain::delivery::{
+    Attempt, CanceledReason, Delivery, Outcome, RESPONSE_BODY_BYTES_KEPT_OF_SUCCESS, RESPONSE_BODY_BYTES_MAX,
+    RetryReason, State,
+};
+use crate::domain::event::EventWithData;
+use crate::domain::id::{AttemptId, DeliveryId, SubscriptionId};
+use crate::domain::subscription::DisabledReason;
+use crate::domain::time::Timestamp;
+
+/// About what recording an attempt writes beside its response body.
+const ATTEMPT_BYTES: usize = 1024;
+
+const DELETED: State = State::Canceled { reason: CanceledReason::SubscriptionDeleted };
+
+impl Store {
+    /// None when there is no such delivery.
+    pub fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        let snapshot = self.shared.snapshot()?;
+        let Some(record) = snapshot.get::<Deliveries>(&id)? else { return Ok(None) };
+        Ok(Some(present(domain(record, id)?, &self.catalogue())))
+    }
+
+    /// In the order in which they were made. Reads the disk.
+    pub fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+        let snapshot = self.shared.snapshot()?;
+        let rows = snapshot.scan::<Attempts>((delivery, 0)..=(delivery, u16::MAX))?;
+        rows.map(|row| row.map(|((_, number), record)| record.into_domain(delivery, number))).collect()
+    }
+
+    /// One attempt now. `InvalidState` when it succeeded or was canceled; an exhausted one gets exactly one more.
+    pub async fn retry_delivery(
+        &self,
+        id: DeliveryId,
+        remember: Option<Remember<Delivery>>,
+    ) -> Result<Delivery, StoreError> {
+        self.sentence(ATTEMPT_BYTES, move |transaction| {
+            let mut row = Row::of(transaction, id)?.ok_or(StoreError::NotFound)?;
+            let state = match row.delivery.state {
+                State::Succeeded | State::Canceled { .. } => return Err(StoreError::InvalidState),
+                State::Pending { .. } => State::Pending { next_attempt_at: transaction.now },
+                State::Retrying { .. } | State::Exhausted { .. } => {
+                    State::Retrying { next_attempt_at: transaction.now, reason: RetryReason::Manual }
+                }
+            };
+            row.delivery.updated_at = transaction.now;
+            row.put(&mut transaction.tables, state, true)?;
+            transaction.changed(Change::Due(row.delivery.subscription, transaction.now));
+            transaction.remember(remember, &row.delivery)?;
+            Ok(row.delivery)
+        })
+        .await
+    }
+
+    /// `InvalidState` when it is final.
+    pub async fn cancel_delivery(
+        &self,
+        id: DeliveryId,
+        remember: Option<Remember<Delivery>>,
+    ) -> Result<Delivery, StoreError> {
+        self.sentence(ATTEMPT_BYTES, move |transaction| {
+            let mut row = Row::of(transaction, id)?.ok_or(StoreError::NotFound)?;
+            if row.delivery.state.is_final() {
+                return Err(StoreError::InvalidState);
+            }
+            row.delivery.updated_at = transaction.now;
+            row.put(&mut transaction.tables, State::Canceled { reason: CanceledReason::Manual }, false)?;
+            transaction.changed(Change::Canceled(row.delivery.subscription, id));
+            transaction.remember(remember, &row.delivery)?;
+            Ok(row.delivery)
+        })
+        .await
+    }
+
+    /// Keeps what the dispatcher did, all in one commit. What concerns a delivery or subscription that is gone is
+    /// passed over.
+    pub async fn record(&self, recordings: Recordings) -> Result<(), StoreError> {
+        let body_bytes = |recorded: &Recorded| recorded.attempt.response.as_ref().map_or(0, |it| it.body.len());
+        let bytes = recordings.attempts.iter().map(|recorded| ATTEMPT_BYTES + body_bytes(recorded)).sum();
+        self.sentence(bytes, move |transaction| {
+            let Recordings { attempts, parked, canceled, health, disabled, settled_up_to } = recordings;
+            let has_attempts = !attempts.is_empty();
+            for recorded in attempts {
+                transaction.record_attempt(recorded)?;
+            }
+            if has_attempts {
+                // The ids of attempts are in no key, so this is where the next opening finds the last one.
+                let last = transaction.next_id();
+                transaction.tables.raise_meta_id(MetaName::AssignedUpTo, last)?;
+            }
+            for id in parked {
+                let Some(mut row) = Row::of(transaction, id)? else { continue };
+                let state = row.delivery.state;
+                if !state.is_final() || !row.is_final_on_disk {
+                    row.put(&mut transaction.tables, state, true)?;
+                }
+            }
+            for (id, reason) in canceled {
+                let Some(mut row) = Row::of(transaction, id)? else { continue };
+                if !row.is_final_on_disk {
+                    row.delivery.updated_at = transaction.now;
+                    row.put(&mut transaction.tables, State::Canceled { reason }, false)?;
+                }
+            }
+            for (id, health) in health {
+                if transaction.with_catalogue(|catalogue| catalogue.subscription(id).is_some()) {
+                    transaction.put_health(id, health)?;
+                }
+            }
+            for (id, reason) in disabled {
+                transaction.disable(id, reason)?;
+            }
+            if let Some(id) = settled_up_to {
+                transaction.tables.raise_meta_id(MetaName::SettledUpTo, id.as_u128())?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Subscriptions with something due on disk, each with its earliest time, in the order of ids; deleted ones are
+    /// left out. Reads the disk.
+    pub fn lanes(
+        &self,
+        after: Option<SubscriptionId>,
+        limit: usize,
+    ) -> Result<Vec<(SubscriptionId, Timestamp)>, StoreError> {
+        let (snapshot, catalogue) = (self.shared.snapshot()?, self.catalogue());
+        let end = |id| (id, Timestamp::MAX, DeliveryId::from_u128(u128::MAX));
+        let mut lanes = Vec::new();
+        let mut from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(end(id)));
+        while lanes.len() < limit {
+            let Some(row) = snapshot.scan::<DueRows>((from, Bound::Unbounded))?.next() else { break };
+            let ((subscription, at, _), ()) = row?;
+            if catalogue.subscription(subscription).is_some() {
+                lanes.push((subscription, at));
+            }
+            from = Bound::Excluded(end(subscription));
+        }
+        Ok(lanes)
+    }
+
+    /// The first `limit` deliveries of a subscription that are due until then, those `in_memory` left out; and when
+    /// the next one after them is due. Reads the disk.
+    pub fn due(
+        &self,
+        subscription: SubscriptionId,
+        until: Timestamp,
+        in_memory: &HashSet<DeliveryId>,
+        limit: usize,
+    ) -> Result<(Vec<Due>, Option<Timestamp>), StoreError> {
+        let snapshot = self.shared.snapshot()?;
+        let first = (subscription, Timestamp::MIN, DeliveryId::from_u128(0));
+        let last = (subscription, Timestamp::MAX, DeliveryId::from_u128(u128::MAX));
+        let mut due = Vec::new();
+        for row in snapshot.scan::<DueRows>(first..=last)? {
+            let ((_, at, id), ()) = row?;
+            if in_memory.contains(&id) {
+                continue;
+            }
+            if at > until || due.len() == limit {
+                return Ok((due, Some(at)));
+            }
+            let record = snapshot.get::<Deliveries>(&id)?.ok_or_else(|| damaged::<Deliveries>(&id.to_key()))?;
+            let delivery = domain(record, id)?;
+            let event = event_with_data(&snapshot, delivery.event)?.map(Arc::new);
+            due.push(Due { delivery, event });
+        }
+        Ok((due, None))
+    }
+}
+
+fn event_with_data(tables: &impl Read, id: crate::domain::id::EventId) -> Result<Option<EventWithData>, StoreError> {
+    let Some(payload) = tables.get::<Payloads>(&id)? else { return Ok(None) };
+    let Some(record) = tables.get::<Events>(&id)? else { return Ok(None) };
+    let event = record.into_domain(id).ok_or_else(|| damaged::<Events>(&id.to_key()))?;
+    Ok(Some(EventWithData { event, data: payload.0 }))
+}
+
+pub(super) fn domain(record: DeliveryRecord, id: DeliveryId) -> Result<Delivery, StoreError> {
+    record.into_domain(id).ok_or_else(|| damaged::<Deliveries>(&id.to_key()))
+}
+
+/// As it is read: what waits for a deleted subscription is canceled, also before the background has written it.
+pub(super) fn present(mut delivery: Delivery, catalogue: &Catalogue) -> Delivery {
+    if !delivery.state.is_final() && catalogue.subscription(delivery.subscription).is_none() {
+        delivery.state = DELETED;
+    }
+    delivery
+}
+
+/// Gives a fresh delivery its due row.
+pub(super) fn park(tables: &mut Tables<'_>, delivery: &Delivery) -> Result<(), StoreError> {
+    let state = delivery.state;
+    Row { on_disk: state, is_parked: false, is_final_on_disk: false, delivery: delivery.clone() }
+        .put(tables, state, true)
+}
+
+/// Ends what waits for a deleted subscription. Answers whether there was anything to end.
+pub(super) fn cancel_deleted(tables: &mut Tables<'_>, id: DeliveryId, now: Timestamp) -> Result<bool, StoreError> {
+    let Some(mut row) = Row::read(tables, id)? else { return Ok(false) };
+    if row.is_final_on_disk {
+        return Ok(false);
+    }
+    row.delivery.updated_at = now;
+    row.put(tables, DELETED, false)?;
+    Ok(true)
+}
+
+/// A delivery in the writer's hands: its record and the rows that follow from it.
+struct Row {
+    delivery: Delivery,
+    /// The state that its rows stand for; `delivery.state` may already be a later one.
+    on_disk: State,
+    is_final_on_disk: bool,
+    is_parked: bool,
+}
+
+impl Row {
+    fn read(tables: &impl Read, id: DeliveryId) -> Result<Option<Self>, StoreError> {
+        let Some(record) = tables.get::<Deliveries>(&id)? else { return Ok(None) };
+        let is_parked = record.is_parked;
+        let delivery = domain(record, id)?;
+        let on_disk = delivery.state;
+        Ok(Some(Self { delivery, on_disk, is_final_on_disk: on_disk.is_final(), is_parked }))
+    }
+
+    /// As it is seen: canceled when its subscription is deleted.
+    fn of(transaction: &Transaction<'_>, id: DeliveryId) -> Result<Option<Self>, StoreError> {
+        let row = Self::read(&transaction.tables, id)?;
+        Ok(row.map(|row| Self {
+            delivery: transaction.with_catalogue(|catalogue| present(row.delivery.clone(), catalogue)),
+            ..row
+        }))
+    }
+
+    /// Writes the delivery in this state, and its due, open and failed rows with it. A retrying one is always
+    /// parked, a final one never.
+    fn put(&mut self, tables: &mut Tables<'_>, state: State, must_park: bool) -> Result<(), StoreError> {
+        self.delivery.state = state;
+        let Delivery { id, subscription, tenant, .. } = self.delivery;
+        let was_at = self.on_disk.next_attempt_at().filter(|_| self.is_parked);
+        let must_park = must_park || self.is_parked || matches!(state, State::Retrying { .. });
+        let is_at = state.next_attempt_at().filter(|_| must_park);
+        if was_at != is_at {
+            if let Some(at) = was_at {
+                tables.remove::<DueRows>(&(subscription, at, id))?;
+            }
+            if let Some(at) = is_at {
+                tables.put::<DueRows>(&(subscription, at, id), &())?;
+            }
+        }
+        match (was_at.is_some(), is_at.is_some()) {
+            (false, true) => tables.put::<OpenRows>(&(tenant, id), &())?,
+            (true, false) => _ = tables.remove::<OpenRows>(&(tenant, id))?,
+            (true, true) | (false, false) => {}
+        }
+        match (is_failure(self.on_disk), is_failure(state)) {
+            (false, true) => tables.put::<FailedRows>(&(tenant, id), &())?,
+            (true, false) => _ = tables.remove::<FailedRows>(&(tenant, id))?,
+            (true, true) | (false, false) => {}
+        }
+        self.on_disk = state;
+        self.is_parked = is_at.is_some();
+        tables.put::<Deliveries>(&id, &DeliveryRecord::from_domain(&self.delivery, self.is_parked))
+    }
+}
+
+/// Whether it belongs into the `failed` rows.
+pub(super) fn is_failure(state: State) -> bool {
+    match state {
+        State::Exhausted { .. } | State::Canceled { .. } => true,
+        State::Pending { .. } | State::Retrying { .. } | State::Succeeded => false,
+    }
+}
+
+impl Transaction<'_> {
+    fn record_attempt(&mut self, recorded: Recorded) -> Result<(), StoreError> {
+        let Recorded { mut attempt, state } = recorded;
+        let Some(mut row) = Row::of(self, attempt.delivery)? else { return Ok(()) };
+        let delivery = &mut row.delivery;
+        delivery.attempts = delivery.attempts.saturating_add(1);
+        delivery.last_http_status = match (&attempt.outcome, &attempt.response) {
+            (Outcome::Status(status), _) => Some(*status),
+            (Outcome::Success | Outcome::Error { .. }, response) => response.as_ref().map(|it| it.status),
+        };
+        delivery.updated_at = attempt.started_at.plus(attempt.phases.total);
+        let number = delivery.attempts;
+        let state = match delivery.state {
+            was if row.is_final_on_disk => was,
+            // Its subscription was deleted while the request was under way.
+            was if was.is_final() && state != State::Succeeded => was,
+            _ => state,
+        };
+        row.put(&mut self.tables, state, false)?;
+
+        attempt.id = AttemptId::from_u128(self.next_id());
+        let kept =
+            if attempt.outcome.is_success() { RESPONSE_BODY_BYTES_KEPT_OF_SUCCESS } else { RESPONSE_BODY_BYTES_MAX };
+        if let Some(response) = &mut attempt.response
+            && response.body.len() > kept
+        {
+            response.body.truncate(kept);
+            response.body_truncated = true;
+        }
+        self.tables.put::<Attempts>(&(attempt.delivery, number), &AttemptRecord::from(attempt))
+    }
+
+    fn disable(&mut self, id: SubscriptionId, reason: DisabledReason) -> Result<(), StoreError> {
+        let Some(known) = self.with_catalogue(|catalogue| catalogue.subscription(id).cloned()) else { return Ok(()) };
+        let mut subscription = (*known).clone();
+        if !subscription.is_active && subscription.disabled_reason == Some(reason) {
+            return Ok(());
+        }
+        subscription.is_active = false;
+        subscription.disabled_reason = Some(reason);
+        subscription.revision += 1;
+        subscription.updated_at = self.now;
+        let record = SubscriptionRecord::from_domain(&subscription, &self.shared.crypt);
+        self.tables.put::<Subscriptions>(&id, &record)?;
+        self.catalogue_mut().put_subscription(subscription);
+        self.changed(Change::Subscription(id));
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! Retention: payloads and attempts go first, all else later, counted from the last delivery's final state; never
+//! anything of an event that is not through.
+
+use std::ops::Bound;
+use std::time::Duration;
+
+use super::StoreError;
+use super::commit::Transaction;
+use super::deliveries;
+use super::erase::{self, Removed};
+use super::events;
+use super::postings;
+use super::schema::{DeliveriesBySubscription, Events, MetaName, Payloads, Subscriptions};
+use super::tables::Read;
+use crate::domain::id::{EventId, SubscriptionId};
+use crate::domain::time::Timestamp;
+
+/// Events and deliveries that one step looks at.
+const ROWS_PER_STEP_MAX: usize = 256;
+/// Subscriptions that the end of a walk looks at.
+const SUBSCRIPTIONS_PER_STEP_MAX: usize = 4096;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What may go of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ripe {
+    Nothing,
+    Payload,
+    Everything,
+}
+
+/// One step of the walk over all events in the order of ids. Answers whether the walk goes on; when it does not, the
+/// next step begins a new one.
+pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError> {
+    let has_expired_answers = transaction.forget_expired()?;
+    transaction.index_now()?;
+    let retention = transaction.shared.retention;
+    let payloads_before = transaction.now.minus(DAY * retention.payloads_days);
+    let metadata_before = transaction.now.minus(DAY * retention.metadata_days);
+    let lag = Duration::from_millis(u64::try_from(transaction.id_lag_max()).unwrap_or(0));
+    // No event from here on can be old enough: its id lies no further than that after its creation.
+    let end = payloads_before.max(metadata_before).plus(lag);
+
+    let cursor = EventId::from_u128(transaction.tables.meta_id(MetaName::RetentionCursor)?);
+    let rows = transaction.tables.scan::<Events>((Bound::Excluded(cursor), Bound::Unbounded))?;
+    let rows = rows.take(ROWS_PER_STEP_MAX).collect::<Result<Vec<_>, _>>()?;
+    let mut budget = ROWS_PER_STEP_MAX;
+    let mut removed = Removed::default();
+    let mut reached = None;
+    let mut is_at_end = rows.len() < ROWS_PER_STEP_MAX;
+    for (id, event) in rows {
+        if id.assigned_at() > end {
+            is_at_end = true;
+            break;
+        }
+        if budget == 0 {
+            is_at_end = false;
+            break;
+        }
+        let all = events::deliveries_of(&transaction.tables, id, event.deliveries)?;
+        let mut last = Timestamp::from_millis(event.created_at);
+        let mut is_through = true;
+        let mut ids = Vec::with_capacity(all.len());
+        for (delivery, record) in all {
+            let delivery = deliveries::domain(record, delivery)?;
+            is_through &= delivery.state.is_final();
+            last = last.max(delivery.updated_at);
+            ids.push(delivery.id);
+        }
+        budget = budget.saturating_sub(ids.len().max(1));
+        let ripe = match is_through {
+            false => Ripe::Nothing,
+            true if last <= metadata_before => Ripe::Everything,
+            true if last <= payloads_before => Ripe::Payload,
+            true => Ripe::Nothing,
+        };
+        match ripe {
+            Ripe::Nothing => {}
+            Ripe::Payload => {
+                if transaction.tables.remove::<Payloads>(&id)? {
+                    ids.into_iter().try_for_each(|id| erase::remove_attempts(&mut transaction.tables, id))?;
+                }
+            }
+            Ripe::Everything => {
+                transaction.tables.raise_meta_id(MetaName::AssignedUpTo, id.as_u128())?;
+                let mut of_event = ROWS_PER_STEP_MAX.max(ids.len());
+                erase::remove_event(&mut transaction.tables, id, &mut of_event, &mut removed)?;
+            }
+        }
+        reached = Some(id);
+    }
+    removed.from_postings(&mut transaction.tables)?;
+    if is_at_end {
+        remove_deleted_subscriptions(transaction)?;
+        if cursor.as_u128() > 0 {
+            transaction.tables.put_meta(MetaName::RetentionCursor, &[0; 16])?;
+        }
+    } else if let Some(reached) = reached {
+        transaction.tables.put_meta(MetaName::RetentionCursor, &reached.to_bytes())?;
+    }
+    Ok(!is_at_end || has_expired_answers)
+}
+
+/// A deleted subscription stays while deliveries name it.
+fn remove_deleted_subscriptions(transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
+    let mut gone: Vec<SubscriptionId> = Vec::new();
+    for row in transaction.tables.scan::<Subscriptions>(..)?.take(SUBSCRIPTIONS_PER_STEP_MAX) {
+        let (id, record) = row?;
+        if record.deleted_at.is_some() && postings::is_empty::<DeliveriesBySubscription>(&transaction.tables, id)? {
+            gone.push(id);
+        }
+    }
+    for id in gone {
+        transaction.tables.remove::<Subscriptions>(&id)?;
+        transaction.tables.raise_meta_id(MetaName::AssignedUpTo, id.as_u128())?;
+    }
+    Ok(())
+}

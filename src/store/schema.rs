@@ -1,0 +1,364 @@
+//! The file on one page: every table, its key and its record.
+//!
+//! Keys are big-endian and of fixed width (a text only as the last part), so the order of bytes is the order of
+//! parts. Values are a version byte and what [`super::record`] writes; an index row has an empty value.
+//!
+//! | table | key | value |
+//! | --- | --- | --- |
+//! | `meta` | name | what [`MetaName`] says |
+//! | `tenants`, `keys`, `subscriptions` | id | configuration; deleted subscriptions stay until their deliveries go |
+//! | `event_types` | name | configuration |
+//! | `keys_used` | key | when it was last used |
+//! | `health` | subscription | how it fares |
+//! | `events` | event | all but its data |
+//! | `payloads` | event | its data, byte for byte |
+//! | `external_ids` | tenant, external id | event |
+//! | `deliveries` | delivery | where it stands; the deliveries of an event follow its own id |
+//! | `attempts` | delivery, number | one request and its response |
+//! | `due` | subscription, next attempt, delivery | – (exactly the parked deliveries) |
+//! | `open` | tenant, delivery | – (exactly the parked deliveries) |
+//! | `failed` | tenant, delivery | – (exactly the exhausted and canceled ones) |
+//! | `events_by_tenant`, `deliveries_by_tenant` | tenant, first id | up to 256 ids (see [`super::postings`]) |
+//! | `deliveries_by_subscription` | subscription, first id | the same |
+//! | `answers` | request | a remembered answer |
+//! | `answers_by_time` | created, request | – |
+//! | `answers_by_secret` | what must go for it to go, request | – |
+//! | `work` | what is being done | how far it came |
+
+use redb::TableDefinition;
+
+use super::RequestName;
+use super::postings::Chunk;
+use super::record::{
+    AnswerRecord, AttemptRecord, DeliveryRecord, EventRecord, EventTypeRecord, HealthRecord, IdRecord, KeyRecord,
+    MetaValue, Payload, SubscriptionRecord, TenantRecord, UsedRecord, Value, WorkRecord,
+};
+use crate::domain::event_type::EventTypeName;
+use crate::domain::id::{DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
+use crate::domain::tenant::ExternalId;
+use crate::domain::time::Timestamp;
+
+pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// A table: what its keys and values are.
+pub(super) trait Kind {
+    type Key: Key;
+    type Value: Value;
+    const NAME: &'static str;
+    /// Its place in [`NAMES`].
+    const PLACE: usize;
+}
+
+macro_rules! tables {
+    ($($table:ident = $name:literal: $key:ty => $value:ty;)*) => {
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "only counts the tables")]
+        enum Place { $($table,)* }
+
+        $(
+            pub(super) enum $table {}
+
+            impl Kind for $table {
+                type Key = $key;
+                type Value = $value;
+                const NAME: &'static str = $name;
+                const PLACE: usize = Place::$table as usize;
+            }
+        )*
+
+        pub(super) const NAMES: &[&str] = &[$($name,)*];
+    };
+}
+
+tables! {
+    Meta = "meta": MetaName => MetaValue;
+    Tenants = "tenants": TenantId => TenantRecord;
+    Keys = "keys": KeyId => KeyRecord;
+    KeysUsed = "keys_used": KeyId => UsedRecord;
+    EventTypes = "event_types": EventTypeName => EventTypeRecord;
+    Subscriptions = "subscriptions": SubscriptionId => SubscriptionRecord;
+    HealthOf = "health": SubscriptionId => HealthRecord;
+    Events = "events": EventId => EventRecord;
+    Payloads = "payloads": EventId => Payload;
+    ExternalIds = "external_ids": (TenantId, ExternalId) => IdRecord;
+    Deliveries = "deliveries": DeliveryId => DeliveryRecord;
+    Attempts = "attempts": (DeliveryId, u16) => AttemptRecord;
+    DueRows = "due": (SubscriptionId, Timestamp, DeliveryId) => ();
+    OpenRows = "open": (TenantId, DeliveryId) => ();
+    FailedRows = "failed": (TenantId, DeliveryId) => ();
+    EventsByTenant = "events_by_tenant": (TenantId, EventId) => Chunk;
+    DeliveriesByTenant = "deliveries_by_tenant": (TenantId, DeliveryId) => Chunk;
+    DeliveriesBySubscription = "deliveries_by_subscription": (SubscriptionId, DeliveryId) => Chunk;
+    Answers = "answers": RequestName => AnswerRecord;
+    AnswersByTime = "answers_by_time": (Timestamp, RequestName) => ();
+    AnswersBySecret = "answers_by_secret": (Holder, RequestName) => ();
+    Work = "work": WorkName => WorkRecord;
+}
+
+pub(super) const fn definition(name: &'static str) -> Definition {
+    TableDefinition::new(name)
+}
+
+/// Single values about the whole file, big-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MetaName {
+    /// u32: the format of the file.
+    Format,
+    /// A known text, encrypted: shows whether the secret key is the right one.
+    KeyCheck,
+    /// Delivery id: every delivery up to it is parked or final.
+    SettledUpTo,
+    /// Id: every event and delivery up to it is in its postings.
+    IndexedUpTo,
+    /// Id: no greater one was assigned before the commit that wrote it.
+    AssignedUpTo,
+    /// i64 milliseconds: how far an event's id ever lay after its `created_at`.
+    IdLagMax,
+    /// Event id: where the walk of retention stands.
+    RetentionCursor,
+}
+
+impl MetaName {
+    const ALL: [Self; 7] = [
+        Self::Format,
+        Self::KeyCheck,
+        Self::SettledUpTo,
+        Self::IndexedUpTo,
+        Self::AssignedUpTo,
+        Self::IdLagMax,
+        Self::RetentionCursor,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::KeyCheck => "key_check",
+            Self::SettledUpTo => "settled_up_to",
+            Self::IndexedUpTo => "indexed_up_to",
+            Self::AssignedUpTo => "assigned_up_to",
+            Self::IdLagMax => "id_lag_max",
+            Self::RetentionCursor => "retention_cursor",
+        }
+    }
+}
+
+/// What has to go for a remembered answer to go: a secret that it shows, or the key that asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Holder {
+    Subscription(SubscriptionId),
+    Key(KeyId),
+    Asker(KeyId),
+}
+
+/// Work that is done in the background, in steps, also after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum WorkName {
+    /// Cancels what waits for a deleted subscription.
+    Cancel(SubscriptionId),
+    /// Removes all that a deleted tenant had.
+    Erase(TenantId),
+}
+
+/// A key, as bytes that sort like its parts.
+pub(super) trait Key: Clone + PartialEq + std::fmt::Debug {
+    fn write(&self, bytes: &mut Vec<u8>);
+    /// Takes its part from the front; none when the bytes are no such key.
+    fn read(bytes: &mut &[u8]) -> Option<Self>;
+
+    fn to_key(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(48);
+        self.write(&mut bytes);
+        bytes
+    }
+
+    fn from_key(mut bytes: &[u8]) -> Option<Self> {
+        let key = Self::read(&mut bytes)?;
+        bytes.is_empty().then_some(key)
+    }
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (part, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*part)
+}
+
+macro_rules! id_keys {
+    ($($id:ident)*) => {$(
+        impl Key for $id {
+            fn write(&self, bytes: &mut Vec<u8>) {
+                bytes.extend_from_slice(&self.to_bytes());
+            }
+
+            fn read(bytes: &mut &[u8]) -> Option<Self> {
+                take(bytes).map(Self::from_bytes)
+            }
+        }
+    )*};
+}
+
+id_keys! { TenantId KeyId SubscriptionId EventId DeliveryId }
+
+impl Key for u16 {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.to_be_bytes());
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        take(bytes).map(Self::from_be_bytes)
+    }
+}
+
+/// The sign bit is turned over, so that times before 1970 sort before the others.
+const SIGN: u64 = 1 << 63;
+
+impl Key for Timestamp {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&(self.as_millis().cast_unsigned() ^ SIGN).to_be_bytes());
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        take(bytes).map(|part| Self::from_millis((u64::from_be_bytes(part) ^ SIGN).cast_signed()))
+    }
+}
+
+impl Key for RequestName {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.0);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        take(bytes).map(Self)
+    }
+}
+
+macro_rules! text_keys {
+    ($($name:ident)*) => {$(
+        /// A text of any length: only ever the last part of a key.
+        impl Key for $name {
+            fn write(&self, bytes: &mut Vec<u8>) {
+                bytes.extend_from_slice(self.as_str().as_bytes());
+            }
+
+            fn read(bytes: &mut &[u8]) -> Option<Self> {
+                std::str::from_utf8(std::mem::take(bytes)).ok()?.parse().ok()
+            }
+        }
+    )*};
+}
+
+text_keys! { EventTypeName ExternalId }
+
+impl Key for MetaName {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(self.name().as_bytes());
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let name = std::mem::take(bytes);
+        Self::ALL.into_iter().find(|known| known.name().as_bytes() == name)
+    }
+}
+
+impl Key for Holder {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let (kind, id) = match self {
+            Self::Subscription(id) => (1, id.to_bytes()),
+            Self::Key(id) => (2, id.to_bytes()),
+            Self::Asker(id) => (3, id.to_bytes()),
+        };
+        bytes.push(kind);
+        bytes.extend_from_slice(&id);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        match take(bytes)? {
+            [1] => Key::read(bytes).map(Self::Subscription),
+            [2] => Key::read(bytes).map(Self::Key),
+            [3] => Key::read(bytes).map(Self::Asker),
+            _ => None,
+        }
+    }
+}
+
+impl Key for WorkName {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let (kind, id) = match self {
+            Self::Cancel(id) => (1, id.to_bytes()),
+            Self::Erase(id) => (2, id.to_bytes()),
+        };
+        bytes.push(kind);
+        bytes.extend_from_slice(&id);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        match take(bytes)? {
+            [1] => Key::read(bytes).map(Self::Cancel),
+            [2] => Key::read(bytes).map(Self::Erase),
+            _ => None,
+        }
+    }
+}
+
+impl<A: Key, B: Key> Key for (A, B) {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        self.0.write(bytes);
+        self.1.write(bytes);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        Some((A::read(bytes)?, B::read(bytes)?))
+    }
+}
+
+impl<A: Key, B: Key, C: Key> Key for (A, B, C) {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        self.0.write(bytes);
+        self.1.write(bytes);
+        self.2.write(bytes);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        Some((A::read(bytes)?, B::read(bytes)?, C::read(bytes)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_sorts_like_its_parts_and_reads_back() {
+        let subscription = SubscriptionId::from_u128;
+        let delivery = DeliveryId::from_u128;
+        let at = Timestamp::from_millis;
+        let sorted = [
+            (subscription(1), at(-5), delivery(9)),
+            (subscription(1), at(-4), delivery(8)),
+            (subscription(1), at(0), delivery(7)),
+            (subscription(1), at(256), delivery(1)),
+            (subscription(1), at(256), delivery(1 << 100)),
+            (subscription(256), at(-9), delivery(0)),
+        ];
+        assert!(sorted.is_sorted_by_key(Key::to_key));
+        for key in sorted {
+            assert_eq!(<(SubscriptionId, Timestamp, DeliveryId)>::from_key(&key.to_key()), Some(key));
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_key_are_refused() {
+        assert_eq!(EventId::from_key(&[0; 15]), None);
+        assert_eq!(EventId::from_key(&[0; 17]), None);
+        assert_eq!(WorkName::from_key(&[9; 17]), None);
+        assert_eq!(<(TenantId, ExternalId)>::from_key(&[0; 16]), None, "an external id is never empty");
+    }
+
+    #[test]
+    fn every_table_has_its_own_name() {
+        let mut names = NAMES.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), NAMES.len());
+        assert_eq!(NAMES[Work::PLACE], Work::NAME);
+    }
+}
