@@ -1,0 +1,197 @@
+//! A disk in memory that loses power: what was synced stays, what was not survives whole, torn or not at all, by seed.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use redb::StorageBackend;
+
+/// What a real disk writes in one piece.
+const SECTOR_BYTES: usize = 512;
+
+/// The disk itself. Clones are the same disk; a machine reaches it through [`SimDisk::plug_in`].
+#[derive(Debug, Clone)]
+pub struct SimDisk(Arc<Mutex<Platter>>);
+
+#[derive(Debug)]
+struct Platter {
+    /// What reads see.
+    live: Vec<u8>,
+    /// What surely survives.
+    durable: Vec<u8>,
+    /// What was written since the last sync, in order.
+    unsynced: Vec<Written>,
+    syncs: u64,
+    /// The sync that fails, and with it the machine.
+    dies_at_sync: Option<u64>,
+    is_dead: bool,
+    /// Which machine it is plugged into. Earlier ones reach nothing any more.
+    machine: u64,
+    chance: StdRng,
+}
+
+#[derive(Debug, Clone)]
+enum Written {
+    Data(usize, Vec<u8>),
+    Length(usize),
+}
+
+impl SimDisk {
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(Platter {
+            live: Vec::new(),
+            durable: Vec::new(),
+            unsynced: Vec::new(),
+            syncs: 0,
+            dies_at_sync: None,
+            is_dead: false,
+            machine: 0,
+            chance: StdRng::seed_from_u64(seed),
+        })))
+    }
+
+    fn platter(&self) -> MutexGuard<'_, Platter> {
+        self.0.lock().expect("no test goes on after a panic")
+    }
+
+    /// A connection for the machine that starts now. Those of earlier machines fail from here on.
+    pub fn plug_in(&self) -> Box<dyn StorageBackend> {
+        let mut platter = self.platter();
+        platter.machine += 1;
+        platter.is_dead = false;
+        Box::new(Plug { disk: self.clone(), machine: platter.machine })
+    }
+
+    /// Ends the machine. Each write since the last sync survives whole, torn or not at all.
+    pub fn power_cut(&self) {
+        let mut platter = self.platter();
+        platter.is_dead = true;
+        platter.dies_at_sync = None;
+        for written in std::mem::take(&mut platter.unsynced) {
+            let survival = platter.chance.random_range(0..4);
+            match (survival, written) {
+                (0 | 1, _) => {}
+                (2, Written::Data(offset, data)) => {
+                    for (n, sector) in data.chunks(SECTOR_BYTES).enumerate() {
+                        if platter.chance.random() {
+                            apply(&mut platter.durable, &Written::Data(offset + n * SECTOR_BYTES, sector.to_vec()));
+                        }
+                    }
+                }
+                (_, written) => apply(&mut platter.durable, &written),
+            }
+        }
+        platter.live = platter.durable.clone();
+    }
+
+    /// The sync that comes after `syncs` more of them fails, and everything after it.
+    pub fn die_after(&self, syncs: u64) {
+        let mut platter = self.platter();
+        platter.dies_at_sync = Some(platter.syncs + syncs);
+    }
+
+    pub fn syncs(&self) -> u64 {
+        self.platter().syncs
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.platter().is_dead
+    }
+
+    /// Another disk that holds the same.
+    pub fn copy(&self, seed: u64) -> Self {
+        let (live, durable) = {
+            let platter = self.platter();
+            (platter.live.clone(), platter.durable.clone())
+        };
+        let copy = Self::new(seed);
+        {
+            let mut platter = copy.platter();
+            platter.live = live;
+            platter.durable = durable;
+        }
+        copy
+    }
+
+    /// All that a thief would find.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.platter().live.clone()
+    }
+}
+
+fn apply(bytes: &mut Vec<u8>, written: &Written) {
+    match written {
+        Written::Data(offset, data) => {
+            let end = offset + data.len();
+            // What lies behind the end of the file has no place to survive in.
+            if end <= bytes.len() {
+                bytes[*offset..end].copy_from_slice(data);
+            }
+        }
+        Written::Length(length) => bytes.resize(*length, 0),
+    }
+}
+
+#[derive(Debug)]
+struct Plug {
+    disk: SimDisk,
+    machine: u64,
+}
+
+impl Plug {
+    fn platter(&self) -> io::Result<MutexGuard<'_, Platter>> {
+        let platter = self.disk.platter();
+        if platter.is_dead || platter.machine != self.machine {
+            return Err(io::Error::other("the power is off"));
+        }
+        Ok(platter)
+    }
+}
+
+impl StorageBackend for Plug {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.platter()?.live.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let platter = self.platter()?;
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let bytes = platter.live.get(offset..offset + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let written = Written::Length(usize::try_from(len).map_err(io::Error::other)?);
+        let mut platter = self.platter()?;
+        apply(&mut platter.live, &written);
+        platter.unsynced.push(written);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut platter = self.platter()?;
+        if platter.dies_at_sync == Some(platter.syncs) {
+            platter.is_dead = true;
+            return Err(io::Error::other("the power went off in the middle of a sync"));
+        }
+        platter.syncs += 1;
+        for written in std::mem::take(&mut platter.unsynced) {
+            apply(&mut platter.durable, &written);
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let mut platter = self.platter()?;
+        if offset + data.len() > platter.live.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let written = Written::Data(offset, data.to_vec());
+        apply(&mut platter.live, &written);
+        platter.unsynced.push(written);
+        Ok(())
+    }
+}
