@@ -43,7 +43,7 @@ pub struct World {
 
 pub fn options(disk: &SimDisk, clock: &ManualClock, free_bytes: &Arc<AtomicU64>) -> Options {
     Options {
-        location: Location::Backend { disk: disk.plug_in(), free_bytes: Arc::clone(free_bytes) },
+        location: Location::Backend { disk: Box::new(disk.plug_in()), free_bytes: Arc::clone(free_bytes) },
         secret_key: Some(SECRET_KEY),
         clock: Clock::Manual(clock.clone()),
         seed: 7,
@@ -175,7 +175,7 @@ impl World {
 
 pub fn check_disk(disk: &SimDisk) -> Report {
     let free_bytes = Arc::new(AtomicU64::new(PLENTY));
-    check(Location::Backend { disk: disk.plug_in(), free_bytes }, Some(SECRET_KEY)).unwrap()
+    check(Location::Backend { disk: Box::new(disk.plug_in()), free_bytes }, Some(SECRET_KEY)).unwrap()
 }
 
 #[track_caller]

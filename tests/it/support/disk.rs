@@ -56,11 +56,11 @@ impl SimDisk {
     }
 
     /// A connection for the machine that starts now. Those of earlier machines fail from here on.
-    pub fn plug_in(&self) -> Box<dyn StorageBackend> {
+    pub fn plug_in(&self) -> Plug {
         let mut platter = self.platter();
         platter.machine += 1;
         platter.is_dead = false;
-        Box::new(Plug { disk: self.clone(), machine: platter.machine })
+        Plug { disk: self.clone(), machine: platter.machine }
     }
 
     /// Ends the machine. Each write since the last sync survives whole, torn or not at all.
@@ -133,8 +133,9 @@ fn apply(bytes: &mut Vec<u8>, written: &Written) {
     }
 }
 
+/// One machine's connection to the disk.
 #[derive(Debug)]
-struct Plug {
+pub struct Plug {
     disk: SimDisk,
     machine: u64,
 }
