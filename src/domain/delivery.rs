@@ -81,8 +81,6 @@ pub enum ExhaustedReason {
     Gone,
     /// The receiver's `webhook-delivery: abort` header ended it.
     Aborted,
-    /// Retention removed the payload before a manual retry.
-    PayloadGone,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +90,8 @@ pub enum CanceledReason {
     SubscriptionDeleted,
     /// The subscription answered 410 earlier and was not re-enabled.
     SubscriptionGone,
+    /// Retention removed the payload before the attempt that was asked for.
+    PayloadExpired,
 }
 
 /// A state as the API shows it. `held` is seen, not stored: it follows from the subscription.
