@@ -228,12 +228,7 @@ fn key_text(headers: &HeaderMap) -> Option<&str> {
     authorization.filter(|key| !key.is_empty()).or_else(|| text("x-api-key").filter(|key| !key.is_empty()))
 }
 
-fn authenticate(
-    app: &App,
-    catalogue: &Catalogue,
-    headers: &HeaderMap,
-    now: Timestamp,
-) -> Result<Arc<ApiKey>, Ground> {
+fn authenticate(app: &App, catalogue: &Catalogue, headers: &HeaderMap, now: Timestamp) -> Result<Arc<ApiKey>, Ground> {
     let text = key_text(headers).ok_or(Ground::MissingApiKey)?;
     let hash = KeyHash::of(text);
     if let Some(admin) = &app.admin_key
@@ -283,14 +278,9 @@ pub fn admin_key(hash: KeyHash) -> ApiKey {
     }
 }
 
-fn tenant_of(
-    catalogue: &Catalogue,
-    key: &ApiKey,
-    headers: &HeaderMap,
-) -> Result<(Arc<TenantEntry>, bool), Refusal> {
-    let unknown = |name: &str| {
-        Refusal::at(Ground::UnknownTenant { name: name.to_owned() }, Source::Header("Waxwing-Tenant"))
-    };
+fn tenant_of(catalogue: &Catalogue, key: &ApiKey, headers: &HeaderMap) -> Result<(Arc<TenantEntry>, bool), Refusal> {
+    let unknown =
+        |name: &str| Refusal::at(Ground::UnknownTenant { name: name.to_owned() }, Source::Header("Waxwing-Tenant"));
     let named = match headers.get(TENANT_HEADER) {
         Some(value) => {
             let name = value.to_str().map_err(|_| unknown("?"))?;

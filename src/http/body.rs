@@ -389,8 +389,9 @@ impl Scalar for BTreeMap<String, String> {
         for (name, value) in members.0 {
             match serde_json::from_str(value.get()) {
                 Ok(text) => drop(pairs.insert(name.into_owned(), text)),
-                Err(_) => findings
-                    .add(Rule::InvalidType { expected: "a string" }, format!("{pointer}{}", pointer_of(&name))),
+                Err(_) => {
+                    findings.add(Rule::InvalidType { expected: "a string" }, format!("{pointer}{}", pointer_of(&name)))
+                }
             }
         }
         Some(pairs)
@@ -451,10 +452,7 @@ mod tests {
     fn values_that_a_json_library_would_change_keep_their_bytes() {
         let body = br#"{"data": {"a":1e400, "a" : -0,"b":[ 123456789012345678901234567890, "\ud800" ]} , "type":"x"}"#;
         let Members(members) = members(body).unwrap();
-        assert_eq!(
-            members[0].1.get(),
-            r#"{"a":1e400, "a" : -0,"b":[ 123456789012345678901234567890, "\ud800" ]}"#
-        );
+        assert_eq!(members[0].1.get(), r#"{"a":1e400, "a" : -0,"b":[ 123456789012345678901234567890, "\ud800" ]}"#);
     }
 
     #[test]

@@ -358,7 +358,6 @@ fn shown(delivery: &Delivery, catalogue: &Catalogue) -> (ShownState, Option<&'st
                 ExhaustedReason::Schedule => "attempts_exhausted",
                 ExhaustedReason::Gone => "gone",
                 ExhaustedReason::Aborted => "aborted_by_receiver",
-                ExhaustedReason::PayloadGone => "payload_expired",
             }),
         ),
         State::Canceled { reason } => (
@@ -367,6 +366,7 @@ fn shown(delivery: &Delivery, catalogue: &Catalogue) -> (ShownState, Option<&'st
                 CanceledReason::Manual => "canceled_by_user",
                 CanceledReason::SubscriptionDeleted => "subscription_deleted",
                 CanceledReason::SubscriptionGone => "subscription_gone",
+                CanceledReason::PayloadExpired => "payload_expired",
             }),
         ),
     }
@@ -479,10 +479,9 @@ fn attempt_view(attempt: Attempt, rebuild: &Rebuild, shows_details: bool) -> Att
     let is_success = outcome.is_success();
     let error = match outcome {
         Outcome::Success | Outcome::Status(_) => None,
-        Outcome::Error { class, detail } => Some(AttemptError {
-            class: ErrorClassName(class.name()),
-            detail: shows_details.then_some(detail).into(),
-        }),
+        Outcome::Error { class, detail } => {
+            Some(AttemptError { class: ErrorClassName(class.name()), detail: shows_details.then_some(detail).into() })
+        }
     };
     AttemptView {
         id: id.to_string(),

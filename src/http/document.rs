@@ -126,7 +126,9 @@ impl Operation<'_> {
 
     /// Objects have revisions; keys are never changed.
     fn has_revision(&self) -> bool {
-        self.path.contains('{') && !self.path.starts_with("/v1/api-keys") && matches!(self.method, "put" | "patch" | "delete")
+        self.path.contains('{')
+            && !self.path.starts_with("/v1/api-keys")
+            && matches!(self.method, "put" | "patch" | "delete")
     }
 
     /// `page::Query` can only say what it reads as if it were a body.
@@ -151,7 +153,8 @@ impl Operation<'_> {
     fn split_security(&mut self) {
         let Some(requirements) = self.operation.get_mut("security").and_then(Value::as_array_mut) else { return };
         for requirement in requirements {
-            let names: Vec<String> = requirement.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+            let names: Vec<String> =
+                requirement.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
             let pairs = names.iter().filter_map(|name| name.split_once(' '));
             *requirement = pairs.map(|(scheme, scope)| (scheme.to_owned(), json!([scope]))).collect();
         }
@@ -180,12 +183,11 @@ impl Operation<'_> {
         let shows_revision = self.has_revision() || self.shows_object();
         let (method, needs_key) = (self.method.to_owned(), self.needs_key());
         for (status, response) in self.operation["responses"].as_object_mut().into_iter().flatten() {
-            for (_, body) in response["content"].as_object_mut().into_iter().flat_map(std::mem::take) {
-                let media_type = if body["schema"]["type"] == "string" { "text/plain" } else { "application/json" };
-                response["content"][media_type] = body;
-            }
-            if response["content"].as_object().is_some_and(Map::is_empty) {
-                response.as_object_mut().expect("a response is an object").remove("content");
+            if let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) {
+                let plain = |(media_type, body): (String, Value)| {
+                    (media_type.split(';').next().unwrap_or_default().to_owned(), body)
+                };
+                *content = std::mem::take(content).into_iter().map(plain).collect();
             }
             let mut names = vec![("X-Request-Id", "RequestId")];
             if needs_key {
@@ -242,8 +244,10 @@ impl Operation<'_> {
             statuses.extend(*more);
         }
         for status in statuses {
-            let (_, name, _) = REFUSALS.iter().find(|(known, ..)| *known == status).expect("each status is in the table");
-            self.operation["responses"][status.to_string()] = json!({ "$ref": format!("#/components/responses/{name}") });
+            let (_, name, _) =
+                REFUSALS.iter().find(|(known, ..)| *known == status).expect("each status is in the table");
+            self.operation["responses"][status.to_string()] =
+                json!({ "$ref": format!("#/components/responses/{name}") });
         }
     }
 }
@@ -263,7 +267,9 @@ fn close_requests(document: &mut Value) {
     for (_, operations) in document["paths"].as_object().into_iter().flatten() {
         for (_, operation) in operations.as_object().into_iter().flatten() {
             for (_, body) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
-                names.extend(body["schema"]["$ref"].as_str().and_then(|name| name.rsplit('/').next()).map(str::to_owned));
+                names.extend(
+                    body["schema"]["$ref"].as_str().and_then(|name| name.rsplit('/').next()).map(str::to_owned),
+                );
             }
         }
     }
@@ -426,9 +432,7 @@ fn parameters() -> Value {
 
 /// What receivers get, one entry for each profile.
 fn webhooks() -> Value {
-    let header = |name: &str, description: &str| {
-        json!({ "name": name, "in": "header", "required": true, "description": description, "schema": { "type": "string" } })
-    };
+    let header = |name: &str, description: &str| json!({ "name": name, "in": "header", "required": true, "description": description, "schema": { "type": "string" } });
     let responses = || {
         json!({
             "2XX": { "description": "Taken. Any 2xx whose head comes in time will do" },

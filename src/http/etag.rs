@@ -28,7 +28,9 @@ impl IfMatch {
             match tag.trim() {
                 "*" => return Self::Any,
                 // Weak tags and tags that we never wrote match nothing.
-                tag => revisions.extend(tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')?.parse::<u32>().ok())),
+                tag => {
+                    revisions.extend(tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')?.parse::<u32>().ok()))
+                }
             }
         }
         Self::OneOf(revisions)

@@ -102,11 +102,7 @@ impl Wire for UpdateEventType {
     const IS_BODY_REQUIRED: bool = true;
 
     fn read(fields: &mut Fields<'_>) -> Self {
-        Self {
-            description: fields.take("description"),
-            schema: fields.take("schema"),
-            example: fields.take("example"),
-        }
+        Self { description: fields.take("description"), schema: fields.take("schema"), example: fields.take("example") }
     }
 }
 

@@ -8,9 +8,7 @@ use bytes::Bytes;
 use poem::http::StatusCode;
 use poem::{IntoResponse, Request, RequestBody, Response};
 use poem_openapi::param::Path;
-use poem_openapi::registry::{
-    MetaMediaType, MetaRequest, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
-};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, Object, OpenApi};
 use serde::Serialize;
@@ -21,11 +19,13 @@ use super::auth::{Call, Caller, scope};
 use super::body::{Members, depth, is_json, media_type, members, pointer_of, take_bytes};
 use super::deliveries::{DeliverySummary, summary};
 use super::idempotency::{Fingerprint, Memory, once};
-use super::page::{Cursor, Parameter, Parameters, Params, Query, Walked, bool_parameter, moment_parameter, text_parameter};
+use super::page::{
+    Cursor, Parameter, Parameters, Params, Query, Walked, bool_parameter, moment_parameter, text_parameter,
+};
 use super::problem::{Ground, ProblemView, Refusal};
 use super::reply::{
-    Answer, Attributes, Object as ResourceObject, One, Reply, Shape, array_schema, inline, meta_response, object_schema,
-    reference, register_object,
+    Answer, Attributes, Object as ResourceObject, One, Reply, Shape, array_schema, inline, meta_response,
+    object_schema, reference, register_object,
 };
 use super::value::{Nullable, Raw, Time, choice};
 use super::visit::Visit;
@@ -106,7 +106,6 @@ impl Attributes for EventDetailAttributes {
 /// An event to publish
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
-#[expect(dead_code, reason = "it documents what `read_event` reads without building it")]
 struct PublishEvent {
     /// An event type that exists
     #[oai(rename = "type", validator(min_length = 1, max_length = 128))]
@@ -123,7 +122,6 @@ struct PublishEvent {
 /// Events to publish together
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
-#[expect(dead_code, reason = "it documents what `read_batch` reads without building it")]
 struct PublishBatch {
     #[oai(validator(min_items = 1, max_items = 1000))]
     events: Vec<PublishEvent>,
@@ -248,11 +246,7 @@ impl EventsApi {
     ///
     /// The answer comes when the event and all its deliveries are on disk.
     #[oai(path = "/", method = "post", operation_id = "events.publish")]
-    async fn publish(
-        &self,
-        caller: Caller<scope::Publishing>,
-        body: PublishBody,
-    ) -> Result<PublishAnswer, Refusal> {
+    async fn publish(&self, caller: Caller<scope::Publishing>, body: PublishBody) -> Result<PublishAnswer, Refusal> {
         caller.charge_events(1)?;
         let PublishBody(Publication { bytes, .. }) = body;
         once(&caller, Fingerprint::Bytes(&bytes), async |memory| {
@@ -451,9 +445,8 @@ fn read_event(call: &Call, text: &str, body: Option<&Bytes>) -> Result<NewEvent,
     let entry = event_type.and_then(|value| note(find_type(call, value), &mut violations));
     let external_id = external_id.and_then(|value| {
         let parsed = string(value, "/external_id").and_then(|text| {
-            text.parse().map_err(|_| {
-                Violation::at(Rule::InvalidFormat { expected: EXTERNAL_ID_EXPECTED }, "/external_id")
-            })
+            text.parse()
+                .map_err(|_| Violation::at(Rule::InvalidFormat { expected: EXTERNAL_ID_EXPECTED }, "/external_id"))
         });
         note(parsed, &mut violations)
     });
@@ -543,12 +536,7 @@ fn bytes_of(data: &str, body: Option<&Bytes>) -> Bytes {
     }
 }
 
-async fn publish_one(
-    store: &Store,
-    event: NewEvent,
-    memory: Memory,
-    request_id: String,
-) -> Result<Reply, Refusal> {
+async fn publish_one(store: &Store, event: NewEvent, memory: Memory, request_id: String) -> Result<Reply, Refusal> {
     let render = |published: &Published| {
         let status = if published.is_duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
         Reply::json(status, &PublishedOne::of(published))
@@ -590,11 +578,7 @@ async fn publish_many(
 }
 
 /// The store's results take the places of the events that were not refused before it was asked.
-fn render_batch(
-    refusals: &[Option<Refusal>],
-    results: &[Result<Published, StoreError>],
-    request_id: &str,
-) -> Reply {
+fn render_batch(refusals: &[Option<Refusal>], results: &[Result<Published, StoreError>], request_id: &str) -> Reply {
     let mut results = results.iter();
     let items: Vec<Result<PublishedOne, Refusal>> = refusals
         .iter()

@@ -9,13 +9,16 @@ use serde::Serialize;
 
 use super::problem::{Ground, Refusal};
 use super::reply::{Answer, Reply, Shape};
+use super::value::choice;
 use super::{App, Tag};
+
+choice!(StatusName, "ok", ["ok"]);
 
 /// Whether it does
 #[derive(Serialize, Object)]
 struct Health {
     /// Always `ok`; a server that cannot say so says nothing
-    status: &'static str,
+    status: StatusName,
 }
 
 struct HealthShape;
@@ -57,5 +60,5 @@ impl HealthApi {
 }
 
 fn ok() -> Answer<HealthShape, 200> {
-    Reply::json(StatusCode::OK, &Health { status: "ok" }).into()
+    Reply::json(StatusCode::OK, &Health { status: StatusName("ok") }).into()
 }

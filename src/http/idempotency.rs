@@ -99,10 +99,7 @@ where
         let is_same = known_sha256 == body_sha256;
         return if is_same { Ok(Reply::replayed(answer)) } else { Err(Ground::IdempotencyConflict.into()) };
     }
-    let memory = Memory {
-        named: Some(Named { request, body_sha256, key: call.key.id }),
-        is_kept: Arc::default(),
-    };
+    let memory = Memory { named: Some(Named { request, body_sha256, key: call.key.id }), is_kept: Arc::default() };
     let result = work(memory.clone()).await;
     let late = match &result {
         Ok(reply) => (!memory.is_kept.load(Ordering::Acquire)).then(|| reply.to_stored()),

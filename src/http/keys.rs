@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use poem::http::StatusCode;
 use poem_openapi::param::Path;
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
-use poem_openapi::types::{MaybeUndefined, ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
+use poem_openapi::registry::MetaSchema;
+use poem_openapi::types::MaybeUndefined;
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -223,9 +223,8 @@ impl KeysApi {
     ) -> Result<Answer<Listed<KeyAttributes>, 200>, Refusal> {
         let Query(KeyList(page)) = query;
         let rows: Vec<_> = caller.catalogue.keys().filter(|key| is_visible(&caller, key)).collect();
-        let page = page.cut(&caller, rows, |key| {
-            ResourceObject::new(key.id.to_string(), attributes(&self.app, key, None))
-        });
+        let page =
+            page.cut(&caller, rows, |key| ResourceObject::new(key.id.to_string(), attributes(&self.app, key, None)));
         Ok(Reply::json(StatusCode::OK, &page).into())
     }
 
@@ -244,11 +243,7 @@ impl KeysApi {
     ///
     /// It stops at once.
     #[oai(path = "/:id", method = "delete", operation_id = "api_keys.revoke")]
-    async fn revoke(
-        &self,
-        caller: Caller<scope::KeysWrite>,
-        id: Path<String>,
-    ) -> Result<Answer<(), 204>, Refusal> {
+    async fn revoke(&self, caller: Caller<scope::KeysWrite>, id: Path<String>) -> Result<Answer<(), 204>, Refusal> {
         let key = find(&caller, &id)?;
         self.app.store.revoke_key(key.id).await?;
         Ok(Reply::empty(StatusCode::NO_CONTENT).into())
@@ -256,13 +251,7 @@ impl KeysApi {
 }
 
 impl KeysApi {
-    fn new_key(
-        &self,
-        call: &Call,
-        wire: CreateKey,
-        mut findings: Findings,
-        text: &KeyText,
-    ) -> Result<ApiKey, Refusal> {
+    fn new_key(&self, call: &Call, wire: CreateKey, mut findings: Findings, text: &KeyText) -> Result<ApiKey, Refusal> {
         let CreateKey { name, preset, scopes, tenant, expires_at, rate_limits } = wire;
         let now = self.app.clock.now();
         if findings.is_sound("name") {
@@ -302,9 +291,8 @@ impl KeysApi {
 
     fn refuse_more_than_own(&self, call: &Call, key: &ApiKey) -> Result<(), Refusal> {
         let own = &call.key;
-        let beyond = |what, pointer: &str| {
-            Err(Refusal::at(Ground::BeyondOwnKey { what }, Source::Pointer(pointer.to_owned())))
-        };
+        let beyond =
+            |what, pointer: &str| Err(Refusal::at(Ground::BeyondOwnKey { what }, Source::Pointer(pointer.to_owned())));
         if !key.scopes.is_subset_of(own.scopes) {
             return beyond("it lacks some of these scopes", "/scopes");
         }
@@ -344,9 +332,7 @@ fn tenant_of(call: &Call, tenant: MaybeUndefined<String>) -> Result<Option<Tenan
             let found = find_tenant(&call.catalogue, &name).map(|entry| entry.tenant.id);
             match found.filter(|id| call.key.tenant.is_none_or(|own| own == *id)) {
                 Some(id) => Ok(Some(id)),
-                None => {
-                    Err(Refusal::at(Ground::UnknownTenant { name }, Source::Pointer("/tenant".to_owned())))
-                }
+                None => Err(Refusal::at(Ground::UnknownTenant { name }, Source::Pointer("/tenant".to_owned()))),
             }
         }
     }

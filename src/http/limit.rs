@@ -164,9 +164,7 @@ impl GovernorClock for Ticks {
     fn now(&self) -> Nanos {
         match &self.clock {
             Clock::System => self.start.elapsed().into(),
-            Clock::Manual(clock) => {
-                Duration::from_millis(u64::try_from(clock.now().as_millis()).unwrap_or(0)).into()
-            }
+            Clock::Manual(clock) => Duration::from_millis(u64::try_from(clock.now().as_millis()).unwrap_or(0)).into(),
         }
     }
 }

@@ -44,7 +44,7 @@ impl MetricsApi {
 }
 
 fn write(Answers(answers): &Answers, figures: Figures, sizes: Sizes, subscriptions: usize) -> String {
-    let Figures { attempts_succeeded, attempts_failed, deliveries_exhausted, in_flight, fresh_in_memory, lanes } =
+    let Figures { attempts_succeeded, attempts_failed, deliveries_exhausted, in_flight, waiting_in_memory, lanes } =
         figures;
     let Sizes { file_bytes, free_bytes, events, deliveries, deliveries_due, attempts } = sizes;
     let mut text = String::new();
@@ -63,7 +63,7 @@ fn write(Answers(answers): &Answers, figures: Figures, sizes: Sizes, subscriptio
     family("deliveries_exhausted_total", "counter", "Deliveries that were given up.", &[("", deliveries_exhausted)]);
     for (name, help, value) in [
         ("attempts_in_flight", "Requests to receivers that are open.", in_flight),
-        ("deliveries_fresh_in_memory", "Fresh deliveries that wait in memory.", fresh_in_memory),
+        ("deliveries_waiting_in_memory", "Fresh deliveries that wait in memory.", waiting_in_memory),
         ("lanes", "Subscriptions with something to do.", lanes),
         ("subscriptions", "Subscriptions that are not deleted.", subscriptions as u64),
         ("store_file_bytes", "The size of the store's file.", file_bytes),

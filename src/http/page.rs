@@ -13,8 +13,10 @@ use serde::Serialize;
 
 use super::auth::Call;
 use super::problem::Refusal;
-use super::reply::{Attributes, Object as ResourceObject, Shape, array_schema, object_schema, reference, register_object};
 use super::reply::inline;
+use super::reply::{
+    Attributes, Object as ResourceObject, Shape, array_schema, object_schema, reference, register_object,
+};
 use super::value::Nullable;
 use crate::domain::id::{DeliveryId, EventId};
 use crate::domain::time::Timestamp;

@@ -6,9 +6,7 @@ use bytes::Bytes;
 use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::ApiResponse;
-use poem_openapi::registry::{
-    MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
-};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use serde::Serialize;
 
@@ -202,7 +200,8 @@ pub fn register_object<A: Attributes>(registry: &mut Registry) {
     registry.create_schema::<Object<A>, _>(A::NAME.to_owned(), |registry| {
         A::register(registry);
         let kind = MetaSchema { enum_items: vec![A::TYPE.into()], ..MetaSchema::new("string") };
-        let members = vec![("type", inline(kind)), ("id", inline(MetaSchema::new("string"))), ("attributes", A::schema_ref())];
+        let members =
+            vec![("type", inline(kind)), ("id", inline(MetaSchema::new("string"))), ("attributes", A::schema_ref())];
         *match object_schema(members) {
             MetaSchemaRef::Inline(schema) => schema,
             MetaSchemaRef::Reference(_) => unreachable!("object_schema writes its schema out"),

@@ -33,9 +33,7 @@ use crate::domain::subscription::{
     OVERLAP_SECONDS_MAX, PreviousSecret, Subscription, TIMEOUT_SECONDS_CEILING, TIMEOUT_SECONDS_DEFAULT,
 };
 use crate::domain::target::TargetUrl;
-use crate::domain::tenant::{
-    METADATA_KEY_LENGTH_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_LENGTH_MAX, Metadata,
-};
+use crate::domain::tenant::{METADATA_KEY_LENGTH_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_LENGTH_MAX, Metadata};
 use crate::domain::time::Timestamp;
 use crate::domain::violation::Rule;
 use crate::store::{Catalogue, SecretOwner};
@@ -588,11 +586,8 @@ impl SubscriptionsApi {
                 return None;
             }
         };
-        let is_allowed = if url.is_test_receiver() {
-            call.is_of_the_instance()
-        } else {
-            self.app.net.vet(&url).await.is_ok()
-        };
+        let is_allowed =
+            if url.is_test_receiver() { call.is_of_the_instance() } else { self.app.net.vet(&url).await.is_ok() };
         if !is_allowed {
             findings.add(Rule::UrlBlocked, "/url");
         }
@@ -747,8 +742,7 @@ impl Rotation {
     fn apply(&self, subscription: &mut Subscription, secret: Secret, now: Timestamp) {
         let old = std::mem::replace(&mut subscription.secret, secret);
         let expires_at = now.plus(self.overlap);
-        subscription.previous_secret =
-            (!self.overlap.is_zero()).then_some(PreviousSecret { secret: old, expires_at });
+        subscription.previous_secret = (!self.overlap.is_zero()).then_some(PreviousSecret { secret: old, expires_at });
         subscription.secret_version += 1;
         subscription.profile = self.profile;
     }

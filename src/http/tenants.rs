@@ -169,9 +169,8 @@ impl TenantsApi {
         let Query(TenantList(page)) = query;
         let is_visible = |entry: &&Arc<TenantEntry>| caller.key.tenant.is_none_or(|own| own == entry.tenant.id);
         let rows: Vec<_> = caller.catalogue.tenants().filter(is_visible).collect();
-        let page = page.cut(&caller, rows, |entry| {
-            ResourceObject::new(entry.tenant.id.to_string(), attributes(&entry.tenant))
-        });
+        let page = page
+            .cut(&caller, rows, |entry| ResourceObject::new(entry.tenant.id.to_string(), attributes(&entry.tenant)));
         Ok(Reply::json(StatusCode::OK, &page).into())
     }
 
@@ -218,11 +217,7 @@ impl TenantsApi {
     /// Its keys end at once and its `external_id` is free again; its data is erased in the background. `default` and
     /// `system` stay.
     #[oai(path = "/:id", method = "delete", operation_id = "tenants.delete")]
-    async fn delete(
-        &self,
-        caller: Caller<scope::TenantsWrite>,
-        id: Path<String>,
-    ) -> Result<Answer<(), 204>, Refusal> {
+    async fn delete(&self, caller: Caller<scope::TenantsWrite>, id: Path<String>) -> Result<Answer<(), 204>, Refusal> {
         caller.instance_key_only()?;
         let entry = find(&caller, &id)?;
         if entry.tenant.is_permanent() {
@@ -357,17 +352,8 @@ fn check_subscriptions_max(value: Option<i64>, findings: &mut Findings) -> Optio
 }
 
 fn attributes(tenant: &Tenant) -> TenantAttributes {
-    let Tenant {
-        id: _,
-        external_id,
-        name,
-        profile,
-        metadata,
-        subscriptions_max,
-        revision: _,
-        created_at,
-        updated_at,
-    } = tenant;
+    let Tenant { id: _, external_id, name, profile, metadata, subscriptions_max, revision: _, created_at, updated_at } =
+        tenant;
     TenantAttributes {
         external_id: external_id.as_ref().map(ToString::to_string).into(),
         name: name.clone(),

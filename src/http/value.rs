@@ -33,13 +33,13 @@ impl<T: Type> Type for Nullable<T> {
 
     fn schema_ref() -> MetaSchemaRef {
         match T::schema_ref() {
-            MetaSchemaRef::Inline(schema) => {
-                MetaSchemaRef::Inline(Box::new(MetaSchema { nullable: true, ..*schema }))
-            }
+            MetaSchemaRef::Inline(schema) => MetaSchemaRef::Inline(Box::new(MetaSchema { nullable: true, ..*schema })),
             // A reference cannot be made nullable in place; the document rewrites this pair.
-            reference @ MetaSchemaRef::Reference(_) => {
-                MetaSchemaRef::Inline(Box::new(MetaSchema { any_of: vec![reference], nullable: true, ..MetaSchema::ANY }))
-            }
+            reference @ MetaSchemaRef::Reference(_) => MetaSchemaRef::Inline(Box::new(MetaSchema {
+                any_of: vec![reference],
+                nullable: true,
+                ..MetaSchema::ANY
+            })),
         }
     }
 
@@ -74,18 +74,18 @@ impl<T: ParseFromJSON> ParseFromJSON for Nullable<T> {
 /// Implements what poem-openapi asks of a type that is only documented: its schema, and JSON as serde makes it.
 macro_rules! documented {
     ($name:ty, $label:literal, $schema:expr) => {
-        impl Type for $name {
+        impl poem_openapi::types::Type for $name {
             const IS_REQUIRED: bool = true;
 
             type RawValueType = Self;
             type RawElementValueType = Self;
 
-            fn name() -> Cow<'static, str> {
+            fn name() -> std::borrow::Cow<'static, str> {
                 $label.into()
             }
 
-            fn schema_ref() -> MetaSchemaRef {
-                MetaSchemaRef::Inline(Box::new($schema))
+            fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
+                poem_openapi::registry::MetaSchemaRef::Inline(Box::new($schema))
             }
 
             fn as_raw_value(&self) -> Option<&Self> {
@@ -93,19 +93,19 @@ macro_rules! documented {
             }
 
             fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-                Box::new(self.as_raw_value().into_iter())
+                Box::new(Some(self).into_iter())
             }
         }
 
-        impl ToJSON for $name {
-            fn to_json(&self) -> Option<Value> {
+        impl poem_openapi::types::ToJSON for $name {
+            fn to_json(&self) -> Option<serde_json::Value> {
                 serde_json::to_value(self).ok()
             }
         }
 
-        impl ParseFromJSON for $name {
-            fn parse_from_json(_value: Option<Value>) -> ParseResult<Self> {
-                Err(ParseError::custom("bodies are read by http::body"))
+        impl poem_openapi::types::ParseFromJSON for $name {
+            fn parse_from_json(_value: Option<serde_json::Value>) -> poem_openapi::types::ParseResult<Self> {
+                Err(poem_openapi::types::ParseError::custom("bodies are read by http::body"))
             }
         }
     };
