@@ -1,6 +1,7 @@
 //! Waxwing sends webhooks.
 
 pub mod clock;
+pub mod config;
 pub mod dispatch;
 pub mod domain;
 pub mod store;
