@@ -1,23 +1,38 @@
 //! Sends what is due: decides without clock, socket or tokio; a thin shell of tasks carries out what was decided.
 
-use crate::domain::delivery::Attempt;
+mod dispatcher;
+mod lane;
+mod sender;
+mod worker;
+
+use std::sync::{Arc, Mutex};
+
+use crate::domain::delivery::{Attempt, Trigger};
 use crate::domain::event::EventWithData;
+use crate::domain::id::DeliveryId;
 use crate::domain::subscription::Subscription;
 use crate::domain::tenant::Tenant;
 
+pub use dispatcher::{Decided, Dispatcher, Finished, Happened, Known, Send, Tally};
+pub use sender::{Purpose, Sender};
+pub use worker::{Running, start};
+
 /// A handle on the running dispatcher. Clones share it.
 #[derive(Clone)]
-pub struct Dispatch {/* being built */}
+pub struct Dispatch {
+    sender: Sender,
+    figures: Arc<Mutex<Figures>>,
+}
 
-#[allow(unused_variables, reason = "being built")]
 impl Dispatch {
     /// Sends an event to a subscription now, past its queue and whether or not it is active. Nothing is recorded.
     pub async fn test(&self, tenant: &Tenant, subscription: &Subscription, event: &EventWithData) -> Attempt {
-        unimplemented!()
+        let purpose = Purpose { delivery: DeliveryId::from_u128(0), number: 1, trigger: Trigger::Manual };
+        self.sender.send(purpose, tenant, subscription, event).await
     }
 
     pub fn figures(&self) -> Figures {
-        unimplemented!()
+        *self.figures.lock().expect("no one panics while holding it")
     }
 }
 
@@ -28,8 +43,22 @@ pub struct Figures {
     pub attempts_failed: u64,
     pub deliveries_exhausted: u64,
     pub in_flight: u64,
-    /// Fresh deliveries that wait in memory.
-    pub fresh_in_memory: u64,
+    /// Deliveries that wait in memory.
+    pub waiting_in_memory: u64,
     /// Subscriptions with something to do.
     pub lanes: u64,
+}
+
+impl Figures {
+    fn of(dispatcher: &Dispatcher) -> Self {
+        let Tally { attempts_succeeded, attempts_failed, deliveries_exhausted } = dispatcher.tally;
+        Self {
+            attempts_succeeded,
+            attempts_failed,
+            deliveries_exhausted,
+            in_flight: dispatcher.in_flight() as u64,
+            waiting_in_memory: dispatcher.waiting() as u64,
+            lanes: dispatcher.lanes() as u64,
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! Where a delivery may go: the grammar of target URLs and the addresses that are refused.
+//!
+//! Sources: the WHATWG URL standard; IANA's special-purpose address registries (IPv6 of 2025-10-09); RFC 6052 for
+//! NAT64, RFC 3056 for 6to4, RFC 4380 for Teredo, RFC 5214 for ISATAP.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ipnet::IpNet;
-use url::Url;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use url::{Host, Url};
 
 use super::violation::Rule;
 
@@ -35,14 +38,49 @@ pub struct Forbidden {
 }
 
 impl TargetUrl {
+    /// Reads what a person typed. The first broken rule is told.
     pub fn parse(text: &str, rules: &TargetRules) -> Result<Self, Rule> {
-        let _ = (text, rules);
-        unimplemented!("net helper")
+        if text.len() > URL_LENGTH_MAX {
+            return Err(Rule::UrlTooLong { max: URL_LENGTH_MAX });
+        }
+        check_raw_text(text)?;
+        let url = Url::parse(text).map_err(|error| Rule::InvalidUrl(words_of(error)))?;
+        // Percent-encoding and IDNA make a URL longer than what was typed.
+        if url.as_str().len() > URL_LENGTH_MAX {
+            return Err(Rule::UrlTooLong { max: URL_LENGTH_MAX });
+        }
+        let target = Self(url);
+        target.check(rules)?;
+        Ok(target)
     }
 
     /// A URL that was checked when it was stored; the rules of today are asked again when it is connected to.
     pub fn from_stored(text: &str) -> Option<Self> {
         Url::parse(text).ok().map(Self)
+    }
+
+    /// Holds the URL against the rules, without resolving its name.
+    pub fn check(&self, rules: &TargetRules) -> Result<(), Rule> {
+        match self.0.scheme() {
+            "https" => {}
+            "http" if rules.allow_http => {}
+            _ => return Err(Rule::UrlNotHttps),
+        }
+        if !self.0.username().is_empty() || self.0.password().is_some() {
+            return Err(Rule::InvalidUrl("a user name or password is not allowed in it"));
+        }
+        if self.0.fragment().is_some() {
+            return Err(Rule::InvalidUrl("a fragment (#…) is not allowed in it"));
+        }
+        match self.host() {
+            Host::Domain(name) => check_name(name, rules)?,
+            Host::Ipv4(ip) => rules.judge((ip, self.port()).into()).map_err(|_| Rule::UrlBlocked)?,
+            Host::Ipv6(ip) => rules.judge((ip, self.port()).into()).map_err(|_| Rule::UrlBlocked)?,
+        }
+        if !is_port_allowed(self.port(), rules) {
+            return Err(Rule::UrlBlocked);
+        }
+        Ok(())
     }
 
     pub fn as_url(&self) -> &Url {
@@ -51,6 +89,20 @@ impl TargetUrl {
 
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    pub fn host(&self) -> Host<&str> {
+        // A stored URL of another scheme can lack a host; no rule lets the empty name pass.
+        self.0.host().unwrap_or(Host::Domain(""))
+    }
+
+    /// The port of the URL, or its scheme's own one.
+    pub fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or(0)
     }
 
     pub fn is_test_receiver(&self) -> bool {
@@ -67,7 +119,279 @@ impl fmt::Debug for TargetUrl {
 impl TargetRules {
     /// Judges one address of a target. Every address of an answer is asked, and one refusal refuses the target.
     pub fn judge(&self, address: SocketAddr) -> Result<(), Forbidden> {
-        let _ = address;
-        unimplemented!("net helper")
+        let ip = address.ip();
+        let refused = |why| Err(Forbidden { address: ip, why });
+        for meant in [Some(ip), carried_ipv4(ip).map(IpAddr::V4)].into_iter().flatten() {
+            // Neither list of ranges nor listeners can open these, however they are written.
+            if METADATA.contains(&meant) {
+                return refused("metadata service of a cloud");
+            }
+            if self.is_own_listener(SocketAddr::new(meant, address.port())) {
+                return refused("this instance listens there");
+            }
+        }
+        let judged = match ip {
+            // The operator opens IPv4 ranges as IPv4, so the second spelling is not needed, and `::/0` must not open it.
+            IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => return refused("IPv4-mapped"),
+            IpAddr::V6(v6) if NAT64.contains(&v6) => IpAddr::V4(last_four_octets(v6)),
+            _ => ip,
+        };
+        match refused_range(judged) {
+            Some(_) if self.allowed_ranges.iter().any(|range| range.contains(&judged)) => Ok(()),
+            Some(why) => refused(why),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether this process listens on every address of the machine at that port.
+    pub fn listens_everywhere_at(&self, port: u16) -> bool {
+        self.own_listeners.iter().any(|listener| listener.port() == port && listener.ip().is_unspecified())
+    }
+
+    fn is_own_listener(&self, address: SocketAddr) -> bool {
+        let to = address.ip();
+        self.own_listeners.iter().filter(|listener| listener.port() == address.port()).any(|listener| {
+            let own = listener.ip().to_canonical();
+            // Connecting to the unspecified address reaches the machine itself.
+            to == own
+                || (own.is_unspecified() && to.is_loopback())
+                || (to.is_unspecified() && (own.is_unspecified() || own.is_loopback()))
+        })
+    }
+
+    fn opens_loopback(&self) -> bool {
+        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        self.allowed_ranges.iter().any(|range| loopback.iter().any(|address| range.contains(address)))
     }
 }
+
+/// What the WHATWG parser would quietly repair, and so would no longer be seen after it.
+fn check_raw_text(text: &str) -> Result<(), Rule> {
+    if text.is_empty() {
+        return Err(Rule::InvalidUrl("it is empty"));
+    }
+    if text.contains(|character: char| character.is_control() || character.is_whitespace() || character == '\\') {
+        return Err(Rule::InvalidUrl("spaces, control characters and backslashes are not allowed in it"));
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return match text.split_once(':') {
+            Some((scheme, _)) if !is_http_scheme(scheme) => Err(Rule::UrlNotHttps),
+            _ => Err(Rule::InvalidUrl("it must begin with https://")),
+        };
+    };
+    if !is_http_scheme(scheme) {
+        return Err(Rule::UrlNotHttps);
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.is_empty() {
+        return Err(Rule::InvalidUrl("the host is missing"));
+    }
+    // An empty user name before the `@` leaves no trace in the parsed URL.
+    if authority.contains('@') {
+        return Err(Rule::InvalidUrl("a user name or password is not allowed in it"));
+    }
+    Ok(())
+}
+
+fn is_http_scheme(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")
+}
+
+fn words_of(error: url::ParseError) -> &'static str {
+    use url::ParseError::*;
+    match error {
+        EmptyHost => "the host is missing",
+        IdnaError => "the host name is not valid",
+        InvalidPort => "the port is not a number from 1 to 65535",
+        InvalidIpv4Address => "the IPv4 address is not valid",
+        InvalidIpv6Address => "the IPv6 address is not valid",
+        InvalidDomainCharacter => "the host holds a character that host names cannot have",
+        _ => "it cannot be read as a URL",
+    }
+}
+
+/// Names that mean something else on each network, by custom or by standard (RFC 6761, 6762, 7686, 8375, 9476).
+const LOCAL_SUFFIXES: [&str; 9] =
+    ["localhost", "local", "internal", "home.arpa", "lan", "intranet", "corp", "onion", "localdomain"];
+/// Of a whole name (RFC 1035 section 2.3.4, without the dot of the root), and of one label.
+const NAME_LENGTH_MAX: usize = 253;
+const LABEL_LENGTH_MAX: usize = 63;
+
+fn check_name(name: &str, rules: &TargetRules) -> Result<(), Rule> {
+    if is_below(name, "localhost") && rules.opens_loopback() {
+        return Ok(());
+    }
+    let relative = name.trim_end_matches('.');
+    let is_local = !relative.contains('.')
+        || LOCAL_SUFFIXES.iter().any(|suffix| is_below(relative, suffix))
+        || relative == "kubernetes.default"
+        || relative.starts_with("kubernetes.default.");
+    if is_local {
+        return Err(Rule::UrlBlocked);
+    }
+    if name.ends_with('.') {
+        return Err(Rule::InvalidUrl("the host must not end with a dot"));
+    }
+    let labels_fit = name.split('.').all(|label| (1..=LABEL_LENGTH_MAX).contains(&label.len()));
+    if name.len() > NAME_LENGTH_MAX || !labels_fit || !name.is_ascii() {
+        return Err(Rule::InvalidUrl("the host name is not valid"));
+    }
+    Ok(())
+}
+
+/// Whether `name` is `suffix` or ends with `.suffix`.
+fn is_below(name: &str, suffix: &str) -> bool {
+    name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Whether a name always means this machine (RFC 6761 section 6.3).
+pub fn is_localhost(name: &str) -> bool {
+    is_below(name, "localhost")
+}
+
+/// Ports of services that speak something else than HTTP, or that nobody should post to from outside.
+const PORTS_REFUSED: [u16; 19] = [
+    1433,  // SQL Server
+    2375,  // Docker
+    2376,  // Docker over TLS
+    2379,  // etcd
+    2380,  // etcd peers
+    3306,  // MySQL
+    3389,  // Remote Desktop
+    5432,  // PostgreSQL
+    5672,  // AMQP
+    5984,  // CouchDB
+    6379,  // Redis
+    6443,  // Kubernetes
+    8500,  // Consul
+    9042,  // Cassandra
+    9200,  // Elasticsearch
+    10250, // kubelet
+    11211, // memcached
+    15672, // RabbitMQ management
+    27017, // MongoDB
+];
+
+fn is_port_allowed(port: u16, rules: &TargetRules) -> bool {
+    match port {
+        443 => true,
+        80 => rules.allow_http,
+        0..1024 => false,
+        _ => !PORTS_REFUSED.contains(&port),
+    }
+}
+
+/// Addresses where clouds hand credentials to their machines: AWS (IMDS, ECS, EKS), Alibaba, Azure, GCP.
+const METADATA: [IpAddr; 8] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+];
+
+const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
+}
+
+/// From the prefix's first four groups: no range below needs more.
+const fn v6(a: u16, b: u16, c: u16, d: u16, prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0), prefix)
+}
+
+const IPV4_REFUSED: [(Ipv4Net, &str); 20] = [
+    (v4(0, 0, 0, 0, 8), "this network"),
+    (v4(10, 0, 0, 0, 8), "private"),
+    (v4(100, 64, 0, 0, 10), "shared by a carrier (CGNAT)"),
+    (v4(127, 0, 0, 0, 8), "loopback"),
+    (v4(168, 63, 129, 16, 32), "Azure platform"),
+    (v4(169, 254, 0, 0, 16), "link-local"),
+    (v4(172, 16, 0, 0, 12), "private"),
+    (v4(192, 0, 0, 0, 24), "IETF assignment"),
+    (v4(192, 0, 2, 0, 24), "documentation"),
+    (v4(192, 31, 196, 0, 24), "AS112"),
+    (v4(192, 52, 193, 0, 24), "AMT"),
+    (v4(192, 88, 99, 0, 24), "6to4 relay"),
+    (v4(192, 168, 0, 0, 16), "private"),
+    (v4(192, 175, 48, 0, 24), "AS112"),
+    (v4(198, 18, 0, 0, 15), "benchmarking"),
+    (v4(198, 51, 100, 0, 24), "documentation"),
+    (v4(203, 0, 113, 0, 24), "documentation"),
+    (v4(224, 0, 0, 0, 4), "multicast"),
+    (v4(255, 255, 255, 255, 32), "broadcast"),
+    (v4(240, 0, 0, 0, 4), "reserved"),
+];
+
+/// The only part of IPv6 that is given out for the public internet.
+const IPV6_GLOBAL_UNICAST: Ipv6Net = v6(0x2000, 0, 0, 0, 3);
+
+/// Refused, and named for the operator; everything else outside of [`IPV6_GLOBAL_UNICAST`] is refused as well.
+const IPV6_REFUSED: [(Ipv6Net, &str); 15] = [
+    (Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128), "loopback"),
+    (v6(0, 0, 0, 0, 128), "unspecified"),
+    (v6(0, 0, 0, 0, 96), "IPv4-compatible"),
+    (v6(0x64, 0xff9b, 1, 0, 48), "NAT64 of a local network"),
+    (v6(0x100, 0, 0, 0, 64), "discard-only"),
+    (v6(0x100, 0, 0, 1, 64), "dummy prefix"),
+    (v6(0x2001, 0, 0, 0, 23), "IETF assignment"),
+    (v6(0x2001, 0xdb8, 0, 0, 32), "documentation"),
+    (v6(0x2002, 0, 0, 0, 16), "6to4"),
+    (v6(0x2620, 0x4f, 0x8000, 0, 48), "AS112"),
+    (v6(0x3fff, 0, 0, 0, 20), "documentation"),
+    (v6(0xfc00, 0, 0, 0, 7), "unique local"),
+    (v6(0xfe80, 0, 0, 0, 10), "link-local"),
+    (v6(0xfec0, 0, 0, 0, 10), "site-local"),
+    (v6(0xff00, 0, 0, 0, 8), "multicast"),
+];
+
+/// The well-known NAT64 prefix: such an address is as good or bad as the IPv4 address in it.
+const NAT64: Ipv6Net = v6(0x64, 0xff9b, 0, 0, 96);
+const NAT64_LOCAL: Ipv6Net = v6(0x64, 0xff9b, 1, 0, 48);
+const TEREDO: Ipv6Net = v6(0x2001, 0, 0, 0, 32);
+const SIX_TO_FOUR: Ipv6Net = v6(0x2002, 0, 0, 0, 16);
+const FIRST_EIGHTH: Ipv6Net = v6(0, 0, 0, 0, 8);
+
+/// Why an address is refused unless its range was opened.
+fn refused_range(ip: IpAddr) -> Option<&'static str> {
+    match ip {
+        IpAddr::V4(ip) => IPV4_REFUSED.iter().find(|(range, _)| range.contains(&ip)).map(|(_, why)| *why),
+        IpAddr::V6(ip) => IPV6_REFUSED
+            .iter()
+            .find(|(range, _)| range.contains(&ip))
+            .map(|(_, why)| *why)
+            .or_else(|| (!IPV6_GLOBAL_UNICAST.contains(&ip)).then_some("not global unicast")),
+    }
+}
+
+/// The IPv4 address that some gateway would take out of an IPv6 address, in every embedding that is known.
+fn carried_ipv4(ip: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(ip) = ip else { return None };
+    let [_, b, c, d, e, f, _, _] = ip.segments();
+    if SIX_TO_FOUR.contains(&ip) {
+        Some(from_groups(b, c))
+    } else if TEREDO.contains(&ip) {
+        Some(Ipv4Addr::from_bits(!last_four_octets(ip).to_bits()))
+    } else if NAT64_LOCAL.contains(&ip) && e & 0xff00 == 0 && (e, f) != (0, 0) {
+        // RFC 6052 section 2.2 for a /48: the halves lie around octet 8, which is zero.
+        Some(from_groups(d, (e << 8) | (f >> 8)))
+    } else if FIRST_EIGHTH.contains(&ip) || (e & !0x0200 == 0 && f == 0x5efe) {
+        Some(last_four_octets(ip))
+    } else {
+        None
+    }
+}
+
+fn last_four_octets(ip: Ipv6Addr) -> Ipv4Addr {
+    let [.., high, low] = ip.segments();
+    from_groups(high, low)
+}
+
+fn from_groups(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low))
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,39 +3,73 @@
 //! Each method is a business sentence and one promise: all of it is durable when the answer comes, or none of it is.
 
 pub mod catalogue;
+mod check;
+mod configuration;
+mod crypt;
+mod deliveries;
+mod group;
+mod idempotency;
+mod lists;
+mod open;
+mod postings;
+mod publish;
 mod query;
+mod record;
+mod retention;
+mod schema;
+mod writer;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::domain::delivery::{Attempt, CanceledReason, Delivery, State};
-use crate::domain::event::{Event, EventWithData, NewEvent};
-use crate::domain::event_type::{EventType, EventTypeName};
+use crate::domain::event::{Event, EventWithData};
 use crate::domain::health::Health;
-use crate::domain::id::{DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
-use crate::domain::key::ApiKey;
-use crate::domain::subscription::{DisabledReason, Subscription};
-use crate::domain::tenant::Tenant;
+use crate::domain::id::{DeliveryId, EventId, IdGenerator, KeyId, SubscriptionId, TenantId};
+use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
 
 pub use catalogue::Catalogue;
+pub use check::{Report, check};
+pub use crypt::write_private;
+pub use idempotency::KEPT_FOR as ANSWERS_KEPT_FOR;
+pub use open::{OpenError, Opened};
 pub use query::{DeliveryFilter, EventFilter, From, Page, Walk};
+pub use writer::{Stepped, Writer};
 
 /// A handle on the open store. Clones share it.
 #[derive(Clone)]
-pub struct Store {/* the store helper fills this */}
+pub struct Store {
+    shared: Arc<Shared>,
+    sentences: mpsc::Sender<writer::Sentence>,
+}
 
-#[derive(Debug, Clone)]
-pub struct Options {
+/// Where the file is.
+#[derive(Debug)]
+pub enum Location {
     /// The folder with `waxwing.redb` and `secret-key`; made when it does not exist.
-    pub data_dir: PathBuf,
+    Directory(PathBuf),
+    /// A storage of the caller's own: a simulated disk.
+    Backend(Box<dyn redb::StorageBackend>),
+}
+
+#[derive(Debug)]
+pub struct Options {
+    pub location: Location,
     /// 32 key bytes instead of the `secret-key` file (`WAXWING_SECRET_KEY`).
     pub secret_key: Option<[u8; 32]>,
     pub clock: Clock,
+    /// For ids; in a simulated storage for nonces too.
+    pub seed: u64,
     pub retention: Retention,
     /// New work is refused when less than this is free; none: max(256 MiB, 2 %) of the file system.
     pub free_bytes_min: Option<u64>,
@@ -172,248 +206,204 @@ pub struct Remember<T: ?Sized> {
 /// Changes a configuration record in its transaction. `Err` leaves everything as it was.
 pub type Edit<T> = Box<dyn FnOnce(&mut T) -> Result<(), StoreError> + Send>;
 
-#[allow(unused_variables, reason = "being built")]
+/// What every handle and the writer share.
+struct Shared {
+    database: Arc<Database>,
+    /// None: a storage without a file.
+    path: Option<PathBuf>,
+    catalogue: ArcSwap<Catalogue>,
+    health: RwLock<HashMap<SubscriptionId, Health>>,
+    cipher: crypt::Cipher,
+    clock: Clock,
+    retention: Retention,
+    ahead_max: AtomicI64,
+    /// Background deletions that are not finished.
+    sweeps: AtomicUsize,
+    keys_used: Mutex<KeysUsed>,
+    is_broken: watch::Sender<bool>,
+    is_closing: AtomicBool,
+}
+
+/// When each key was last used, and which of that is not written yet. Bounded by the number of keys.
+#[derive(Default)]
+struct KeysUsed {
+    last: HashMap<KeyId, Timestamp>,
+    unwritten: HashSet<KeyId>,
+}
+
+impl Shared {
+    fn new(
+        database: Arc<Database>,
+        path: Option<PathBuf>,
+        loaded: open::Loaded,
+        cipher: crypt::Cipher,
+        clock: Clock,
+        retention: Retention,
+    ) -> Self {
+        let open::Loaded { catalogue, health, keys_used, sweeps, ahead_max } = loaded;
+        Self {
+            database,
+            path,
+            catalogue: ArcSwap::from_pointee(catalogue),
+            health: RwLock::new(health),
+            cipher,
+            clock,
+            retention,
+            ahead_max: ahead_max.into(),
+            sweeps: sweeps.into(),
+            keys_used: Mutex::new(KeysUsed { last: keys_used, unwritten: HashSet::new() }),
+            is_broken: watch::Sender::new(false),
+            is_closing: AtomicBool::new(false),
+        }
+    }
+
+    /// Makes visible what was just committed.
+    fn committed(&self, committed: group::Committed) {
+        let group::Committed { catalogue, health, sweeps_begun, sweeps_ended, ahead_max } = committed;
+        if let Some(catalogue) = catalogue {
+            self.catalogue.store(Arc::new(catalogue));
+        }
+        if !health.is_empty() {
+            self.health.write().expect("no one panics while holding it").extend(health);
+        }
+        self.sweeps.fetch_add(sweeps_begun, Ordering::Relaxed);
+        self.sweeps.fetch_sub(sweeps_ended, Ordering::Relaxed);
+        self.ahead_max.store(ahead_max, Ordering::Relaxed);
+    }
+
+    fn ahead_max(&self) -> i64 {
+        self.ahead_max.load(Ordering::Relaxed)
+    }
+
+    fn has_sweeps(&self) -> bool {
+        self.sweeps.load(Ordering::Relaxed) > 0
+    }
+
+    fn is_broken(&self) -> bool {
+        *self.is_broken.borrow()
+    }
+
+    fn break_down(&self) {
+        self.is_broken.send_replace(true);
+    }
+
+    fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    fn take_keys_used(&self) -> Vec<(KeyId, Timestamp)> {
+        let mut used = self.keys_used.lock().expect("no one panics while holding it");
+        let unwritten = std::mem::take(&mut used.unwritten);
+        unwritten.into_iter().filter_map(|id| Some((id, *used.last.get(&id)?))).collect()
+    }
+
+    fn answers_may_have_expired(&self, now: Timestamp) -> Result<bool, StoreError> {
+        let read = self.database.begin_read()?;
+        let answers = read.open_table(schema::ANSWERS_BY_TIME)?;
+        let oldest = answers.first()?.and_then(|(key, _)| schema::read_time(key.value().get(..8)?));
+        Ok(oldest.is_some_and(|at| now >= at.plus(ANSWERS_KEPT_FOR)))
+    }
+}
+
 impl Store {
+    /// The configuration as of the last commit.
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        unimplemented!()
+        self.shared.catalogue.load_full()
     }
 
     /// An id that no one else gets; for what is sent but not kept (test deliveries).
     pub fn next_event_id(&self) -> EventId {
-        unimplemented!()
-    }
-
-    // -- publishing
-
-    /// Keeps the events, who gets them and the answer to the request, in one commit. In the order given; an event
-    /// that cannot be taken does not stop the others.
-    pub async fn accept(
-        &self,
-        events: Vec<NewEvent>,
-        remember: Option<Remember<[Result<Published, StoreError>]>>,
-    ) -> Result<Vec<Result<Published, StoreError>>, StoreError> {
-        unimplemented!()
-    }
-
-    // -- idempotency
-
-    pub fn recall(&self, request: RequestName) -> Result<Option<([u8; 32], StoredAnswer)>, StoreError> {
-        unimplemented!()
-    }
-
-    /// Keeps an answer whose request changed nothing (a 4xx), or whose sentence could not keep it itself.
-    pub async fn remember(
-        &self,
-        request: RequestName,
-        body_sha256: [u8; 32],
-        key: KeyId,
-        answer: StoredAnswer,
-    ) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    // -- subscriptions
-
-    /// `subscription.id`, `revision` and times are assigned. Fails with `LimitExceeded`, `NotFound` (tenant).
-    pub async fn create_subscription(
-        &self,
-        subscription: Subscription,
-        remember: Option<Remember<Subscription>>,
-    ) -> Result<Subscription, StoreError> {
-        unimplemented!()
-    }
-
-    /// Applies `change`; when it changed anything, `revision` and `updated_at` move. Setting `is_active` from false
-    /// to true clears `disabled_reason` and resets the health counters. A changed secret removes the stored answers
-    /// that show the old one.
-    pub async fn update_subscription(
-        &self,
-        id: SubscriptionId,
-        change: Edit<Subscription>,
-        remember: Option<Remember<Subscription>>,
-    ) -> Result<Subscription, StoreError> {
-        unimplemented!()
-    }
-
-    /// It takes no more events at once; its pending deliveries are canceled in the background, and read as canceled
-    /// from now on.
-    pub async fn delete_subscription(
-        &self,
-        id: SubscriptionId,
-        expected_revision: Option<u32>,
-    ) -> Result<(), StoreError> {
-        unimplemented!()
+        EventId::from_u128(IdGenerator::after(0).next(self.shared.clock.now(), &mut rand::rng()))
     }
 
     pub fn health(&self, id: SubscriptionId) -> Health {
-        unimplemented!()
+        self.shared.health.read().expect("no one panics while holding it").get(&id).copied().unwrap_or_default()
     }
 
-    // -- event types, tenants, keys
-
-    /// `Err(AlreadyExists)` when the name is taken.
-    pub async fn create_event_type(
-        &self,
-        event_type: EventType,
-        remember: Option<Remember<EventType>>,
-    ) -> Result<EventType, StoreError> {
-        unimplemented!()
-    }
-
-    pub async fn update_event_type(
-        &self,
-        name: EventTypeName,
-        change: Edit<EventType>,
-        remember: Option<Remember<EventType>>,
-    ) -> Result<EventType, StoreError> {
-        unimplemented!()
-    }
-
-    pub async fn delete_event_type(
-        &self,
-        name: EventTypeName,
-        expected_revision: Option<u32>,
-    ) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// `Err(AlreadyExists)` when the external id is taken.
-    pub async fn create_tenant(
-        &self,
-        tenant: Tenant,
-        remember: Option<Remember<Tenant>>,
-    ) -> Result<Tenant, StoreError> {
-        unimplemented!()
-    }
-
-    pub async fn update_tenant(
-        &self,
-        id: TenantId,
-        change: Edit<Tenant>,
-        remember: Option<Remember<Tenant>>,
-    ) -> Result<Tenant, StoreError> {
-        unimplemented!()
-    }
-
-    /// Revokes its keys and frees its external id at once; its data is erased in the background, also after a
-    /// restart. `InvalidState` for the permanent tenants.
-    pub async fn delete_tenant(&self, id: TenantId, expected_revision: Option<u32>) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    pub async fn create_key(&self, key: ApiKey, remember: Option<Remember<ApiKey>>) -> Result<ApiKey, StoreError> {
-        unimplemented!()
-    }
-
-    pub async fn revoke_key(&self, id: KeyId) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// Notes that a key was used; written with some later commit, at most once a minute for each key.
+    /// Notes that a key was used; written with some later commit, at most once a minute.
     pub fn key_used(&self, id: KeyId, at: Timestamp) {
-        unimplemented!()
+        /// What a reader of "last used" does not miss.
+        const RESOLUTION: Duration = Duration::from_secs(1);
+        let mut used = self.shared.keys_used.lock().expect("no one panics while holding it");
+        if used.last.get(&id).is_none_or(|last| at.since(*last) >= RESOLUTION) {
+            used.last.insert(id, at);
+            used.unwritten.insert(id);
+        }
     }
 
     pub fn key_last_used(&self, id: KeyId) -> Option<Timestamp> {
-        unimplemented!()
+        self.shared.keys_used.lock().expect("no one panics while holding it").last.get(&id).copied()
     }
 
-    // -- reading what happened; these read the disk: call them from a blocking thread
-
-    pub fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
-        unimplemented!()
+    /// Whether a write failed: then nothing more is written until the store is opened again.
+    pub fn is_broken(&self) -> bool {
+        self.shared.is_broken()
     }
 
-    /// None once retention removed it.
-    pub fn event_data(&self, id: EventId) -> Result<Option<Bytes>, StoreError> {
-        unimplemented!()
+    /// Ends when a write has failed.
+    pub async fn broken(&self) {
+        let mut broken = self.shared.is_broken.subscribe();
+        // The sender lives as long as this handle.
+        let _ = broken.wait_for(|is_broken| *is_broken).await;
     }
 
-    /// Newest first.
-    pub fn events(
+    /// Lets the writer finish what is queued and end. Later sentences are refused.
+    pub async fn close(&self) {
+        self.shared.is_closing.store(true, Ordering::Release);
+        // Wakes the writer; when it has ended already there is nothing to wait for.
+        let (queued, done) = oneshot::channel();
+        let farewell: writer::Sentence = Box::new(move |_| writer::Told {
+            is_storage_failure: false,
+            answer: Box::new(move |_| {
+                let _ = queued.send(());
+            }),
+        });
+        if self.sentences.send(farewell).await.is_ok() {
+            let _ = done.await;
+        }
+    }
+
+    /// Queues a sentence and waits until it is durable. A refusal (`Err`) must have written nothing.
+    async fn sentence<T: Send + 'static>(
         &self,
-        tenant: TenantId,
-        filter: &EventFilter,
-        walk: Walk<EventId>,
-    ) -> Result<Page<Event, EventId>, StoreError> {
-        unimplemented!()
+        sentence: impl FnOnce(&mut group::Group<'_, '_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if self.shared.is_closing() {
+            return Err(StoreError::Unavailable("the store is being closed".to_owned()));
+        }
+        let (sender, answer) = oneshot::channel();
+        let queued: writer::Sentence = Box::new(move |group| {
+            let result = sentence(group);
+            writer::Told {
+                is_storage_failure: matches!(result, Err(StoreError::Unavailable(_))),
+                answer: Box::new(move |committed: Result<(), StoreError>| {
+                    // Who asked may have gone away; what was asked is done all the same.
+                    let _ = sender.send(committed.and(result));
+                }),
+            }
+        });
+        let gone = |_| StoreError::Unavailable("the store is closed".to_owned());
+        self.sentences.send(queued).await.map_err(|_| gone(()))?;
+        answer.await.unwrap_or_else(|_| Err(gone(())))
     }
-
-    /// The deliveries of one event, in the order of its subscriptions.
-    pub fn deliveries_of(&self, event: &Event) -> Result<Vec<Delivery>, StoreError> {
-        unimplemented!()
-    }
-
-    pub fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
-        unimplemented!()
-    }
-
-    /// In the order in which they were made.
-    pub fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
-        unimplemented!()
-    }
-
-    /// Newest first.
-    pub fn deliveries(
-        &self,
-        tenant: TenantId,
-        filter: &DeliveryFilter,
-        walk: Walk<DeliveryId>,
-    ) -> Result<Page<Delivery, DeliveryId>, StoreError> {
-        unimplemented!()
-    }
-
-    // -- deliveries: what a person asks for
-
-    /// One attempt now. `InvalidState` when it succeeded or was canceled; an exhausted one gets exactly one more.
-    pub async fn retry_delivery(
-        &self,
-        id: DeliveryId,
-        remember: Option<Remember<Delivery>>,
-    ) -> Result<Delivery, StoreError> {
-        unimplemented!()
-    }
-
-    /// `InvalidState` when it is final.
-    pub async fn cancel_delivery(
-        &self,
-        id: DeliveryId,
-        remember: Option<Remember<Delivery>>,
-    ) -> Result<Delivery, StoreError> {
-        unimplemented!()
-    }
-
-    // -- deliveries: what the dispatcher needs
-
-    pub async fn record(&self, recordings: Recordings) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// Subscriptions with something due on disk, each with its earliest time, in the order of ids.
-    pub fn lanes(
-        &self,
-        after: Option<SubscriptionId>,
-        limit: usize,
-    ) -> Result<Vec<(SubscriptionId, Timestamp)>, StoreError> {
-        unimplemented!()
-    }
-
-    /// The first `limit` deliveries of a subscription that are due until then, those `in_memory` left out; and when
-    /// the next one after them is due. Reads the disk.
-    pub fn due(
-        &self,
-        subscription: SubscriptionId,
-        until: Timestamp,
-        in_memory: &HashSet<DeliveryId>,
-        limit: usize,
-    ) -> Result<(Vec<Due>, Option<Timestamp>), StoreError> {
-        unimplemented!()
-    }
-
-    // -- the instance
 
     pub fn sizes(&self) -> Sizes {
-        unimplemented!()
+        let file_bytes = match &self.shared.path {
+            Some(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+            None => 0,
+        };
+        let free_bytes = self.shared.path.as_deref().and_then(writer::free_bytes).map_or(0, |(free, _)| free);
+        let count = |definition| -> Result<u64, StoreError> {
+            Ok(self.shared.database.begin_read()?.open_table(definition)?.len()?)
+        };
+        Sizes {
+            file_bytes,
+            free_bytes,
+            events: count(schema::EVENTS).unwrap_or(0),
+            deliveries: count(schema::DELIVERIES).unwrap_or(0),
+            deliveries_due: count(schema::DUE).unwrap_or(0),
+            attempts: count(schema::ATTEMPTS).unwrap_or(0),
+        }
     }
 }
 

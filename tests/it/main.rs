@@ -1,1 +1,4 @@
+//! One test program: its modules mirror the URL tree, and the edges of the program.
 
+mod simulation;
+mod support;

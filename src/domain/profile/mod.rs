@@ -1,7 +1,7 @@
 //! How deliveries look on the wire. A profile is data plus one signing function, in one file each.
 
-mod mage;
-mod standard;
+pub mod mage;
+pub mod standard;
 
 use bytes::Bytes;
 

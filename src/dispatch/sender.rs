@@ -1,0 +1,73 @@
+//! Makes one request: the profile's body and headers, signed at the moment of sending, and what came of it.
+
+use sha2::{Digest, Sha256};
+
+use crate::clock::Clock;
+use crate::domain::delivery::{Attempt, Trigger};
+use crate::domain::event::EventWithData;
+use crate::domain::id::{AttemptId, DeliveryId};
+use crate::domain::profile::Message;
+use crate::domain::secret::Secret;
+use crate::domain::subscription::Subscription;
+use crate::domain::tenant::Tenant;
+use crate::net;
+
+/// Signs and sends. Clones share the connections.
+#[derive(Clone)]
+pub struct Sender {
+    pub net: net::Client,
+    pub clock: Clock,
+}
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Purpose {
+    pub delivery: DeliveryId,
+    /// From 1.
+    pub number: u16,
+    pub trigger: Trigger,
+}
+
+impl Sender {
+    pub async fn send(
+        &self,
+        purpose: Purpose,
+        tenant: &Tenant,
+        subscription: &Subscription,
+        event: &EventWithData,
+    ) -> Attempt {
+        let started_at = self.clock.now();
+        let message = Message { event: &event.event, data: &event.data, tenant, subscription: subscription.id };
+        let secrets: Vec<&Secret> = subscription.signing_secrets(started_at).collect();
+        let body = subscription.profile.body(&message, subscription.envelope);
+        let headers = subscription.profile.headers(&message, &body, &secrets, started_at);
+        let request_body_sha256 = Sha256::digest(&body).into();
+        let request_body_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        let exchange = self
+            .net
+            .send(net::Request {
+                url: subscription.url.clone(),
+                headers,
+                body,
+                timeout: subscription.timeout(),
+                identity: subscription.id,
+            })
+            .await;
+        let Purpose { delivery, number, trigger } = purpose;
+        Attempt {
+            id: AttemptId::from_u128(0),
+            delivery,
+            number,
+            trigger,
+            started_at,
+            outcome: exchange.outcome,
+            phases: exchange.phases,
+            request_headers: exchange.request_headers,
+            request_body_sha256,
+            request_body_bytes,
+            secret_version: subscription.secret_version,
+            response: exchange.response,
+            remote_address: exchange.remote_address,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Sends deliveries over HTTP: resolves names, judges every address, connects to exactly the judged one, keeps connections.
+//!
+//! [`Client::send`] never fails: what went wrong is the outcome of the [`Exchange`]. Redirects are not followed, proxies of
+//! the environment are not asked, responses are not decompressed.
+
+mod client;
+mod connection;
+mod failure;
+mod guard;
+mod pool;
+mod resolver;
+mod response;
+mod stream;
+mod test_receiver;
+mod tls;
+
+pub use client::{Client, Exchange, Options, Request, StartError};
+pub use resolver::Resolver;
+pub use test_receiver::{Received, TestReceiver};
+
+#[cfg(test)]
+mod tests;

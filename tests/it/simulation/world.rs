@@ -1,0 +1,673 @@
+//! The simulated world: virtual time, receivers by mood, people who change things, and a disk that loses power.
+//!
+//! One thread, one seed, one order of happenings: the same seed gives the same trace. The dispatcher, the store and
+//! redb are the real ones; the clock, the disk and the network are not.
+//!
+//! A run has two phases. First anything may fail (safety: nothing wrong happens). Then faults stop, receivers get
+//! well, people re-enable everything, and all must settle (liveness: else the reason is printed).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use waxwing::clock::{Clock, ManualClock};
+use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, Known, Send};
+use waxwing::domain::delivery::{Attempt, Phases, ShownState, State};
+use waxwing::domain::event::NewEvent;
+use waxwing::domain::event_type::EventTypeName;
+use waxwing::domain::id::{AttemptId, DeliveryId, SubscriptionId, TenantId};
+use waxwing::domain::profile::{Message, Profile};
+use waxwing::domain::secret::Secret;
+use waxwing::domain::subscription::{Envelope, Subscription};
+use waxwing::domain::target::{TargetRules, TargetUrl};
+use waxwing::domain::time::Timestamp;
+use waxwing::store::{self, Change, Due, Location, Options, Published, Recorded, Retention, Store, StoreError, Writer};
+
+use super::ledger::Ledger;
+use super::receiver::{Answer, Mood};
+use crate::support::disk::SimDisk;
+
+/// What one run does, drawn from its seed ("swarm": each run has its own mixture).
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub subscriptions: usize,
+    pub events: usize,
+    /// Over how long they are published.
+    pub span: Duration,
+    pub power_cuts: usize,
+    pub interventions: usize,
+    pub profile: Profile,
+    pub moods: Option<Vec<Mood>>,
+}
+
+impl Plan {
+    pub fn draw(chance: &mut StdRng) -> Self {
+        let hours = [0.02, 0.5, 6.0, 60.0][chance.random_range(0..4)];
+        Self {
+            subscriptions: chance.random_range(1..6),
+            events: chance.random_range(1..60),
+            span: Duration::from_secs_f64(hours * 3600.0),
+            power_cuts: chance.random_range(0..5),
+            interventions: chance.random_range(0..12),
+            profile: if chance.random_bool(0.7) { Profile::Standard } else { Profile::Mage },
+            moods: None,
+        }
+    }
+}
+
+/// What will happen at some time.
+#[derive(Debug)]
+enum Task {
+    Publish,
+    Intervene,
+    MoodSwing,
+    PowerCut,
+    /// The disk is done with what was waiting for it.
+    Commit {
+        life: u32,
+    },
+    Answer {
+        life: u32,
+        subscription: SubscriptionId,
+        attempt: Box<Attempt>,
+    },
+    /// A read of a lane's queue comes back, as the disk was when it was asked.
+    DueRead {
+        life: u32,
+        subscription: SubscriptionId,
+        rows: Vec<Due>,
+        next: Option<Timestamp>,
+    },
+    /// Faults stop, everything gets well.
+    Peace,
+}
+
+/// What a sentence of the store comes to, for those who wait for it.
+enum Kept {
+    Accepted(Result<Vec<Result<Published, StoreError>>, StoreError>),
+    Recorded(Vec<Recorded>, Result<(), StoreError>),
+    Created(Mood, Result<Subscription, StoreError>),
+    Rotated(SubscriptionId, Secret, Result<Subscription, StoreError>),
+    Canceled(DeliveryId, Result<(), StoreError>),
+    Other(Result<(), StoreError>),
+}
+
+type Promise = Pin<Box<dyn Future<Output = Kept>>>;
+
+/// The process: what a power cut takes away.
+struct Machine {
+    store: Store,
+    writer: Writer,
+    dispatcher: Dispatcher,
+    promises: Vec<Promise>,
+    is_committing: bool,
+}
+
+pub struct World {
+    pub seed: u64,
+    chance: StdRng,
+    clock: ManualClock,
+    start: Timestamp,
+    disk: SimDisk,
+    machine: Machine,
+    life: u32,
+    moods: BTreeMap<SubscriptionId, Mood>,
+    urls: usize,
+    agenda: BTreeMap<(Timestamp, u64), Task>,
+    sequence: u64,
+    pub ledger: Ledger,
+    pub trace: Vec<String>,
+    plan: Plan,
+    is_peace: bool,
+    /// Answers that come before any mood, in order (see [`Answer::scripted`]).
+    pub script: VecDeque<String>,
+}
+
+impl World {
+    pub fn new(seed: u64, plan: Plan) -> Self {
+        let mut chance = StdRng::seed_from_u64(seed);
+        let start: Timestamp = "2026-02-18T12:00:00Z".parse().expect("a valid time");
+        let clock = ManualClock::at(start);
+        let disk = SimDisk::new(chance.random());
+        let machine = Machine::boot(&disk, &clock, seed);
+        let mut world = Self {
+            seed,
+            chance,
+            clock,
+            start,
+            disk,
+            machine,
+            life: 0,
+            moods: BTreeMap::new(),
+            urls: 0,
+            agenda: BTreeMap::new(),
+            sequence: 0,
+            ledger: Ledger::default(),
+            trace: Vec::new(),
+            plan,
+            is_peace: false,
+            script: VecDeque::new(),
+        };
+        world.found();
+        world
+    }
+
+    /// Subscriptions, and everything that is to happen.
+    fn found(&mut self) {
+        for _ in 0..self.plan.subscriptions {
+            self.subscribe();
+        }
+        self.commit_now();
+        let span = self.plan.span;
+        for _ in 0..self.plan.events {
+            self.plan_within(span, Task::Publish);
+        }
+        for _ in 0..self.plan.interventions {
+            self.plan_within(span, Task::Intervene);
+            self.plan_within(span, Task::MoodSwing);
+        }
+        for _ in 0..self.plan.power_cuts {
+            self.plan_within(span, Task::PowerCut);
+        }
+        self.schedule(span, Task::Peace);
+    }
+
+    fn plan_within(&mut self, span: Duration, task: Task) {
+        // Half of everything comes in bursts at the beginning, where most of the program's own work is, too.
+        let share: f64 = self.chance.random();
+        let share = if self.chance.random_bool(0.5) { share * share * share } else { share };
+        self.schedule(span.mul_f64(share), task);
+    }
+
+    fn schedule(&mut self, after: Duration, task: Task) {
+        self.sequence += 1;
+        self.agenda.insert((self.clock.now().plus(after), self.sequence), task);
+    }
+
+    pub fn note(&mut self, line: impl AsRef<str>) {
+        let passed = self.clock.now().since(self.start).as_millis();
+        let (seconds, millis) = (passed / 1000, passed % 1000);
+        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        self.trace.push(format!("{hours:02}:{minutes:02}:{seconds:02}.{millis:03}  {}", line.as_ref()));
+    }
+
+    /// Runs until the agenda is empty and the dispatcher has nothing left to do.
+    pub fn run(&mut self) {
+        loop {
+            let task = self.agenda.first_key_value().map(|((at, _), _)| *at);
+            let wake = self.machine.dispatcher.wake_at();
+            let Some(at) = [task, wake].into_iter().flatten().min() else { break };
+            let limit = self.start.plus(self.plan.span + Duration::from_secs(200 * 3600));
+            assert!(at < limit, "it never settles: {:?}", self.machine.dispatcher.pending());
+            // Never backwards, and always onwards when only the dispatcher wants to be woken.
+            self.clock.set(at.max(self.clock.now()));
+            if task.is_some_and(|task| task <= at) {
+                let (_, task) = self.agenda.pop_first().expect("its time was just looked at");
+                self.perform(task);
+            } else {
+                self.happen(Happened::TimePassed);
+            }
+        }
+    }
+
+    fn perform(&mut self, task: Task) {
+        match task {
+            Task::Publish => self.publish(),
+            Task::Intervene => self.intervene(),
+            Task::MoodSwing => self.mood_swing(),
+            Task::PowerCut => self.power_cut(),
+            Task::Commit { life } if life == self.life => {
+                self.machine.is_committing = false;
+                self.step();
+            }
+            Task::Answer { life, subscription, attempt } => {
+                self.ledger.answers(attempt.delivery, subscription, &attempt.outcome, life);
+                if life == self.life {
+                    self.happen(Happened::Finished(Box::new(Finished { subscription, attempt: *attempt })));
+                }
+            }
+            Task::DueRead { life, subscription, rows, next } if life == self.life => {
+                self.happen(Happened::DueRead { subscription, rows, next });
+            }
+            Task::Commit { .. } | Task::DueRead { .. } => {}
+            Task::Peace => self.make_peace(),
+        }
+    }
+
+    // -- the outside
+
+    fn subscribe(&mut self) {
+        self.urls += 1;
+        let mood = match &self.plan.moods {
+            Some(moods) => moods[(self.urls - 1) % moods.len()],
+            None => Mood::draw(&mut self.chance),
+        };
+        let now = self.clock.now();
+        let url =
+            TargetUrl::parse(&format!("https://receiver-{}.example.com/hook", self.urls), &TargetRules::default());
+        let subscription = Subscription {
+            id: SubscriptionId::from_u128(0),
+            tenant: TenantId::DEFAULT,
+            url: url.expect("a public name is a fine target"),
+            events: vec!["*".parse().expect("a pattern")],
+            description: None,
+            is_active: true,
+            disabled_reason: None,
+            max_in_flight: self.chance.random_range(1..5),
+            timeout_seconds: self.chance.random_range(1..31),
+            profile: self.plan.profile,
+            envelope: Envelope::Profile,
+            metadata: BTreeMap::new(),
+            secret: Secret::generate(&mut self.chance),
+            secret_version: 1,
+            previous_secret: None,
+            revision: 0,
+            created_at: now,
+            updated_at: now,
+        };
+        let store = self.machine.store.clone();
+        self.promise(async move { Kept::Created(mood, store.create_subscription(subscription, None).await) });
+    }
+
+    fn publish(&mut self) {
+        let count = if self.chance.random_bool(0.8) { 1 } else { self.chance.random_range(2..20) };
+        let event_type: EventTypeName = "order.paid".parse().expect("a name");
+        let events = (0..count)
+            .map(|_| NewEvent {
+                tenant: TenantId::DEFAULT,
+                event_type: event_type.clone(),
+                external_id: None,
+                occurred_at: None,
+                data: Bytes::from(format!("{{\"n\":{}}}", self.chance.random::<u32>())),
+            })
+            .collect();
+        self.note(format!("publish {count}"));
+        let store = self.machine.store.clone();
+        self.promise(async move { Kept::Accepted(store.accept(events, None).await) });
+    }
+
+    /// A person does something to a subscription or to a delivery.
+    fn intervene(&mut self) {
+        let ids: Vec<SubscriptionId> = self
+            .machine
+            .store
+            .catalogue()
+            .tenant(TenantId::DEFAULT)
+            .map_or_else(Vec::new, |tenant| tenant.subscriptions().map(|subscription| subscription.id).collect());
+        if ids.is_empty() {
+            return self.subscribe();
+        }
+        let id = ids[self.chance.random_range(0..ids.len())];
+        let store = self.machine.store.clone();
+        match self.chance.random_range(0..9) {
+            0..=1 => self.set_active(id, false),
+            2..=3 => self.set_active(id, true),
+            4 => {
+                self.note(format!("delete {}", self.name(id)));
+                self.promise(async move { Kept::Other(store.delete_subscription(id, None).await) });
+            }
+            5 => self.subscribe(),
+            6 => {
+                let secret = Secret::generate(&mut self.chance);
+                self.note(format!("rotate {}", self.name(id)));
+                self.ledger.secret_may_change(id, secret.clone());
+                self.promise(async move {
+                    let new = secret.clone();
+                    let edit = Box::new(move |subscription: &mut Subscription| {
+                        subscription.secret = new;
+                        subscription.secret_version += 1;
+                        Ok(())
+                    });
+                    Kept::Rotated(id, secret, store.update_subscription(id, edit, None).await)
+                });
+            }
+            choice => {
+                let Some(delivery) = self.any_delivery() else { return };
+                if choice == 7 {
+                    self.note(format!("retry {delivery}"));
+                    self.ledger.asks_again(delivery);
+                    self.promise(async move { Kept::Other(store.retry_delivery(delivery, None).await.map(drop)) });
+                } else {
+                    self.note(format!("cancel {delivery}"));
+                    self.promise(async move {
+                        Kept::Canceled(delivery, store.cancel_delivery(delivery, None).await.map(drop))
+                    });
+                }
+            }
+        }
+    }
+
+    fn set_active(&mut self, id: SubscriptionId, is_active: bool) {
+        self.note(format!("{} {}", if is_active { "resume" } else { "pause" }, self.name(id)));
+        let store = self.machine.store.clone();
+        let edit = Box::new(move |subscription: &mut Subscription| {
+            subscription.is_active = is_active;
+            Ok(())
+        });
+        self.promise(async move { Kept::Other(store.update_subscription(id, edit, None).await.map(drop)) });
+    }
+
+    fn any_delivery(&mut self) -> Option<DeliveryId> {
+        if self.ledger.acknowledged.is_empty() {
+            return None;
+        }
+        let event = &self.ledger.acknowledged[self.chance.random_range(0..self.ledger.acknowledged.len())];
+        let deliveries = self.machine.store.deliveries_of(event).expect("the disk reads");
+        if deliveries.is_empty() {
+            return None;
+        }
+        Some(deliveries[self.chance.random_range(0..deliveries.len())].id)
+    }
+
+    fn mood_swing(&mut self) {
+        if self.moods.is_empty() || self.plan.moods.is_some() {
+            return;
+        }
+        let place = self.chance.random_range(0..self.moods.len());
+        let id = *self.moods.keys().nth(place).expect("the place is within");
+        let mood = Mood::draw(&mut self.chance);
+        self.note(format!("{} is now {mood:?}", self.name(id)));
+        self.moods.insert(id, mood);
+    }
+
+    fn power_cut(&mut self) {
+        self.note("power cut");
+        self.life += 1;
+        self.ledger.power_cut();
+        self.disk.power_cut(&mut self.chance);
+        self.machine = Machine::boot(&self.disk, &self.clock, self.seed.wrapping_add(u64::from(self.life)));
+        self.find_lanes();
+    }
+
+    fn make_peace(&mut self) {
+        self.note("peace");
+        self.is_peace = true;
+        for mood in self.moods.values_mut() {
+            *mood = Mood::Healthy;
+        }
+        self.commit_now();
+        let catalogue = self.machine.store.catalogue();
+        let paused: Vec<SubscriptionId> = catalogue.tenant(TenantId::DEFAULT).map_or_else(Vec::new, |tenant| {
+            tenant.subscriptions().filter(|one| !one.is_active).map(|one| one.id).collect()
+        });
+        for id in paused {
+            self.set_active(id, true);
+        }
+    }
+
+    // -- the process
+
+    fn find_lanes(&mut self) {
+        let mut after = None;
+        loop {
+            let lanes = self.machine.store.lanes(after, 2).expect("the disk reads");
+            let Some((last, _)) = lanes.last() else { break };
+            after = Some(*last);
+            self.happen(Happened::LanesFound(lanes));
+        }
+    }
+
+    fn happen(&mut self, happened: Happened) {
+        let mut decided = Vec::new();
+        let catalogue = self.machine.store.catalogue();
+        let store = &self.machine.store;
+        let health = |id| store.health(id);
+        let known = Known { catalogue: &catalogue, health: &health };
+        self.machine.dispatcher.handle(happened, self.clock.now(), &known, &mut decided);
+        for decided in decided {
+            match decided {
+                Decided::Send(send) => self.send(send),
+                Decided::Record(recordings) => {
+                    let attempts = recordings.attempts.clone();
+                    let store = self.machine.store.clone();
+                    self.promise(async move { Kept::Recorded(attempts, store.record(recordings).await) });
+                }
+                Decided::ReadDue { subscription, until, in_memory, rows_max } => {
+                    let read = self.machine.store.due(subscription, until, &in_memory, rows_max);
+                    let (rows, next) = read.expect("the disk reads");
+                    let task = Task::DueRead { life: self.life, subscription, rows, next };
+                    let latency = Duration::from_millis(self.chance.random_range(0..40));
+                    self.schedule(latency, task);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, send: Send) {
+        let Send { delivery, tenant, subscription, event, number, trigger } = send;
+        let now = self.clock.now();
+        let catalogue = self.machine.store.catalogue();
+        let current = catalogue.subscription(subscription.id).expect("nothing is sent to a deleted subscription");
+        assert!(current.is_active, "{} is sent to a paused subscription", delivery);
+        let delays: Vec<Duration> = (0..current.profile.schedule().attempts_max())
+            .filter_map(|made| current.profile.schedule().delay_after(made, 0.5))
+            .collect();
+        self.ledger.sends(delivery, current.id, current.max_in_flight, number, trigger, now, &delays);
+
+        let tenant = &catalogue.tenant(tenant).expect("its tenant lives").tenant;
+        let message = Message { event: &event.event, data: &event.data, tenant, subscription: current.id };
+        let secrets: Vec<&Secret> = current.signing_secrets(now).collect();
+        let body = current.profile.body(&message, current.envelope);
+        let headers = current.profile.headers(&message, &body, &secrets, now);
+        self.verify(current, &headers, &body);
+
+        let mood = *self.moods.get(&current.id).expect("every subscription has a receiver");
+        let answer = match self.script.pop_front() {
+            Some(line) => Answer::scripted(&line, current.timeout()),
+            None => Answer::to(mood, current.timeout(), &mut self.chance),
+        };
+        self.note(format!("{} attempt {number} {}", self.name(current.id), super::outcome_text(&answer.outcome)));
+        if answer.arrived {
+            self.ledger.arrives(delivery);
+        }
+        let attempt = Attempt {
+            id: AttemptId::from_u128(0),
+            delivery,
+            number,
+            trigger,
+            started_at: now,
+            outcome: answer.outcome,
+            phases: Phases { total: answer.after, ..Phases::default() },
+            request_headers: Vec::new(),
+            request_body_sha256: [0; 32],
+            request_body_bytes: body.len() as u32,
+            secret_version: current.secret_version,
+            response: answer.response,
+            remote_address: None,
+        };
+        let task = Task::Answer { life: self.life, subscription: current.id, attempt: Box::new(attempt) };
+        self.schedule(answer.after, task);
+    }
+
+    /// The receiver's side of the signature, by a library that we did not write where there is one.
+    fn verify(&self, subscription: &Subscription, headers: &[(&'static str, String)], body: &[u8]) {
+        let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+        let is_valid = |secret: &Secret| match subscription.profile {
+            Profile::Standard => {
+                let webhook = standardwebhooks::Webhook::from_bytes(secret.bytes().to_vec()).expect("a key");
+                let id = header("webhook-id").expect("an id");
+                let timestamp = header("webhook-timestamp").expect("a timestamp").parse().expect("seconds");
+                let signature = webhook.sign(id, timestamp, body).expect("it signs text");
+                header("webhook-signature").expect("a signature").split(' ').any(|one| one == signature)
+            }
+            Profile::Mage => {
+                let timestamp = header("x-webhook-timestamp").expect("a timestamp");
+                Some(waxwing::domain::profile::mage::sign(secret, timestamp, body).as_str())
+                    == header("x-webhook-signature")
+            }
+        };
+        let alive = self.ledger.secrets(subscription.id);
+        assert!(alive.iter().any(is_valid), "signed with a dead or unknown secret");
+    }
+
+    // -- the disk
+
+    fn promise(&mut self, future: impl Future<Output = Kept> + 'static) {
+        self.machine.promises.push(Box::pin(future));
+        // The job is queued when its future is first asked.
+        self.collect();
+        if !self.machine.is_committing {
+            self.machine.is_committing = true;
+            let latency = Duration::from_millis(self.chance.random_range(1..30));
+            self.schedule(latency, Task::Commit { life: self.life });
+        }
+    }
+
+    fn commit_now(&mut self) {
+        while !self.machine.promises.is_empty() {
+            self.step();
+        }
+    }
+
+    /// One commit of everything that waits, and who waited for it is told.
+    fn step(&mut self) {
+        let stepped = self.machine.writer.step();
+        if self.chance.random_bool(0.2) {
+            self.machine.writer.index_pass();
+        }
+        self.changed(stepped.changes);
+        self.collect();
+        if !self.machine.promises.is_empty() && !self.machine.is_committing {
+            self.machine.is_committing = true;
+            self.schedule(Duration::from_millis(1), Task::Commit { life: self.life });
+        }
+    }
+
+    fn changed(&mut self, changes: Vec<Change>) {
+        if !changes.is_empty() {
+            self.happen(Happened::Changed(changes));
+        }
+    }
+
+    fn collect(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut promises = std::mem::take(&mut self.machine.promises);
+        let mut kept = Vec::new();
+        promises.retain_mut(|promise| match promise.as_mut().poll(&mut context) {
+            Poll::Ready(value) => {
+                kept.push(value);
+                false
+            }
+            Poll::Pending => true,
+        });
+        promises.append(&mut self.machine.promises);
+        self.machine.promises = promises;
+        for kept in kept {
+            self.keep(kept);
+        }
+    }
+
+    fn keep(&mut self, kept: Kept) {
+        match kept {
+            Kept::Accepted(published) => {
+                for published in published.expect("the disk works") {
+                    self.ledger.acknowledged.push(published.expect("nothing is wrong with it").event);
+                }
+            }
+            Kept::Recorded(attempts, result) => {
+                result.expect("the disk works");
+                for recorded in &attempts {
+                    self.ledger.recorded(recorded);
+                }
+                self.happen(Happened::Recorded);
+            }
+            Kept::Created(mood, subscription) => {
+                let subscription = subscription.expect("there is room for it");
+                self.ledger.knows_secret(subscription.id, subscription.secret);
+                let mood = if self.is_peace { Mood::Healthy } else { mood };
+                self.moods.insert(subscription.id, mood);
+                self.note(format!("{} subscribed, {mood:?}", self.name(subscription.id)));
+            }
+            Kept::Rotated(id, secret, result) => {
+                if result.is_ok() {
+                    self.ledger.knows_secret(id, secret);
+                }
+            }
+            Kept::Canceled(delivery, Ok(())) => self.ledger.canceled(delivery, self.clock.now()),
+            Kept::Canceled(_, Err(StoreError::NotFound | StoreError::InvalidState)) => {}
+            Kept::Other(Ok(()) | Err(StoreError::NotFound | StoreError::InvalidState)) => {}
+            Kept::Canceled(_, Err(failure)) | Kept::Other(Err(failure)) => panic!("{failure}"),
+        }
+    }
+
+    /// A short name for the trace.
+    fn name(&self, id: SubscriptionId) -> String {
+        let text = id.to_string();
+        text[text.len() - 4..].to_owned()
+    }
+
+    // -- the account
+
+    /// The attempts of the first acknowledged event's deliveries and what became of them, as a picture.
+    pub fn picture(&self) -> String {
+        let mut picture = String::new();
+        let event = self.ledger.acknowledged.first().expect("something was published");
+        for delivery in self.machine.store.deliveries_of(event).expect("the disk reads") {
+            for attempt in self.machine.store.attempts(delivery.id).expect("the disk reads") {
+                let passed = attempt.started_at.since(event.created_at).as_millis();
+                let (hours, minutes, seconds) = (passed / 3_600_000, passed / 60_000 % 60, passed / 1000 % 60);
+                let (number, outcome) = (attempt.number, super::outcome_text(&attempt.outcome));
+                picture += &format!("{hours:02}:{minutes:02}:{seconds:02}  attempt {number}  {outcome}\n");
+            }
+            picture += &format!("{:?}\n", delivery.state);
+        }
+        picture
+    }
+
+    /// Everything that was acknowledged is there, final, and as the outside saw it.
+    pub fn settle(&mut self) {
+        self.commit_now();
+        while self.machine.writer.index_pass() {}
+        assert_eq!(self.machine.dispatcher.pending(), None, "work is left over");
+        let lanes = self.machine.store.lanes(None, 10).expect("the disk reads");
+        assert!(lanes.is_empty(), "the queue on disk is not empty: {lanes:?}");
+        let store = self.machine.store.clone();
+        for event in &self.ledger.acknowledged {
+            let kept = store.event(event.id).expect("the disk reads");
+            assert_eq!(kept.as_ref(), Some(event), "an acknowledged event was lost");
+            let deliveries = store.deliveries_of(event).expect("the disk reads");
+            assert_eq!(deliveries.len(), event.deliveries as usize, "deliveries of {} were lost", event.id);
+            for delivery in deliveries {
+                let received = self.ledger.received.get(&delivery.id).copied().unwrap_or_default();
+                match delivery.state {
+                    State::Succeeded => assert!(received.answered_2xx > 0, "{} succeeded out of thin air", delivery.id),
+                    State::Exhausted { .. } | State::Canceled { .. } => {}
+                    open => panic!("{} is still {open:?} ({})", delivery.id, ShownState::Pending.name()),
+                }
+                let attempts = store.attempts(delivery.id).expect("the disk reads");
+                assert_eq!(attempts.len(), usize::from(delivery.attempts), "attempts of {} were lost", delivery.id);
+            }
+        }
+        let report = store::check(Machine::options(&self.disk.copy(), &self.clock, 0)).expect("the file opens");
+        assert!(report.findings.is_empty(), "{:#?}", report.findings);
+    }
+}
+
+impl Machine {
+    fn options(disk: &SimDisk, clock: &ManualClock, seed: u64) -> Options {
+        Options {
+            location: Location::Backend(Box::new(disk.backend())),
+            secret_key: Some([7; 32]),
+            clock: Clock::Manual(clock.clone()),
+            seed,
+            retention: Retention { payloads_days: 30, metadata_days: 90 },
+            free_bytes_min: None,
+            cache_bytes: 4 * 1024 * 1024,
+        }
+    }
+
+    fn boot(disk: &SimDisk, clock: &ManualClock, seed: u64) -> Self {
+        let opened = Store::open(Self::options(disk, clock, seed)).expect("it opens after whatever happened");
+        Self {
+            store: opened.store,
+            writer: opened.writer,
+            dispatcher: Dispatcher::new(seed),
+            promises: Vec::new(),
+            is_committing: false,
+        }
+    }
+}
