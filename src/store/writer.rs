@@ -82,7 +82,10 @@ impl Writer {
             let mut next_housekeeping = HOUSEKEEPING_BUSY;
             loop {
                 let patience = if self.unindexed.is_empty() { next_housekeeping } else { INDEX_EVERY };
-                let wait = tokio::time::timeout(patience, self.sentences.recv_many(&mut ready, SENTENCES_MAX));
+                // The time-out is made inside the runtime: it asks the runtime for its timer.
+                let sentences = &mut self.sentences;
+                let wait =
+                    async { tokio::time::timeout(patience, sentences.recv_many(&mut ready, SENTENCES_MAX)).await };
                 match runtime.block_on(wait) {
                     Ok(0) => break,
                     Ok(_) => {
