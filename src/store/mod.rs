@@ -42,7 +42,7 @@ pub use catalogue::Catalogue;
 pub use check::{Report, check};
 pub use crypt::write_private;
 pub use idempotency::KEPT_FOR as ANSWERS_KEPT_FOR;
-pub use open::{OpenError, Opened};
+pub use open::{FILE as STORE_FILE, OpenError, Opened};
 pub use query::{DeliveryFilter, EventFilter, From, Page, Walk};
 pub use writer::{Stepped, Writer};
 

@@ -23,7 +23,7 @@ use crate::domain::profile::Profile;
 use crate::domain::tenant::{Metadata, SUBSCRIPTIONS_MAX_DEFAULT, Tenant};
 use crate::domain::time::Timestamp;
 
-const FILE: &str = "waxwing.redb";
+pub const FILE: &str = "waxwing.redb";
 /// Sentences that may wait for the writer; beyond that their callers wait.
 const SENTENCES_WAITING_MAX: usize = 4096;
 /// Commits that the dispatcher may lag behind; beyond that publishing waits for it.
