@@ -1,4 +1,5 @@
 //! One test program: its modules mirror the URL tree, and the edges of the program.
 
+mod layers;
 mod simulation;
 mod support;
