@@ -205,7 +205,7 @@ async fn data_beyond_a_limit_is_refused_with_the_limit_named() {
     let waxwing = Start::in_dir(folder.path()).start().await;
     waxwing.api.create_event_type("nasty").await;
     let deep = format!("{}{}", "[".repeat(101), "]".repeat(101));
-    let very_deep = "[".repeat(100_000);
+    let very_deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let large = format!(r#""{}""#, "x".repeat(256 * 1024));
     for (data, code, names) in [
         (deep.as_str(), "payload_too_deep", "100"),
