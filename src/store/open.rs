@@ -230,6 +230,9 @@ fn make_file(
     };
     migrate(&database, MIGRATIONS, beginning)?;
     let name = || {
+        if std::fs::metadata(file).is_ok_and(|metadata| metadata.len() == 0) {
+            std::fs::remove_file(file)?;
+        }
         // Like the key: a link does not replace the store of another process that is faster.
         std::fs::hard_link(&new, file)?;
         std::fs::remove_file(&new)?;
