@@ -93,18 +93,13 @@ impl Checker {
         self.events(&watermarks)?;
         self.deliveries(&watermarks)?;
         self.rows_of_deliveries()?;
-        self.postings::<EventsByTenant, Events>(
-            |id| EventId::from_u128(id),
-            |event| TenantId::from_bytes(event.tenant),
-        )?;
-        self.postings::<DeliveriesByTenant, Deliveries>(
-            |id| DeliveryId::from_u128(id),
-            |delivery| TenantId::from_bytes(delivery.tenant),
-        )?;
-        self.postings::<DeliveriesBySubscription, Deliveries>(
-            |id| DeliveryId::from_u128(id),
-            |delivery| SubscriptionId::from_bytes(delivery.subscription),
-        )?;
+        self.postings::<EventsByTenant, Events>(EventId::from_u128, |event| TenantId::from_bytes(event.tenant))?;
+        self.postings::<DeliveriesByTenant, Deliveries>(DeliveryId::from_u128, |delivery| {
+            TenantId::from_bytes(delivery.tenant)
+        })?;
+        self.postings::<DeliveriesBySubscription, Deliveries>(DeliveryId::from_u128, |delivery| {
+            SubscriptionId::from_bytes(delivery.subscription)
+        })?;
         self.orphans()?;
         self.answers()?;
         self.each::<Meta>(|_, _, _| Ok(()))?;

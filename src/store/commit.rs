@@ -99,17 +99,21 @@ pub(super) enum Message {
 
 /// A sentence on its way to the writer.
 pub(super) struct Job {
-    run: Box<dyn FnOnce(&mut Transaction<'_>) -> Ran + Send>,
+    run: Run,
     bytes: usize,
     _place: OwnedSemaphorePermit,
 }
+
+type Run = Box<dyn FnOnce(&mut Transaction<'_>) -> Ran + Send>;
+
+type Answer = Box<dyn FnOnce(Option<&StoreError>) + Send>;
 
 /// A sentence that was carried out, before its commit.
 struct Ran {
     /// It met the disk's failure, not a refusal: the group cannot go on.
     failure: Option<StoreError>,
     /// Gives its answer, or the reason why the group was not committed.
-    answer: Box<dyn FnOnce(Option<&StoreError>) + Send>,
+    answer: Answer,
 }
 
 impl Store {
@@ -205,6 +209,8 @@ pub(super) struct State {
     pub(super) id_lag_max: i64,
     /// Whether there is background work.
     pub(super) has_work: bool,
+    /// Where the walk of retention stands. On disk only from time to time: a walk that begins anew costs time alone.
+    pub(super) retention_cursor: EventId,
 }
 
 /// What becomes visible in memory when the commit succeeds, and only then.
@@ -217,6 +223,7 @@ struct Effects {
     is_indexed: bool,
     id_lag_max: Option<i64>,
     has_work: Option<bool>,
+    retention_cursor: Option<EventId>,
     keys_used_written: HashMap<KeyId, Timestamp>,
 }
 
@@ -317,6 +324,19 @@ impl<'t> Transaction<'t> {
     /// Says whether the background has something to do.
     pub(super) fn set_has_work(&mut self, has_work: bool) {
         self.effects.has_work = Some(has_work);
+    }
+
+    pub(super) fn retention_cursor(&self) -> EventId {
+        self.effects.retention_cursor.unwrap_or(self.state.retention_cursor)
+    }
+
+    /// Moves the walk of retention on. Only what is written anyway takes the cursor to the disk.
+    pub(super) fn set_retention_cursor(&mut self, cursor: EventId) -> Result<(), StoreError> {
+        self.effects.retention_cursor = Some(cursor);
+        if self.tables.is_changed {
+            self.tables.put_meta(MetaName::RetentionCursor, &cursor.to_bytes())?;
+        }
+        Ok(())
     }
 
     /// Writes which keys were used, when the last time was long enough ago.
@@ -558,8 +578,17 @@ impl Writer {
     }
 
     fn apply(&mut self, effects: Effects) -> Vec<Change> {
-        let Effects { catalogue, health, changes, unindexed, is_indexed, id_lag_max, has_work, keys_used_written } =
-            effects;
+        let Effects {
+            catalogue,
+            health,
+            changes,
+            unindexed,
+            is_indexed,
+            id_lag_max,
+            has_work,
+            retention_cursor,
+            keys_used_written,
+        } = effects;
         if let Some(catalogue) = catalogue {
             self.shared.catalogue.store(Arc::new(catalogue));
         }
@@ -578,6 +607,7 @@ impl Writer {
         self.state.unindexed.extend(unindexed);
         self.state.id_lag_max = id_lag_max.unwrap_or(self.state.id_lag_max);
         self.state.has_work = has_work.unwrap_or(self.state.has_work);
+        self.state.retention_cursor = retention_cursor.unwrap_or(self.state.retention_cursor);
         if !keys_used_written.is_empty() {
             let mut memory = self.shared.keys_used.lock().expect("nothing panics while it holds the lock");
             memory.written_at = self.shared.clock.now();
@@ -585,6 +615,16 @@ impl Writer {
             memory.unwritten.retain(|id, at| keys_used_written.get(id) != Some(at));
         }
         changes
+    }
+}
+
+impl Drop for Writer {
+    /// A thread that ends in a panic leaves a store that writes nothing any more.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.database.store(None);
+            self.shared.is_broken.send_replace(true);
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Crypt {
 enum Nonces {
     System,
     /// A simulation, whose traces must repeat.
-    Seeded(Mutex<StdRng>),
+    Seeded(Box<Mutex<StdRng>>),
 }
 
 impl Crypt {
@@ -40,7 +40,7 @@ impl Crypt {
     pub(super) fn seeded(key: &[u8; 32], seed: u64) -> Self {
         Self {
             cipher: XChaCha20Poly1305::new(key.into()),
-            nonces: Nonces::Seeded(Mutex::new(StdRng::seed_from_u64(seed))),
+            nonces: Nonces::Seeded(Box::new(Mutex::new(StdRng::seed_from_u64(seed)))),
         }
     }
 

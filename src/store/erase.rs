@@ -127,7 +127,7 @@ fn erase(
             }
             remove_event(&mut transaction.tables, EventId::from_u128(event), &mut budget, &mut removed)?;
         }
-        removed.from_postings(&mut transaction.tables)?;
+        removed.leave_postings(&mut transaction.tables)?;
         return Ok(Some(record));
     }
     let from = Bound::Excluded(SubscriptionId::from_bytes(record.cursor));
@@ -159,7 +159,7 @@ pub(super) struct Removed {
 
 impl Removed {
     /// Takes them out of their postings, each row rewritten once.
-    pub(super) fn from_postings(self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    pub(super) fn leave_postings(self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
         fn each<K: postings::Postings>(
             tables: &mut Tables<'_>,
             mut all: Vec<(K::Owner, u128)>,

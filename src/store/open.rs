@@ -34,6 +34,8 @@ use crate::domain::time::Timestamp;
 
 pub const STORE_FILE: &str = "waxwing.redb";
 pub const KEY_FILE: &str = "secret-key";
+/// Where a new store is made.
+const STORE_FILE_NEW: &str = "waxwing.redb.new";
 /// Where a new key is written before it gets its name, so that no crash leaves half a key.
 const KEY_FILE_NEW: &str = "secret-key.new";
 
@@ -109,7 +111,13 @@ impl Store {
                     Some(key) => Zeroizing::new(key),
                     None => read_or_make_key(&directory, holds_something(&file)?)?,
                 };
-                let database = Builder::new().set_cache_size(cache_bytes).create(&file)?;
+                let builder = &mut Builder::new();
+                builder.set_cache_size(cache_bytes);
+                let database = if holds_something(&file)? {
+                    builder.open(&file)?
+                } else {
+                    make_file(builder, &directory, &file, &Beginning { crypt: &Crypt::new(&key), now: clock.now() })?
+                };
                 (database, Crypt::new(&key), Place::Directory(directory, file))
             }
             Location::Backend { disk, free_bytes } => {
@@ -134,6 +142,7 @@ impl Store {
             unindexed: Vec::new(),
             id_lag_max: snapshot.meta(MetaName::IdLagMax)?.map_or(0, i64::from_be_bytes),
             has_work: snapshot.count::<Work>()? > 0,
+            retention_cursor: EventId::from_u128(snapshot.meta_id(MetaName::RetentionCursor)?),
         };
         drop(snapshot);
 
@@ -201,6 +210,38 @@ fn holds_something(file: &Path) -> Result<bool, OpenError> {
     match std::fs::metadata(file) {
         Ok(metadata) => Ok(metadata.len() > 0),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(at(file)(error)),
+    }
+}
+
+/// A new store gets its name when it is whole: redb does not open a file whose making was interrupted.
+fn make_file(
+    builder: &Builder,
+    directory: &Path,
+    file: &Path,
+    beginning: &Beginning<'_>,
+) -> Result<Database, OpenError> {
+    let new = directory.join(STORE_FILE_NEW);
+    let database = match builder.create(&new) {
+        Err(DatabaseError::Storage(_)) => {
+            std::fs::remove_file(&new).map_err(at(&new))?;
+            builder.create(&new)?
+        }
+        created => created?,
+    };
+    migrate(&database, MIGRATIONS, beginning)?;
+    let name = || {
+        if std::fs::metadata(file).is_ok_and(|metadata| metadata.len() == 0) {
+            std::fs::remove_file(file)?;
+        }
+        // Like the key: a link does not replace the store of another process that is faster.
+        std::fs::hard_link(&new, file)?;
+        std::fs::remove_file(&new)?;
+        File::open(directory)?.sync_all()
+    };
+    match name() {
+        Ok(()) => Ok(database),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(OpenError::Locked),
         Err(error) => Err(at(file)(error)),
     }
 }

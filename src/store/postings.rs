@@ -195,14 +195,14 @@ pub(super) enum Direction {
 }
 
 /// The owner's ids between the two, both included.
-pub(super) fn walk<'a, K: Postings>(
+pub(super) fn walk<'a, K>(
     tables: &'a impl Read,
     owner: K::Owner,
     (low, high): (u128, u128),
     direction: Direction,
 ) -> Result<Box<dyn Iterator<Item = Result<u128, StoreError>> + 'a>, StoreError>
 where
-    K: 'a,
+    K: Postings + 'a,
     K::Key: 'a,
 {
     if low > high {

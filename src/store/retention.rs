@@ -42,7 +42,7 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError
     // No event from here on can be old enough: its id lies no further than that after its creation.
     let end = payloads_before.max(metadata_before).plus(lag);
 
-    let cursor = EventId::from_u128(transaction.tables.meta_id(MetaName::RetentionCursor)?);
+    let cursor = transaction.retention_cursor();
     let rows = transaction.tables.scan::<Events>((Bound::Excluded(cursor), Bound::Unbounded))?;
     let rows = rows.take(ROWS_PER_STEP_MAX).collect::<Result<Vec<_>, _>>()?;
     let mut budget = ROWS_PER_STEP_MAX;
@@ -90,14 +90,12 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError
         }
         reached = Some(id);
     }
-    removed.from_postings(&mut transaction.tables)?;
+    removed.leave_postings(&mut transaction.tables)?;
     if is_at_end {
         remove_deleted_subscriptions(transaction)?;
-        if cursor.as_u128() > 0 {
-            transaction.tables.put_meta(MetaName::RetentionCursor, &[0; 16])?;
-        }
+        transaction.set_retention_cursor(EventId::from_u128(0))?;
     } else if let Some(reached) = reached {
-        transaction.tables.put_meta(MetaName::RetentionCursor, &reached.to_bytes())?;
+        transaction.set_retention_cursor(reached)?;
     }
     Ok(!is_at_end || has_expired_answers)
 }

@@ -74,6 +74,18 @@ fn a_store_without_its_key_or_with_another_is_refused_and_no_new_key_is_made() {
 }
 
 #[test]
+fn a_first_start_that_was_interrupted_is_made_again() {
+    let parent = tempfile::tempdir().unwrap();
+    std::fs::write(parent.path().join("waxwing.redb.new"), [0; 8192]).unwrap();
+    std::fs::write(parent.path().join("secret-key.new"), "00").unwrap();
+    drop(Store::open(in_folder(parent.path())).unwrap());
+    let mut names: Vec<_> = parent.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["secret-key", "waxwing.redb"]);
+    assert!(check(Location::Directory(parent.path().to_owned()), None).unwrap().is_clean());
+}
+
+#[test]
 fn two_processes_cannot_have_one_store() {
     let parent = tempfile::tempdir().unwrap();
     let opened = Store::open(in_folder(parent.path())).unwrap();

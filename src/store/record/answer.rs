@@ -1,0 +1,83 @@
+//! Remembered answers on disk; those that show a secret are encrypted.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{IdBytes, Record};
+use crate::domain::id::{KeyId, SubscriptionId};
+use crate::domain::time::Timestamp;
+use crate::store::crypt::{Crypt, Sealed};
+use crate::store::{RequestName, SecretOwner, StoredAnswer};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum BodyRecord {
+    Plain(Bytes),
+    /// It shows a secret.
+    Sealed(SecretOwnerRecord, Sealed),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum SecretOwnerRecord {
+    Subscription(IdBytes),
+    Key(IdBytes),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::store) struct AnswerRecord {
+    pub body_sha256: [u8; 32],
+    /// The key that asked.
+    pub key: IdBytes,
+    pub created_at: i64,
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: BodyRecord,
+}
+impl Record for AnswerRecord {}
+
+fn answer_label(request: RequestName) -> Vec<u8> {
+    [b"answers/", &request.0[..]].concat()
+}
+
+impl AnswerRecord {
+    pub(in crate::store) fn from_domain(
+        answer: StoredAnswer,
+        request: RequestName,
+        body_sha256: [u8; 32],
+        key: KeyId,
+        created_at: Timestamp,
+        crypt: &Crypt,
+    ) -> Self {
+        let StoredAnswer { status, headers, body, shows_secret_of } = answer;
+        let body = match shows_secret_of {
+            None => BodyRecord::Plain(body),
+            Some(owner) => {
+                let owner = match owner {
+                    SecretOwner::Subscription(id) => SecretOwnerRecord::Subscription(id.to_bytes()),
+                    SecretOwner::Key(id) => SecretOwnerRecord::Key(id.to_bytes()),
+                };
+                BodyRecord::Sealed(owner, crypt.seal(&body, &answer_label(request)))
+            }
+        };
+        Self { body_sha256, key: key.to_bytes(), created_at: created_at.as_millis(), status, headers, body }
+    }
+
+    pub(in crate::store) fn shows_secret_of(&self) -> Option<SecretOwner> {
+        match &self.body {
+            BodyRecord::Plain(_) => None,
+            BodyRecord::Sealed(SecretOwnerRecord::Subscription(id), _) => {
+                Some(SecretOwner::Subscription(SubscriptionId::from_bytes(*id)))
+            }
+            BodyRecord::Sealed(SecretOwnerRecord::Key(id), _) => Some(SecretOwner::Key(KeyId::from_bytes(*id))),
+        }
+    }
+
+    pub(in crate::store) fn into_domain(self, request: RequestName, crypt: &Crypt) -> Option<StoredAnswer> {
+        let shows_secret_of = self.shows_secret_of();
+        let Self { body_sha256: _, key: _, created_at: _, status, headers, body } = self;
+        let body = match body {
+            BodyRecord::Plain(body) => body,
+            BodyRecord::Sealed(_, sealed) => Bytes::copy_from_slice(&crypt.open(&sealed, &answer_label(request))?),
+        };
+        Some(StoredAnswer { status, headers, body, shows_secret_of })
+    }
+}

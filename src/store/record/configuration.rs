@@ -1,0 +1,356 @@
+//! Configuration on disk: tenants, keys, event types, subscriptions; and how subscriptions fare.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{DisabledReasonRecord, EnvelopeRecord, IdBytes, PresetRecord, ProfileRecord, Record, millis, timestamp};
+use crate::domain::event_type::{EventType, EventTypeName};
+use crate::domain::health::Health;
+use crate::domain::id::{KeyId, SubscriptionId, TenantId};
+use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits, Scopes};
+use crate::domain::secret::Secret;
+use crate::domain::subscription::{PreviousSecret, Subscription};
+use crate::domain::target::TargetUrl;
+use crate::domain::tenant::Tenant;
+use crate::domain::time::Timestamp;
+use crate::store::crypt::{Crypt, Sealed};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::store) struct TenantRecord {
+    external_id: Option<String>,
+    name: String,
+    profile: ProfileRecord,
+    metadata: BTreeMap<String, String>,
+    subscriptions_max: u32,
+    revision: u32,
+    created_at: i64,
+    updated_at: i64,
+}
+impl Record for TenantRecord {}
+
+impl From<&Tenant> for TenantRecord {
+    fn from(tenant: &Tenant) -> Self {
+        let Tenant { id: _, external_id, name, profile, metadata, subscriptions_max, revision, created_at, updated_at } =
+            tenant;
+        Self {
+            external_id: external_id.as_ref().map(|id| id.as_str().to_owned()),
+            name: name.clone(),
+            profile: (*profile).into(),
+            metadata: metadata.clone(),
+            subscriptions_max: *subscriptions_max,
+            revision: *revision,
+            created_at: created_at.as_millis(),
+            updated_at: updated_at.as_millis(),
+        }
+    }
+}
+
+impl TenantRecord {
+    pub(in crate::store) fn into_domain(self, id: TenantId) -> Option<Tenant> {
+        let Self { external_id, name, profile, metadata, subscriptions_max, revision, created_at, updated_at } = self;
+        Some(Tenant {
+            id,
+            external_id: external_id.map(|text| text.parse()).transpose().ok()?,
+            name,
+            profile: profile.into(),
+            metadata,
+            subscriptions_max,
+            revision,
+            created_at: Timestamp::from_millis(created_at),
+            updated_at: Timestamp::from_millis(updated_at),
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum QuotaRecord {
+    InstanceDefault,
+    PerSecond(std::num::NonZeroU32),
+    Unlimited,
+}
+
+impl From<Quota> for QuotaRecord {
+    fn from(quota: Quota) -> Self {
+        match quota {
+            Quota::InstanceDefault => Self::InstanceDefault,
+            Quota::PerSecond(n) => Self::PerSecond(n),
+            Quota::Unlimited => Self::Unlimited,
+        }
+    }
+}
+
+impl From<QuotaRecord> for Quota {
+    fn from(quota: QuotaRecord) -> Self {
+        match quota {
+            QuotaRecord::InstanceDefault => Self::InstanceDefault,
+            QuotaRecord::PerSecond(n) => Self::PerSecond(n),
+            QuotaRecord::Unlimited => Self::Unlimited,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::store) struct KeyRecord {
+    name: String,
+    hash: [u8; 32],
+    tenant: Option<IdBytes>,
+    scopes: u32,
+    preset: Option<PresetRecord>,
+    management: QuotaRecord,
+    publish: QuotaRecord,
+    expires_at: Option<i64>,
+    revoked_at: Option<i64>,
+    created_at: i64,
+}
+impl Record for KeyRecord {}
+
+impl From<&ApiKey> for KeyRecord {
+    fn from(key: &ApiKey) -> Self {
+        let ApiKey { id: _, name, hash, tenant, scopes, preset, rate_limits, expires_at, revoked_at, created_at } = key;
+        let RateLimits { management, publish } = *rate_limits;
+        Self {
+            name: name.clone(),
+            hash: hash.0,
+            tenant: tenant.map(TenantId::to_bytes),
+            scopes: scopes.bits(),
+            preset: preset.map(Into::into),
+            management: management.into(),
+            publish: publish.into(),
+            expires_at: millis(*expires_at),
+            revoked_at: millis(*revoked_at),
+            created_at: created_at.as_millis(),
+        }
+    }
+}
+
+impl KeyRecord {
+    pub(in crate::store) fn into_domain(self, id: KeyId) -> ApiKey {
+        let Self { name, hash, tenant, scopes, preset, management, publish, expires_at, revoked_at, created_at } = self;
+        ApiKey {
+            id,
+            name,
+            hash: KeyHash(hash),
+            tenant: tenant.map(TenantId::from_bytes),
+            scopes: Scopes::from_bits(scopes),
+            preset: preset.map(Into::into),
+            rate_limits: RateLimits { management: management.into(), publish: publish.into() },
+            expires_at: timestamp(expires_at),
+            revoked_at: timestamp(revoked_at),
+            created_at: Timestamp::from_millis(created_at),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::store) struct EventTypeRecord {
+    description: Option<String>,
+    schema: Option<String>,
+    example: Option<String>,
+    archived_at: Option<i64>,
+    revision: u32,
+    created_at: i64,
+    updated_at: i64,
+}
+impl Record for EventTypeRecord {}
+
+impl From<&EventType> for EventTypeRecord {
+    fn from(event_type: &EventType) -> Self {
+        let EventType { name: _, description, schema, example, archived_at, revision, created_at, updated_at } =
+            event_type;
+        Self {
+            description: description.clone(),
+            schema: schema.as_ref().map(|json| json.get().to_owned()),
+            example: example.as_ref().map(|json| json.get().to_owned()),
+            archived_at: millis(*archived_at),
+            revision: *revision,
+            created_at: created_at.as_millis(),
+            updated_at: updated_at.as_millis(),
+        }
+    }
+}
+
+impl EventTypeRecord {
+    pub(in crate::store) fn into_domain(self, name: EventTypeName) -> Option<EventType> {
+        let Self { description, schema, example, archived_at, revision, created_at, updated_at } = self;
+        Some(EventType {
+            name,
+            description,
+            schema: schema.map(RawValue::from_string).transpose().ok()?,
+            example: example.map(RawValue::from_string).transpose().ok()?,
+            archived_at: timestamp(archived_at),
+            revision,
+            created_at: Timestamp::from_millis(created_at),
+            updated_at: Timestamp::from_millis(updated_at),
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::store) struct SubscriptionRecord {
+    pub tenant: IdBytes,
+    url: String,
+    events: Vec<String>,
+    description: Option<String>,
+    is_active: bool,
+    disabled_reason: Option<DisabledReasonRecord>,
+    max_in_flight: u8,
+    timeout_seconds: u8,
+    profile: ProfileRecord,
+    envelope: EnvelopeRecord,
+    metadata: BTreeMap<String, String>,
+    secret: Sealed,
+    secret_version: u32,
+    previous_secret: Option<(Sealed, i64)>,
+    revision: u32,
+    created_at: i64,
+    updated_at: i64,
+    /// Set when it was deleted: the row stays while deliveries name it.
+    pub deleted_at: Option<i64>,
+    /// The id that it has in another API (imported or minted), by the API's number. None uses it yet.
+    public_ids: Vec<(u8, String)>,
+}
+impl Record for SubscriptionRecord {}
+
+/// What a subscription's secrets are sealed for, so that they cannot be swapped among rows or with each other.
+fn secret_label(id: SubscriptionId, which: &str) -> Vec<u8> {
+    [b"subscriptions/", which.as_bytes(), b"/", &id.to_bytes()[..]].concat()
+}
+
+impl SubscriptionRecord {
+    pub(in crate::store) fn from_domain(subscription: &Subscription, crypt: &Crypt) -> Self {
+        let Subscription {
+            id,
+            tenant,
+            url,
+            events,
+            description,
+            is_active,
+            disabled_reason,
+            max_in_flight,
+            timeout_seconds,
+            profile,
+            envelope,
+            metadata,
+            secret,
+            secret_version,
+            previous_secret,
+            revision,
+            created_at,
+            updated_at,
+        } = subscription;
+        let previous_secret = previous_secret.as_ref().map(|PreviousSecret { secret, expires_at }| {
+            (crypt.seal(secret.bytes(), &secret_label(*id, "previous")), expires_at.as_millis())
+        });
+        Self {
+            tenant: tenant.to_bytes(),
+            url: url.as_str().to_owned(),
+            events: events.iter().map(ToString::to_string).collect(),
+            description: description.clone(),
+            is_active: *is_active,
+            disabled_reason: disabled_reason.map(Into::into),
+            max_in_flight: *max_in_flight,
+            timeout_seconds: *timeout_seconds,
+            profile: (*profile).into(),
+            envelope: (*envelope).into(),
+            metadata: metadata.clone(),
+            secret: crypt.seal(secret.bytes(), &secret_label(*id, "current")),
+            secret_version: *secret_version,
+            previous_secret,
+            revision: *revision,
+            created_at: created_at.as_millis(),
+            updated_at: updated_at.as_millis(),
+            deleted_at: None,
+            public_ids: Vec::new(),
+        }
+    }
+
+    pub(in crate::store) fn to_domain(&self, id: SubscriptionId, crypt: &Crypt) -> Option<Subscription> {
+        let Self {
+            tenant,
+            url,
+            events,
+            description,
+            is_active,
+            disabled_reason,
+            max_in_flight,
+            timeout_seconds,
+            profile,
+            envelope,
+            metadata,
+            secret,
+            secret_version,
+            previous_secret,
+            revision,
+            created_at,
+            updated_at,
+            deleted_at: _,
+            public_ids: _,
+        } = self;
+        let open = |sealed: &Sealed, which| {
+            let bytes = crypt.open(sealed, &secret_label(id, which))?;
+            Secret::from_bytes(bytes.to_vec()).ok()
+        };
+        let previous_secret = match previous_secret {
+            None => None,
+            Some((sealed, expires_at)) => Some(PreviousSecret {
+                secret: open(sealed, "previous")?,
+                expires_at: Timestamp::from_millis(*expires_at),
+            }),
+        };
+        Some(Subscription {
+            id,
+            tenant: TenantId::from_bytes(*tenant),
+            url: TargetUrl::from_stored(url)?,
+            events: events.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?,
+            description: description.clone(),
+            is_active: *is_active,
+            disabled_reason: disabled_reason.map(Into::into),
+            max_in_flight: *max_in_flight,
+            timeout_seconds: *timeout_seconds,
+            profile: (*profile).into(),
+            envelope: (*envelope).into(),
+            metadata: metadata.clone(),
+            secret: open(secret, "current")?,
+            secret_version: *secret_version,
+            previous_secret,
+            revision: *revision,
+            created_at: Timestamp::from_millis(*created_at),
+            updated_at: Timestamp::from_millis(*updated_at),
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::store) struct HealthRecord {
+    consecutive_failures: u32,
+    failing_since: Option<i64>,
+    last_delivery_at: Option<i64>,
+    last_delivery_succeeded: Option<bool>,
+}
+impl Record for HealthRecord {}
+
+impl From<Health> for HealthRecord {
+    fn from(health: Health) -> Self {
+        let Health { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded } = health;
+        Self {
+            consecutive_failures,
+            failing_since: millis(failing_since),
+            last_delivery_at: millis(last_delivery_at),
+            last_delivery_succeeded,
+        }
+    }
+}
+
+impl From<HealthRecord> for Health {
+    fn from(record: HealthRecord) -> Self {
+        let HealthRecord { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded } = record;
+        Self {
+            consecutive_failures,
+            failing_since: timestamp(failing_since),
+            last_delivery_at: timestamp(last_delivery_at),
+            last_delivery_succeeded,
+        }
+    }
+}

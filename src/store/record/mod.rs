@@ -1,0 +1,161 @@
+//! What a value looks like on disk: a version byte, then postcard of a private struct; and how it becomes a domain value.
+//!
+//! Conversions take every struct apart completely, so that a new field cannot be forgotten. A record that changes gets
+//! a new version; the old struct stays to read old rows.
+
+mod answer;
+mod configuration;
+mod history;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, RetryReason, Trigger};
+use crate::domain::key::Preset;
+use crate::domain::profile::Profile;
+use crate::domain::subscription::{DisabledReason, Envelope};
+use crate::domain::time::Timestamp;
+
+pub(super) use answer::AnswerRecord;
+pub(super) use configuration::{EventTypeRecord, HealthRecord, KeyRecord, SubscriptionRecord, TenantRecord};
+pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
+
+/// Something that can be the value of a row.
+pub(super) trait Value: Sized {
+    fn encode(&self) -> Vec<u8>;
+    /// None when the bytes are no such value.
+    fn decode(bytes: &[u8]) -> Option<Self>;
+}
+
+/// A record, and the version that is written today.
+pub(super) trait Record: Serialize + DeserializeOwned {
+    const VERSION: u8 = 1;
+}
+
+impl<R: Record> Value for R {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.push(R::VERSION);
+        postcard::to_extend(self, bytes).expect("a record has nothing that postcard cannot write")
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (version, rest) = bytes.split_first()?;
+        if *version != R::VERSION {
+            return None;
+        }
+        match postcard::take_from_bytes(rest) {
+            Ok((record, [])) => Some(record),
+            Ok(_) | Err(_) => None,
+        }
+    }
+}
+
+impl Value for () {
+    fn encode(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        bytes.is_empty().then_some(())
+    }
+}
+
+/// The version byte of values that are plain bytes.
+pub(super) const RAW_VERSION: u8 = 1;
+
+macro_rules! raw_values {
+    ($($(#[$doc:meta])* $name:ident($bytes:ty);)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub(super) struct $name(pub $bytes);
+
+        impl Value for $name {
+            fn encode(&self) -> Vec<u8> {
+                let mut bytes = Vec::with_capacity(1 + self.0.len());
+                bytes.push(RAW_VERSION);
+                bytes.extend_from_slice(&self.0);
+                bytes
+            }
+
+            fn decode(bytes: &[u8]) -> Option<Self> {
+                match bytes.split_first()? {
+                    (&RAW_VERSION, rest) => Some(Self(rest.to_vec().into())),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+raw_values! {
+    /// The data of an event, byte for byte.
+    Payload(Bytes);
+    MetaValue(Vec<u8>);
+}
+
+type IdBytes = [u8; 16];
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct IdRecord(pub IdBytes);
+impl Record for IdRecord {}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct UsedRecord {
+    pub at: i64,
+}
+impl Record for UsedRecord {}
+
+/// How far a piece of background work came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WorkRecord {
+    pub stage: u8,
+    pub cursor: IdBytes,
+    /// Where the stage ends.
+    pub until: IdBytes,
+}
+impl Record for WorkRecord {}
+
+/// A domain enum without fields and its twin on disk, converted by exhaustive `match`. The order is the format:
+/// new members go to the end.
+macro_rules! twins {
+    ($($domain:ident = $record:ident { $($member:ident),* $(,)? })*) => {$(
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        pub(super) enum $record { $($member),* }
+
+        impl From<$domain> for $record {
+            fn from(value: $domain) -> Self {
+                match value { $($domain::$member => Self::$member),* }
+            }
+        }
+
+        impl From<$record> for $domain {
+            fn from(value: $record) -> Self {
+                match value { $($record::$member => Self::$member),* }
+            }
+        }
+    )*};
+}
+
+twins! {
+    RetryReason = RetryReasonRecord { Schedule, RetryAfter, Manual }
+    ExhaustedReason = ExhaustedReasonRecord { Schedule, Gone, Aborted }
+    CanceledReason = CanceledReasonRecord { Manual, SubscriptionDeleted, SubscriptionGone, PayloadExpired }
+    Trigger = TriggerRecord { Schedule, Manual }
+    ErrorClass = ErrorClassRecord { BlockedAddress, Dns, Connect, Tls, Timeout, Http }
+    Profile = ProfileRecord { Standard, Mage }
+    Envelope = EnvelopeRecord { Profile, Raw }
+    DisabledReason = DisabledReasonRecord { Gone }
+    Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
+}
+
+fn millis(at: Option<Timestamp>) -> Option<i64> {
+    at.map(Timestamp::as_millis)
+}
+
+fn timestamp(millis: Option<i64>) -> Option<Timestamp> {
+    millis.map(Timestamp::from_millis)
+}

@@ -1,0 +1,330 @@
+//! Every record reads back as what it was made from, and its bytes are those of version 1.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use bytes::Bytes;
+use expect_test::{Expect, expect};
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::domain::delivery::{Attempt, Delivery, Outcome, Phases, Response, State};
+use crate::domain::event::Event;
+use crate::domain::event_type::EventType;
+use crate::domain::health::Health;
+use crate::domain::id::{AttemptId, DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
+use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits};
+use crate::domain::secret::Secret;
+use crate::domain::subscription::{PreviousSecret, Subscription};
+use crate::domain::target::TargetUrl;
+use crate::domain::tenant::Tenant;
+use crate::store::crypt::Crypt;
+use crate::store::{RequestName, SecretOwner, StoredAnswer};
+
+const AT: Timestamp = Timestamp::from_millis(1_771_416_000_123);
+const LATER: Timestamp = Timestamp::from_millis(1_771_416_000_124);
+
+/// Encodes, compares with the bytes that version 1 wrote, and decodes.
+#[track_caller]
+fn bytes_of<R: Value + PartialEq + std::fmt::Debug>(record: R, golden: Expect) -> R {
+    let bytes = record.encode();
+    golden.assert_eq(&hex::encode(&bytes));
+    let read = R::decode(&bytes).expect("it was just written");
+    assert_eq!(read, record);
+    assert!(R::decode(&[&bytes[..], &[0]].concat()).is_none_or(|longer| longer != record), "a byte too many passed");
+    let newer = [&[bytes[0] + 1], &bytes[1..]].concat();
+    assert!(R::decode(&newer).is_none(), "a newer version passed");
+    read
+}
+
+fn crypt() -> Crypt {
+    Crypt::seeded(&[1; 32], 2)
+}
+
+#[test]
+fn small_values() {
+    bytes_of(Payload(Bytes::from_static(b"{}")), expect!["017b7d"]);
+    bytes_of(MetaValue(vec![0, 0, 0, 1]), expect!["0100000001"]);
+    bytes_of(IdRecord([2; 16]), expect!["0102020202020202020202020202020202"]);
+    bytes_of(UsedRecord { at: -1 }, expect!["0101"]);
+    bytes_of(
+        WorkRecord { stage: 1, cursor: [2; 16], until: [3; 16] },
+        expect!["01010202020202020202020202020202020203030303030303030303030303030303"],
+    );
+    assert_eq!(<()>::decode(&[]), Some(()));
+    assert_eq!(<()>::decode(&[1]), None);
+}
+
+#[test]
+fn a_tenant() {
+    let tenant = Tenant {
+        id: TenantId::from_u128(1),
+        external_id: Some("acme".parse().unwrap()),
+        name: "Acme".to_owned(),
+        profile: Profile::Mage,
+        metadata: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
+        subscriptions_max: 300,
+        revision: 2,
+        created_at: AT,
+        updated_at: LATER,
+    };
+    let record = bytes_of(
+        TenantRecord::from(&tenant),
+        expect!["01010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e67"],
+    );
+    assert_eq!(record.into_domain(tenant.id), Some(tenant));
+}
+
+#[test]
+fn a_key() {
+    let key = ApiKey {
+        id: KeyId::from_u128(1),
+        name: "k".to_owned(),
+        hash: KeyHash([4; 32]),
+        tenant: Some(TenantId::from_u128(2)),
+        scopes: Preset::Subscriber.scopes(),
+        preset: Some(Preset::Subscriber),
+        rate_limits: RateLimits {
+            management: Quota::PerSecond(NonZeroU32::new(6).unwrap()),
+            publish: Quota::Unlimited,
+        },
+        expires_at: Some(LATER),
+        revoked_at: None,
+        created_at: AT,
+    };
+    let record = bytes_of(
+        KeyRecord::from(&key),
+        expect![
+            "01016b0404040404040404040404040404040404040404040404040404040404040404010000000000000000000000000000000277010301060201f8d9f8898e6700f6d9f8898e67"
+        ],
+    );
+    assert_eq!(record.into_domain(key.id), key);
+}
+
+#[test]
+fn an_event_type() {
+    let raw = |text: &str| Some(RawValue::from_string(text.to_owned()).unwrap());
+    let event_type = EventType {
+        name: "order.paid".parse().unwrap(),
+        description: Some("d".to_owned()),
+        schema: raw("{ }"),
+        example: raw("1.0"),
+        archived_at: Some(LATER),
+        revision: 3,
+        created_at: AT,
+        updated_at: AT,
+    };
+    let record = bytes_of(
+        EventTypeRecord::from(&event_type),
+        expect!["0101016401037b207d0103312e3001f8d9f8898e6703f6d9f8898e67f6d9f8898e67"],
+    );
+    let read = record.clone().into_domain(event_type.name.clone()).unwrap();
+    assert_eq!(EventTypeRecord::from(&read), record);
+    assert_eq!(read.schema.unwrap().get(), "{ }", "as it came");
+}
+
+#[test]
+fn a_subscription() {
+    let secret = |byte| Secret::from_bytes(vec![byte; 32]).unwrap();
+    let subscription = Subscription {
+        id: SubscriptionId::from_u128(1),
+        tenant: TenantId::from_u128(2),
+        url: TargetUrl::from_stored("https://example.com/h").unwrap(),
+        events: vec!["*".parse().unwrap(), "order.*".parse().unwrap(), "a".parse().unwrap()],
+        description: Some("d".to_owned()),
+        is_active: false,
+        disabled_reason: Some(DisabledReason::Gone),
+        max_in_flight: 10,
+        timeout_seconds: 15,
+        profile: Profile::Standard,
+        envelope: Envelope::Raw,
+        metadata: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
+        secret: secret(7),
+        secret_version: 2,
+        previous_secret: Some(PreviousSecret { secret: secret(8), expires_at: LATER }),
+        revision: 3,
+        created_at: AT,
+        updated_at: LATER,
+    };
+    let record = bytes_of(
+        SubscriptionRecord::from_domain(&subscription, &crypt()),
+        expect![
+            "01000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764882aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45ee54ccdbcf80deb464b90c3e5b041c0dd678300529c700163d9f9cc0ab141189a1af368e209694bee51676a9a15bdbdd0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e670000"
+        ],
+    );
+    assert_eq!(record.to_domain(subscription.id, &crypt()), Some(subscription.clone()));
+    let elsewhere = SubscriptionId::from_u128(9);
+    assert_eq!(record.to_domain(elsewhere, &crypt()), None, "a row that was copied to another id");
+}
+
+#[test]
+fn health() {
+    let health = Health {
+        consecutive_failures: 300,
+        failing_since: Some(AT),
+        last_delivery_at: Some(LATER),
+        last_delivery_succeeded: Some(false),
+    };
+    assert_eq!(
+        Health::from(bytes_of(HealthRecord::from(health), expect!["01ac0201f6d9f8898e6701f8d9f8898e670100"])),
+        health
+    );
+}
+
+#[test]
+fn an_event() {
+    let event = Event {
+        id: EventId::from_u128(1),
+        tenant: TenantId::from_u128(2),
+        event_type: "a.b".parse().unwrap(),
+        external_id: Some("e".parse().unwrap()),
+        occurred_at: AT,
+        created_at: LATER,
+        deliveries: 300,
+        data_bytes: 70_000,
+    };
+    let record = bytes_of(
+        EventRecord::from_domain(&event, Some([5; 32])),
+        expect![
+            "010000000000000000000000000000000203612e62010165f6d9f8898e67f8d9f8898e67ac02f0a204010505050505050505050505050505050505050505050505050505050505050505"
+        ],
+    );
+    assert_eq!(record.into_domain(event.id), Some(event));
+}
+
+#[test]
+fn a_delivery_in_every_state() {
+    let in_state = |state| Delivery {
+        id: DeliveryId::from_u128(1),
+        event: EventId::from_u128(2),
+        subscription: SubscriptionId::from_u128(3),
+        tenant: TenantId::from_u128(4),
+        event_type: "a".parse().unwrap(),
+        state,
+        attempts: 300,
+        last_http_status: Some(503),
+        created_at: AT,
+        updated_at: LATER,
+    };
+    let pending = in_state(State::Pending { next_attempt_at: AT });
+    let record = bytes_of(
+        DeliveryRecord::from_domain(&pending, true),
+        expect![
+            "01000000000000000000000000000000020000000000000000000000000000000300000000000000000000000000000004016100f6d9f8898e67ac0201f703f6d9f8898e67f8d9f8898e6701"
+        ],
+    );
+    assert_eq!(record.into_domain(pending.id), Some(pending));
+
+    let mut states = vec![State::Succeeded];
+    let reasons = [RetryReason::Schedule, RetryReason::RetryAfter, RetryReason::Manual];
+    states.extend(reasons.map(|reason| State::Retrying { next_attempt_at: AT, reason }));
+    let reasons = [ExhaustedReason::Schedule, ExhaustedReason::Gone, ExhaustedReason::Aborted];
+    states.extend(reasons.map(|reason| State::Exhausted { reason }));
+    let reasons = [
+        CanceledReason::Manual,
+        CanceledReason::SubscriptionDeleted,
+        CanceledReason::SubscriptionGone,
+        CanceledReason::PayloadExpired,
+    ];
+    states.extend(reasons.map(|reason| State::Canceled { reason }));
+    let mut shown = String::new();
+    for state in states {
+        let record = DeliveryRecord::from_domain(&in_state(state), false);
+        let bytes = postcard::to_allocvec(&record.state).unwrap();
+        shown += &format!("{} {state:?}\n", hex::encode(bytes));
+        assert_eq!(
+            DeliveryRecord::decode(&record.encode()).unwrap().into_domain(DeliveryId::from_u128(1)),
+            Some(in_state(state))
+        );
+    }
+    expect![[r#"
+        02 Succeeded
+        01f6d9f8898e6700 Retrying { next_attempt_at: 2026-02-18T12:00:00.123Z, reason: Schedule }
+        01f6d9f8898e6701 Retrying { next_attempt_at: 2026-02-18T12:00:00.123Z, reason: RetryAfter }
+        01f6d9f8898e6702 Retrying { next_attempt_at: 2026-02-18T12:00:00.123Z, reason: Manual }
+        0300 Exhausted { reason: Schedule }
+        0301 Exhausted { reason: Gone }
+        0302 Exhausted { reason: Aborted }
+        0400 Canceled { reason: Manual }
+        0401 Canceled { reason: SubscriptionDeleted }
+        0402 Canceled { reason: SubscriptionGone }
+        0403 Canceled { reason: PayloadExpired }
+    "#]]
+    .assert_eq(&shown);
+}
+
+#[test]
+fn an_attempt_of_every_outcome() {
+    let with = |outcome, response| Attempt {
+        id: AttemptId::from_u128(1),
+        delivery: DeliveryId::from_u128(2),
+        number: 3,
+        trigger: Trigger::Manual,
+        started_at: AT,
+        outcome,
+        phases: Phases {
+            dns: Some(Duration::from_micros(1)),
+            connect: Some(Duration::from_micros(300)),
+            tls: None,
+            first_byte: Some(Duration::from_millis(3)),
+            total: Duration::from_millis(4),
+        },
+        request_headers: vec![("a".to_owned(), "b".to_owned())],
+        request_body_sha256: [6; 32],
+        request_body_bytes: 7,
+        secret_version: 8,
+        response,
+        remote_address: Some("[::1]:443".parse().unwrap()),
+    };
+    let response = Response {
+        status: 200,
+        headers: vec![("c".to_owned(), "d".to_owned())],
+        body: Bytes::from_static(b"ok"),
+        body_truncated: true,
+    };
+    let success = with(Outcome::Success, Some(response));
+    let record = bytes_of(
+        AttemptRecord::from(success.clone()),
+        expect![
+            "010000000000000000000000000000000101f6d9f8898e6700010101ac020001b817a01f01016101620606060606060606060606060606060606060606060606060606060606060606070801c8010101630164026f6b01010100000000000000000000000000000001bb03"
+        ],
+    );
+    assert_eq!(record.into_domain(success.delivery, success.number), success);
+    let mut outcomes = vec![Outcome::Status(410)];
+    let error = |class| Outcome::Error { class, detail: "x".to_owned() };
+    outcomes.extend(ErrorClass::ALL.map(error));
+    for outcome in outcomes {
+        let attempt = with(outcome, None);
+        let record = AttemptRecord::decode(&AttemptRecord::from(attempt.clone()).encode()).unwrap();
+        assert_eq!(record.into_domain(attempt.delivery, attempt.number), attempt);
+    }
+}
+
+#[test]
+fn an_answer() {
+    let request = RequestName([1; 32]);
+    let of = |shows_secret_of| StoredAnswer {
+        status: 201,
+        headers: vec![("etag".to_owned(), "\"1\"".to_owned())],
+        body: Bytes::from_static(b"{}"),
+        shows_secret_of,
+    };
+    let record = |answer| AnswerRecord::from_domain(answer, request, [2; 32], KeyId::from_u128(3), AT, &crypt());
+    let plain = bytes_of(
+        record(of(None)),
+        expect![
+            "01020202020202020202020202020202020202020202020202020202020202020200000000000000000000000000000003f6d9f8898e67c9010104657461670322312200027b7d"
+        ],
+    );
+    assert_eq!(plain.into_domain(request, &crypt()), Some(of(None)));
+    let owner = Some(SecretOwner::Subscription(SubscriptionId::from_u128(4)));
+    let sealed = bytes_of(
+        record(of(owner)),
+        expect![
+            "01020202020202020202020202020202020202020202020202020202020202020200000000000000000000000000000003f6d9f8898e67c901010465746167032231220100000000000000000000000000000000042a1fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec756e0fc378d50863faacd6a87277467013879c"
+        ],
+    );
+    assert_eq!(sealed.clone().into_domain(request, &crypt()), Some(of(owner)));
+    assert_eq!(sealed.into_domain(RequestName([9; 32]), &crypt()), None, "a row that was copied");
+}
