@@ -17,7 +17,9 @@ async fn the_seventh_call_within_a_second_has_to_wait() {
         assert_eq!(answer.header("ratelimit-remaining"), Some(remaining));
         assert_eq!(answer.header("ratelimit-reset"), Some("1"));
     }
-    let refused = app.get("/v1/webhook-subscriptions").await.check(expect![[""]]);
+    let refused = app.get("/v1/webhook-subscriptions").await.check(expect![[r#"
+        429 rate_limited: Rate limit exceeded. Please retry after a short delay.
+    "#]]);
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(refused.header("ratelimit-remaining"), Some("0"));
     app.advance(Duration::from_secs(1));
