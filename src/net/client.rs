@@ -396,3 +396,36 @@ fn outgoing(request: &Request, is_http2: bool) -> Result<OutgoingRequest, Failur
 fn header_value(text: &str) -> Result<HeaderValue, Failure> {
     HeaderValue::try_from(text).map_err(|error| Failure::new(ErrorClass::Http, format!("a header: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_url_that_passes_the_grammar_can_be_sent(rest in "[ -~üé。]{0,40}") {
+            let Ok(url) = TargetUrl::parse(&format!("https://example.com/{rest}"), &TargetRules::default()) else {
+                return Ok(());
+            };
+            let request = Request {
+                url,
+                headers: Vec::new(),
+                body: Bytes::new(),
+                timeout: Duration::ZERO,
+                identity: SubscriptionId::from_u128(1),
+            };
+            for is_http2 in [false, true] {
+                let sent = outgoing(&request, is_http2).map(|sent| sent.uri().path_and_query().cloned());
+                prop_assert!(matches!(&sent, Ok(Some(_))), "{:?}: {sent:?}", request.url);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_resolver_of_the_system_answers_in_bounded_time() {
+        // Reserved for names that never exist (RFC 6761); where no server can be asked, that is a failure as well.
+        let resolver = Resolver::system().unwrap();
+        assert!(resolver.addresses("nowhere.invalid").await.is_err());
+    }
+}

@@ -313,7 +313,8 @@ async fn a_head_that_is_too_large_is_not_read_to_its_end() {
 async fn headers_that_decide_are_kept_even_when_others_fill_the_space() {
     let receiver = Receiver::start(|mut peer, _| async move {
         peer.request().await;
-        let filler = "x-fill: ".to_owned() + &"x".repeat(1_000) + "\r\n";
+        // Four of them fill the space to its last byte.
+        let filler = format!("x-fill: {}\r\n", "x".repeat(RESPONSE_HEADER_BYTES_KEPT / 4 - "x-fill".len()));
         peer.say(format!("HTTP/1.1 503 Busy\r\n{}retry-after: 7\r\ncontent-length: 0\r\n\r\n", filler.repeat(9))).await;
     })
     .await;
@@ -495,6 +496,26 @@ async fn what_this_instance_listens_on_is_refused() {
             assert_eq!(picture(&exchange), "blocked_address", "{host} while listening on {own}");
         }
         assert!(is_untouched(&listener));
+    }
+}
+
+#[tokio::test]
+async fn listening_everywhere_includes_every_address_of_this_machine() {
+    // Connecting a UDP socket sends nothing, and tells which address of this machine would be used.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    if socket.connect("192.0.2.1:9").is_err() {
+        return; // A machine with loopback only has no such address.
+    }
+    let own = socket.local_addr().unwrap().ip();
+    for (listener, is_refused) in [("0.0.0.0:8620", true), ("0.0.0.0:8621", false)] {
+        let rules = TargetRules {
+            allowed_ranges: vec!["0.0.0.0/0".parse().unwrap()],
+            own_listeners: vec![listener.parse().unwrap()],
+            ..rules()
+        };
+        let url = TargetUrl::from_stored(&format!("http://{own}:8620/")).unwrap();
+        let client = Client::new(Options::new(rules, Resolver::table([]))).unwrap();
+        assert_eq!(client.vet(&url).await.is_err(), is_refused, "{own} while listening on {listener}");
     }
 }
 

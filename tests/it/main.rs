@@ -2,4 +2,5 @@
 
 mod api;
 mod simulation;
+mod storage;
 mod support;
