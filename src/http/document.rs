@@ -282,7 +282,8 @@ fn close(schema: &mut Value) {
     if schema["type"] == "object" && schema.get("additionalProperties").is_none() {
         schema["additionalProperties"] = json!(false);
     }
-    for (_, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for property in properties.into_iter().flat_map(Map::values_mut) {
         if property["type"] == "object" {
             close(property);
         }
@@ -293,6 +294,16 @@ fn close(schema: &mut Value) {
 fn modernise(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(modernise),
+        // poem-openapi has every bound as a float; 100 is what people write.
+        Value::Number(number) => {
+            if let Some(float) = number.as_f64()
+                && number.is_f64()
+                && float.fract() == 0.0
+                && float.abs() <= f64::from(u32::MAX)
+            {
+                *number = (float as i64).into();
+            }
+        }
         Value::Object(members) => {
             members.values_mut().for_each(modernise);
             if members.get("nullable").is_some_and(|nullable| nullable == true) {

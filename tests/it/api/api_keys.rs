@@ -11,7 +11,36 @@ use crate::support::app::TestApp;
 async fn a_key_is_shown_once_listed_and_revoked() {
     let app = TestApp::start().await;
     let body = json!({ "name": "shop", "preset": "subscriber", "rate_limits": { "management": 20, "publish": null } });
-    let created = app.post("/v1/api-keys", body).await.check(expect![[""]]);
+    let created = app.post("/v1/api-keys", body).await.check(expect![[r#"
+        201
+        {
+          "data": {
+            "type": "api_key",
+            "id": "key_…",
+            "attributes": {
+              "name": "shop",
+              "secret": "<key>",
+              "tenant": "tnt_…",
+              "preset": "subscriber",
+              "scopes": [
+                "subscriptions:read",
+                "subscriptions:write",
+                "events:read",
+                "deliveries:read",
+                "deliveries:write",
+                "event_types:read"
+              ],
+              "rate_limits": {
+                "management": 20,
+                "publish": null
+              },
+              "expires_at": null,
+              "last_used_at": null,
+              "created_at": "2026-02-18T12:00:00.000Z"
+            }
+          }
+        }
+    "#]]);
     let key = created.json()["data"]["attributes"]["secret"].as_str().unwrap().to_owned();
     let path = format!("/v1/api-keys/{}", created.id());
     app.get("/v1/webhook-subscriptions").key(&key).await.assert(200);
@@ -30,18 +59,65 @@ async fn a_key_is_shown_once_listed_and_revoked() {
 async fn what_cannot_be_a_key_is_refused() {
     let app = TestApp::start().await;
     for (body, expected) in [
-        (json!({}), expect![[""]]),
-        (json!({ "name": "a", "preset": "everything" }), expect![[""]]),
-        (json!({ "name": "a", "preset": "read_only", "scopes": ["events:read"] }), expect![[""]]),
-        (json!({ "name": "a", "scopes": ["events:read", "events:read", "events:eat"] }), expect![[""]]),
-        (json!({ "name": "a", "scopes": [] }), expect![[""]]),
-        (json!({ "name": "a", "preset": "read_only", "expires_at": "2026-01-01T00:00:00Z" }), expect![[""]]),
+        (
+            json!({}),
+            expect![[r#"
+            400 missing_field /name: The field 'name' is required
+            400 missing_field /preset: The field 'preset' is required
+        "#]],
+        ),
+        (
+            json!({ "name": "a", "preset": "everything" }),
+            expect![[r#"
+            400 invalid_parameter /preset: This must be full_access, read_only, publish_only or subscriber
+        "#]],
+        ),
+        (
+            json!({ "name": "a", "preset": "read_only", "scopes": ["events:read"] }),
+            expect![[r#"
+            400 invalid_parameter /scopes: This must be left out when preset is given
+        "#]],
+        ),
+        (
+            json!({ "name": "a", "scopes": ["events:read", "events:read", "events:eat"] }),
+            expect![[r#"
+            400 duplicate_item /scopes/1: This occurs twice
+            400 invalid_parameter /scopes/2: This must be the name of a scope
+        "#]],
+        ),
+        (
+            json!({ "name": "a", "scopes": [] }),
+            expect![[r#"
+            400 invalid_parameter /scopes: This must be at least one scope
+        "#]],
+        ),
+        (
+            json!({ "name": "a", "preset": "read_only", "expires_at": "2026-01-01T00:00:00Z" }),
+            expect![[r#"
+            400 invalid_parameter /expires_at: This must be an RFC 3339 date and time to come
+        "#]],
+        ),
         (
             json!({ "name": "a", "preset": "read_only", "rate_limits": { "management": 0, "publish": "x", "more": 1 } }),
-            expect![[""]],
+            expect![[r#"
+                400 out_of_range /rate_limits/management: This must be 1 to 1000000 a second
+                400 unknown_field /rate_limits/more: There is no field 'more' here
+                400 invalid_type /rate_limits/publish: This must be an integer, or null for no limit
+            "#]],
         ),
-        (json!({ "name": "a", "preset": "read_only", "tenant": "nobody" }), expect![[""]]),
-        (json!({ "name": "a", "preset": "read_only", "allowed_events": ["*"], "kind": "native" }), expect![[""]]),
+        (
+            json!({ "name": "a", "preset": "read_only", "tenant": "nobody" }),
+            expect![[r#"
+            404 unknown_tenant /tenant: Tenant 'nobody' not found
+        "#]],
+        ),
+        (
+            json!({ "name": "a", "preset": "read_only", "allowed_events": ["*"], "kind": "native" }),
+            expect![[r#"
+            400 unknown_field /allowed_events: There is no field 'allowed_events' here
+            400 unknown_field /kind: There is no field 'kind' here
+        "#]],
+        ),
     ] {
         app.post("/v1/api-keys", body).await.check(expected);
     }
@@ -83,7 +159,9 @@ async fn a_key_ends_when_it_expires() {
     let key = app.make_key(json!({ "name": "a", "preset": "read_only", "expires_at": "2026-02-18T12:01:00Z" })).await;
     app.get("/v1/events").key(&key).await.assert(200);
     app.advance(Duration::from_secs(60));
-    app.get("/v1/events").key(&key).await.check(expect![[""]]);
+    app.get("/v1/events").key(&key).await.check(expect![[r#"
+        401 key_expired: This API key has expired
+    "#]]);
 }
 
 #[tokio::test]

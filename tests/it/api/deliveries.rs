@@ -46,7 +46,28 @@ async fn a_delivery_of_a_paused_subscription_is_held_until_it_resumes() {
     let app = TestApp::start().await;
     let (path, subscription) =
         delivery(&app, json!({ "url": TEST_RECEIVER, "events": ["*"], "is_active": false })).await;
-    app.get(&path).await.check(expect![[""]]);
+    app.get(&path).await.check(expect![[r#"
+        200
+        {
+          "data": {
+            "type": "delivery",
+            "id": "dlv_…",
+            "attributes": {
+              "event_id": "evt_…",
+              "event_type": "order.paid",
+              "subscription_id": "whsub_…",
+              "state": "held",
+              "reason": "subscription_paused",
+              "next_attempt_at": "2026-02-18T12:00:00.000Z",
+              "attempts_made": 0,
+              "last_http_status": null,
+              "created_at": "2026-02-18T12:00:00.000Z",
+              "updated_at": "2026-02-18T12:00:00.000Z",
+              "attempts": []
+            }
+          }
+        }
+    "#]]);
     app.patch(&subscription, json!({ "is_active": true })).await.assert(200);
     app.wait_for(&path, |delivery| state(delivery) == "succeeded").await;
 }
@@ -67,7 +88,27 @@ async fn what_is_final_is_neither_retried_nor_canceled() {
 async fn a_canceled_delivery_stays_canceled() {
     let app = TestApp::start().await;
     let (path, _) = delivery(&app, json!({ "url": TEST_RECEIVER, "events": ["*"], "is_active": false })).await;
-    app.call(Method::POST, &format!("{path}/cancel")).await.check(expect![[""]]);
+    app.call(Method::POST, &format!("{path}/cancel")).await.check(expect![[r#"
+        200
+        {
+          "data": {
+            "type": "delivery",
+            "id": "dlv_…",
+            "attributes": {
+              "event_id": "evt_…",
+              "event_type": "order.paid",
+              "subscription_id": "whsub_…",
+              "state": "canceled",
+              "reason": "canceled_by_user",
+              "next_attempt_at": null,
+              "attempts_made": 0,
+              "last_http_status": null,
+              "created_at": "2026-02-18T12:00:00.000Z",
+              "updated_at": "2026-02-18T12:00:00.000Z"
+            }
+          }
+        }
+    "#]]);
     app.call(Method::POST, &format!("{path}/cancel")).await.assert(409);
     app.call(Method::POST, &format!("{path}/retry")).await.assert(409);
 }
@@ -77,7 +118,9 @@ async fn a_retry_is_taken_on() {
     let app = TestApp::start().await;
     let (path, _) = delivery(&app, json!({ "url": TEST_RECEIVER, "events": ["*"], "is_active": false })).await;
     app.call(Method::POST, &format!("{path}/retry")).await.assert(202);
-    app.post(&format!("{path}/retry"), json!({ "force": true })).await.check(expect![[""]]);
+    app.post(&format!("{path}/retry"), json!({ "force": true })).await.check(expect![[r#"
+        400 unknown_field /force: There is no field 'force' here
+    "#]]);
 }
 
 #[tokio::test]
@@ -117,5 +160,11 @@ async fn deliveries_are_filtered() {
         "/v1/deliveries?filter[state]=lost&filter[http_status]=999&filter[since]=now&filter[event_id]=x&page[size]=0",
     )
     .await
-    .check(expect![[""]]);
+    .check(expect![[r#"
+        400 invalid_parameter page[size]: 'page[size]' must be 1 to 100
+        400 invalid_parameter filter[state]: 'filter[state]' must be a state of deliveries
+        400 invalid_parameter filter[event_id]: 'filter[event_id]' must be an event's id
+        400 invalid_parameter filter[since]: 'filter[since]' must be an RFC 3339 date and time
+        400 invalid_parameter filter[http_status]: 'filter[http_status]' must be 100 to 599
+    "#]]);
 }

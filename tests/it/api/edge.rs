@@ -53,7 +53,9 @@ async fn a_body_of_another_media_type_is_415() {
 async fn a_body_above_the_limit_is_413() {
     let app = TestApp::start().await;
     let large = json!({ "url": "x".repeat(1024 * 1024) });
-    app.post("/v1/webhook-subscriptions", large.clone()).await.check(expect![[""]]);
+    app.post("/v1/webhook-subscriptions", large.clone()).await.check(expect![[r#"
+        413 payload_too_large: The body is larger than 1048576 bytes
+    "#]]);
     app.post("/v1/events", large.clone()).await.assert(413);
     app.post("/v1/events/batch", large).await.assert(400);
 }
@@ -61,10 +63,11 @@ async fn a_body_above_the_limit_is_413() {
 #[tokio::test]
 async fn a_field_that_occurs_twice_is_refused() {
     let app = TestApp::start().await;
-    app.call(Method::POST, "/v1/tenants")
-        .body("application/json", r#"{"name":"a","name":"b"}"#)
-        .await
-        .check(expect![[""]]);
+    app.call(Method::POST, "/v1/tenants").body("application/json", r#"{"name":"a","name":"b"}"#).await.check(expect![
+        [r#"
+            400 duplicate_item /name: This occurs twice
+        "#]
+    ]);
 }
 
 #[tokio::test]
@@ -78,7 +81,9 @@ async fn a_head_request_is_answered_like_a_get_without_the_body() {
 async fn while_it_shuts_down_new_work_is_refused() {
     let app = TestApp::start().await;
     app.settings.is_shutting_down.store(true, Ordering::Release);
-    let refused = app.post("/v1/events", json!({ "type": "order.paid", "data": 1 })).await.check(expect![[""]]);
+    let refused = app.post("/v1/events", json!({ "type": "order.paid", "data": 1 })).await.check(expect![[r#"
+        503 shutting_down: The server is shutting down: please try again
+    "#]]);
     assert_eq!(refused.header("retry-after"), Some("1"));
     app.get("/readyz").without_key().await.assert(503);
     app.get("/healthz").without_key().await.assert(200);

@@ -660,7 +660,10 @@ impl World {
 impl Machine {
     fn options(disk: &SimDisk, clock: &ManualClock, seed: u64) -> Options {
         Options {
-            location: Location::Backend { disk: disk.plug_in(), free_bytes: Arc::new(AtomicU64::new(u64::MAX)) },
+            location: Location::Backend {
+                disk: Box::new(disk.plug_in()),
+                free_bytes: Arc::new(AtomicU64::new(u64::MAX)),
+            },
             secret_key: Some(SECRET_KEY),
             clock: Clock::Manual(clock.clone()),
             seed,

@@ -69,11 +69,15 @@ fn redacted_word(word: &str) -> String {
     if word.contains('/') && !word.starts_with("whsec_") {
         return word.split('/').map(redacted_word).collect::<Vec<_>>().join("/");
     }
-    if word.starts_with("whsec_") {
+    if word.len() > "whsec_".len() && word.starts_with("whsec_") {
         return "<whsec>".to_owned();
     }
     if word.starts_with("ww_") {
         return "<key>".to_owned();
+    }
+    let is_ulid = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
+    if word.len() == 26 && word.starts_with('0') && word.bytes().all(is_ulid) {
+        return "<request id>".to_owned();
     }
     for prefix in ["whsub", "evt", "dlv", "att", "key", "tnt"] {
         let id = word.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
