@@ -17,6 +17,7 @@ mod metrics;
 mod page;
 mod problem;
 mod reply;
+mod server;
 mod subscriptions;
 mod tenants;
 mod text;
@@ -34,6 +35,7 @@ use poem_openapi::{OpenApiService, Tags};
 
 pub use document::document;
 pub use limit::{Defaults, PerSecond};
+pub use server::serve;
 
 use problem::{Ground, Refusal};
 

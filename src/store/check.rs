@@ -24,7 +24,7 @@ use redb::{ReadableDatabase, ReadableTableMetadata};
 pub const FINDINGS_MAX: usize = 100;
 
 /// What a check saw.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct Report {
     /// Whether the pages of the file were sound before anything was read.
     pub is_file_sound: bool,
@@ -34,7 +34,7 @@ pub struct Report {
     pub findings_count: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct TableReport {
     pub name: &'static str,
     pub rows: u64,

@@ -161,9 +161,11 @@ impl Store {
         *self.shared.is_broken.borrow()
     }
 
-    /// Becomes true when a commit failed.
-    pub fn watch_broken(&self) -> watch::Receiver<bool> {
-        self.shared.is_broken.subscribe()
+    /// Ends when a commit has failed.
+    pub async fn broken(&self) {
+        let mut broken = self.shared.is_broken.subscribe();
+        // The sender lives as long as this handle.
+        _ = broken.wait_for(|is_broken| *is_broken).await;
     }
 
     /// Zeroes when the store is closed or cannot be read.

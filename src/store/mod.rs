@@ -8,7 +8,7 @@
 //! written where is in `schema.rs`.
 
 pub mod catalogue;
-pub mod check;
+mod check;
 mod commit;
 mod crypt;
 mod deliveries;
@@ -45,8 +45,9 @@ use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
 
 pub use catalogue::Catalogue;
+pub use check::{FINDINGS_MAX, Report, TableReport, check};
 pub use commit::{Stepped, Store, Writer};
-pub use open::{OpenError, Opened};
+pub use open::{OpenError, Opened, STORE_FILE, write_private};
 pub use query::{DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Walk};
 
 pub struct Options {

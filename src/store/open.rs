@@ -235,9 +235,7 @@ fn read_or_make_key(directory: &Path, store_exists: bool) -> Result<Zeroizing<[u
     let text = Zeroizing::new(hex::encode(*key) + "\n");
     let new = directory.join(KEY_FILE_NEW);
     let write = || {
-        let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        out.write_all(text.as_bytes())?;
-        out.sync_all()?;
+        write_private(&new, text.as_bytes())?;
         // A link, unlike a rename, does not replace the key of another process that is faster.
         std::fs::hard_link(&new, &file)?;
         std::fs::remove_file(&new)?;
@@ -248,6 +246,13 @@ fn read_or_make_key(directory: &Path, store_exists: bool) -> Result<Zeroizing<[u
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_key(&file)?.ok_or(OpenError::KeyMissing),
         Err(error) => Err(at(&file)(error)),
     }
+}
+
+/// Writes a file that only its owner can read; its content is durable before this returns, its name is the caller's.
+pub fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    out.write_all(text)?;
+    out.sync_all()
 }
 
 // -- the format

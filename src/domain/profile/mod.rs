@@ -2,6 +2,7 @@
 
 pub mod mage;
 pub mod standard;
+pub mod verify;
 
 use bytes::Bytes;
 

@@ -652,7 +652,7 @@ impl World {
         }
         let disk = self.disk.copy(0);
         let location = Machine::options(&disk, &self.clock, 0).location;
-        let report = store::check::check(location, Some(SECRET_KEY)).expect("the file opens");
+        let report = store::check(location, Some(SECRET_KEY)).expect("the file opens");
         assert!(report.is_clean(), "{report:#?}");
     }
 }
@@ -660,10 +660,7 @@ impl World {
 impl Machine {
     fn options(disk: &SimDisk, clock: &ManualClock, seed: u64) -> Options {
         Options {
-            location: Location::Backend {
-                disk: Box::new(disk.plug_in()),
-                free_bytes: Arc::new(AtomicU64::new(u64::MAX)),
-            },
+            location: Location::Backend { disk: Box::new(disk.plug_in()), free_bytes: Arc::new(AtomicU64::new(u64::MAX)) },
             secret_key: Some(SECRET_KEY),
             clock: Clock::Manual(clock.clone()),
             seed,

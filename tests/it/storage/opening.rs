@@ -9,7 +9,7 @@ use redb::{Database, ReadableDatabase, TableDefinition};
 use waxwing::clock::{Clock, ManualClock};
 use waxwing::domain::id::{KeyId, TenantId};
 use waxwing::domain::key::KeyText;
-use waxwing::store::check::check;
+use waxwing::store::check;
 use waxwing::store::{
     CACHE_BYTES_DEFAULT, Location, OpenError, Opened, Options, RequestName, Retention, SecretOwner, Store,
 };
@@ -202,7 +202,9 @@ fn a_store_on_a_thread_answers_tells_and_ends() {
         let published = store.accept(vec![event("a")], None).await.unwrap().remove(0).unwrap();
         assert_eq!(published.event.deliveries, 1);
         let told = changes.recv().await.unwrap();
-        assert!(matches!(&told[..], [waxwing::store::Change::Accepted(fresh)] if fresh[0].subscription == subscription.id));
+        assert!(
+            matches!(&told[..], [waxwing::store::Change::Accepted(fresh)] if fresh[0].subscription == subscription.id)
+        );
         store.close().await;
         assert!(store.accept(vec![event("a")], None).await.is_err());
         assert!(store.event(published.event.id).is_err());

@@ -17,7 +17,11 @@ type List<'a, T, Id> = &'a dyn Fn(Walk<Id>) -> Result<Page<T, Id>, StoreError>;
 
 /// All ids forwards by `next`, then all of them backwards by `previous`; both must be the whole list.
 #[track_caller]
-fn both_ways<T, Id: Copy + PartialEq + std::fmt::Debug>(size: usize, list: List<'_, T, Id>, id: fn(&T) -> Id) -> Vec<Id> {
+fn both_ways<T, Id: Copy + PartialEq + std::fmt::Debug>(
+    size: usize,
+    list: List<'_, T, Id>,
+    id: fn(&T) -> Id,
+) -> Vec<Id> {
     let mut forwards = Vec::new();
     let mut page = list(Walk { from: From::Newest, size }).unwrap();
     assert!(page.previous.is_none(), "nothing is newer than the newest");

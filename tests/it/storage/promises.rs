@@ -276,7 +276,9 @@ fn a_remembered_answer_comes_back_for_a_day_also_after_a_restart() {
 
 #[test]
 fn an_answer_goes_with_the_secret_that_it_shows_and_with_the_key_that_asked() {
-    for (what, goes) in [("rotate", [true, false]), ("delete", [true, false]), ("revoke", [true, true]), ("no", [false; 2])] {
+    for (what, goes) in
+        [("rotate", [true, false]), ("delete", [true, false]), ("revoke", [true, true]), ("no", [false; 2])]
+    {
         let mut world = World::new();
         let store = world.store.clone();
         let asker = world.run(store.create_key(key("asker", None), None)).unwrap();

@@ -19,11 +19,11 @@ use waxwing::domain::subscription::{Envelope, Subscription};
 use waxwing::domain::target::TargetUrl;
 use waxwing::domain::tenant::{Metadata, Tenant};
 use waxwing::domain::time::Timestamp;
-use waxwing::store::check::{Report, check};
 use waxwing::store::{
     CACHE_BYTES_DEFAULT, Change, From, Location, OpenError, Opened, Options, Page, Published, Recorded, Recordings,
     Remember, RequestName, Retention, SecretOwner, Store, StoreError, StoredAnswer, Walk, Writer,
 };
+use waxwing::store::{Report, check};
 
 use crate::support::disk::SimDisk;
 

@@ -35,7 +35,8 @@ pub struct TestApp {
     pub settings: Settings,
     /// Sent with every request unless it says otherwise.
     key: String,
-    running: Option<dispatch::Running>,
+    /// Dropping it would end the dispatcher.
+    _running: dispatch::Running,
 }
 
 impl TestApp {
@@ -81,7 +82,7 @@ impl TestApp {
         let (dispatch, running) = dispatch::start(store.clone(), changes, sender, 1);
         let api = Api { store, dispatch, net: client, clock: clock_of_all, settings: settings.clone() };
         let endpoint = Arc::new(endpoint(api).map_to_response().boxed());
-        Self { endpoint, clock, settings, key: ADMIN_KEY.to_owned(), running: Some(running) }
+        Self { endpoint, clock, settings, key: ADMIN_KEY.to_owned(), _running: running }
     }
 
     pub fn get(&self, path: &str) -> Call<'_> {
@@ -132,12 +133,6 @@ impl TestApp {
             // The dispatcher waits for its clock, which nobody else moves.
             self.advance(Duration::from_millis(1));
             tokio::task::yield_now().await;
-        }
-    }
-
-    pub async fn stop(mut self) {
-        if let Some(running) = self.running.take() {
-            running.stop().await;
         }
     }
 }

@@ -1,0 +1,269 @@
+//! The composition root: opens the store, starts dispatcher and server, ends them in order. Knows everyone.
+
+mod admin_key;
+mod dev;
+mod log;
+mod paint;
+mod stop;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+use zeroize::Zeroizing;
+
+pub use admin_key::{admin_key_path, read_admin_key};
+pub use paint::Paint;
+
+use crate::clock::Clock;
+use crate::config::{Config, LogFormat};
+use crate::dispatch;
+use crate::domain::target::TargetRules;
+use crate::http;
+use crate::net;
+use crate::store::{self, Location, Opened, Retention, Store};
+
+/// The right edges of the trees and the events of the last minutes are read again soon.
+const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// After a commit failed the store is opened again; when that fails, it is tried again after this time.
+const REOPEN_AFTER: Duration = Duration::from_secs(5);
+/// What a life that ended may still do before it is cut off.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why the server did not start or did not end well; a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What was typed or configured has to be changed.
+    #[error("{0}")]
+    Configuration(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// How a life of the server ended: from the opening of the store to its closing.
+enum Ended {
+    /// A signal asked for it.
+    Asked,
+    /// A commit failed, and nobody knows how much of it is on disk: only opening the store again tells (contract 9).
+    StoreBroke,
+}
+
+/// Runs the server until a signal ends it.
+pub fn serve(config: &Config) -> Result<(), StartError> {
+    log::start(config);
+    raise_file_limit();
+    for unknown in &config.unknown_variables {
+        warn!("{unknown}");
+    }
+    // Before the store is touched: a port that is taken should leave nothing behind.
+    let listener = bind(config.listen.value)?;
+    let mut has_lived = false;
+    loop {
+        // A runtime for each life, so that nothing of one reaches into the next.
+        let runtime = tokio::runtime::Runtime::new().map_err(failed("no threads can be started"))?;
+        let listener = listener.try_clone().map_err(failed("the listening socket cannot be shared"))?;
+        match runtime.block_on(live(config, listener, !has_lived)) {
+            Ok(Ended::Asked) => return Ok(()),
+            Ok(Ended::StoreBroke) => {
+                error!("a commit failed: sending stops, and the store is opened again");
+                has_lived = true;
+            }
+            Err(error) if has_lived => {
+                error!(%error, "the store cannot be opened again; the next try is in {} s", REOPEN_AFTER.as_secs());
+                if runtime.block_on(stop::requested_within(REOPEN_AFTER)) {
+                    return Ok(());
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        runtime.shutdown_timeout(LAST_WORDS_WITHIN);
+    }
+}
+
+async fn live(config: &Config, listener: std::net::TcpListener, is_first_life: bool) -> Result<Ended, StartError> {
+    let data_dir = &config.data_dir.value;
+    let clock = Clock::System;
+    let listener = TcpListener::from_std(listener).map_err(failed("the listening socket cannot be used"))?;
+    let address = listener.local_addr().map_err(failed("the listening socket has no address"))?;
+
+    let Opened { store, writer, changes } = open_store(config, clock.clone())?;
+    let writing = writer.spawn().map_err(failed("the store's writer cannot be started"))?;
+    let targets = TargetRules {
+        allow_http: config.allow_http_targets.value,
+        allowed_ranges: config.allow_target_range.value.clone(),
+        own_listeners: vec![address],
+    };
+    let resolver = net::Resolver::system().map_err(failed("names cannot be resolved"))?;
+    let client = net::Client::new(net::Options::new(targets.clone(), resolver))
+        .map_err(failed("outgoing connections cannot be made"))?;
+    let test_receiver = client.test_receiver().clone();
+    let sender = dispatch::Sender { net: client.clone(), clock: clock.clone() };
+    let (dispatch, sending) = dispatch::start(store.clone(), changes, sender, rand::random());
+
+    let admin_key = provide_admin_key(config, &store, &clock).await?;
+    let settings = settings(config, targets);
+    let is_shutting_down = Arc::clone(&settings.is_shutting_down);
+    let api =
+        http::Api { store: store.clone(), dispatch: dispatch.clone(), net: client, clock: clock.clone(), settings };
+    let (end_server, server_ends) = oneshot::channel::<()>();
+    // An error means that whoever would end it is gone: the same thing.
+    let serving = tokio::spawn(http::serve(listener, api, async move { _ = server_ends.await }));
+
+    let is_dev = config.dev.value;
+    if is_first_life && is_dev {
+        let shown = dev::Shown { address, data_dir: data_dir.clone(), admin_key, paint: Paint::for_stdout() };
+        tokio::spawn(dev::show(shown, store.clone(), clock, test_receiver));
+    } else {
+        announce(config, address);
+    }
+
+    tokio::select! {
+        () = stop::requested() => {}
+        () = store.broken() => return Ok(Ended::StoreBroke),
+    }
+    stop::end_at_once_on_the_next_signal();
+    is_shutting_down.store(true, Ordering::Release);
+    stop::drain(&store, &dispatch, sending, is_dev).await;
+    _ = end_server.send(());
+    match serving.await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => warn!(%failure, "the server ended badly"),
+        Err(failure) => warn!(%failure, "the server ended badly"),
+    }
+    close(store, writing).await?;
+    info!("everything is committed; ended");
+    Ok(Ended::Asked)
+}
+
+/// Opens the store of a server that does not run, does `work` on it and closes it.
+pub async fn with_stopped_store<T>(config: &Config, work: impl AsyncFnOnce(&Store) -> T) -> Result<T, StartError> {
+    let Opened { store, writer, changes } = open_store(config, Clock::System)?;
+    // Nothing is sent: what becomes due is found by the next server.
+    drop(changes);
+    let writing = writer.spawn().map_err(failed("the store's writer cannot be started"))?;
+    let done = work(&store).await;
+    close(store, writing).await?;
+    Ok(done)
+}
+
+/// Lets the writer commit what is queued, and waits for its thread.
+async fn close(store: Store, writing: JoinHandle<()>) -> Result<(), StartError> {
+    store.close().await;
+    let joined = tokio::task::spawn_blocking(|| writing.join());
+    match joined.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(StartError::Failed("the store's writer ended badly: see the log".to_owned())),
+    }
+}
+
+/// How the store is to be opened.
+pub fn store_options(config: &Config, clock: Clock) -> store::Options {
+    store::Options {
+        location: Location::Directory(config.data_dir.value.clone()),
+        secret_key: config.secret_key.value.as_ref().map(|key| key.bytes()),
+        clock,
+        seed: rand::random(),
+        retention: Retention { payloads_days: config.payload_days.value, metadata_days: config.metadata_days.value },
+        free_bytes_min: config.free_space_reserve.value,
+        cache_bytes: STORE_CACHE_BYTES,
+    }
+}
+
+/// The address that a person on this machine types.
+pub fn url_of(address: SocketAddr) -> String {
+    let reachable = match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], v6.port())),
+        address => address,
+    };
+    format!("http://{reachable}")
+}
+
+fn open_store(config: &Config, clock: Clock) -> Result<Opened, StartError> {
+    // The store's own words say what is wrong and what to do: in use, a missing or wrong key, a newer format.
+    Store::open(store_options(config, clock)).map_err(|error| StartError::Configuration(error.to_string()))
+}
+
+fn settings(config: &Config, targets: TargetRules) -> http::Settings {
+    http::Settings {
+        targets,
+        rate_limits: http::Defaults {
+            management: config.management_rate.value.per_second(),
+            publish: config.publish_rate.value.per_second(),
+        },
+        trusted_proxies: config.trusted_proxies.value.clone(),
+        admin_key: config.admin_key.value.as_ref().map(|key| key.hash()),
+        ..http::Settings::default()
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
+    let bound = std::net::TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    bound.map_err(|error| {
+        let why = match error.kind() {
+            io::ErrorKind::AddrInUse => "something else listens there".to_owned(),
+            io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+            _ => error.to_string(),
+        };
+        StartError::Configuration(format!("cannot listen on {address}: {why}. Choose another with --listen ADDR"))
+    })
+}
+
+/// A key to begin with, when there is none: the text of the one in `<data-dir>/admin-key`, if it is there and alive.
+async fn provide_admin_key(
+    config: &Config,
+    store: &Store,
+    clock: &Clock,
+) -> Result<Option<Zeroizing<String>>, StartError> {
+    let data_dir = &config.data_dir.value;
+    admin_key::finish_admin_key(store, data_dir)?;
+    if let Some(key) = &config.admin_key.value {
+        return Ok(Some(Zeroizing::new(key.as_str().to_owned())));
+    }
+    // An empty store has no key to make the first one with; whoever tries it out needs one to be shown.
+    let is_needed = config.dev.value || store.catalogue().keys().next().is_none();
+    if is_needed && !admin_key_path(data_dir).exists() {
+        admin_key::create_admin_key(store, data_dir, clock).await?;
+    }
+    Ok(admin_key::live_admin_key(store, data_dir))
+}
+
+/// On the standard output, for the person or the script that started it; the log has it too when machines read that.
+fn announce(config: &Config, address: SocketAddr) {
+    let url = url_of(address);
+    let (data_dir, version) = (&config.data_dir.value, env!("CARGO_PKG_VERSION"));
+    say(&format!("Waxwing {version} listens on {url} (documentation: {url}/docs), data in {}", data_dir.display()));
+    let path = admin_key_path(data_dir);
+    if path.exists() {
+        say(&format!("An API key with full access is in {}", path.display()));
+    }
+    match config.log.value {
+        LogFormat::Json => info!(%address, data_dir = %data_dir.display(), version, "listening"),
+        LogFormat::Pretty => {}
+    }
+}
+
+/// Prints a line. Nobody reading it is no reason to stop serving.
+fn say(text: &str) {
+    _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Every connection is an open file, and the usual soft limit of 1,024 is less than one busy minute needs.
+fn raise_file_limit() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        warn!(%error, "the limit of open files cannot be raised");
+    }
+}
+
+fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> StartError {
+    move |error| StartError::Failed(format!("{what}: {error}"))
+}

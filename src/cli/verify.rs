@@ -1,0 +1,198 @@
+//! `waxwing verify`: whether a delivery was signed with a secret, and if not, why.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Context, Failure, Verdict, print, print_json, read_named};
+use crate::app::Paint;
+use crate::clock::Clock;
+use crate::domain::profile::Profile;
+use crate::domain::profile::verify::{Mismatch, TOLERANCE_DEFAULT, verify};
+
+/// Check the signature of a delivery
+///
+/// Takes the body exactly as it was received, the headers and the secret; says whether they belong together, and if
+/// not, why. Exit code 0: verified; 1: not.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  waxwing verify --secret whsec_… --body body.json --headers headers.txt
+  waxwing verify --secret @secret.txt --body - --tolerance off \\
+    --header 'webhook-id: evt_…' --header 'webhook-timestamp: 1771416000' --header 'webhook-signature: v1,…'
+  waxwing verify --profile mage --secret @secret.txt --body body.json --headers headers.txt
+
+The headers file has a line `name: value` for each header; other lines (as in the output of curl -v) are skipped.")]
+pub(super) struct Verify {
+    /// How the delivery was signed: standard or mage
+    #[arg(long, default_value = "standard", value_parser = read_profile)]
+    profile: Profile,
+    /// The signing secret, or @FILE with it, which keeps it out of the list of processes
+    #[arg(long, value_name = "SECRET|@FILE")]
+    secret: String,
+    /// A file with the body's exact bytes, or - for the standard input
+    #[arg(long, value_name = "FILE|-")]
+    body: String,
+    /// A header as it was received; can be given again
+    #[arg(long, value_name = "NAME: VALUE")]
+    header: Vec<String>,
+    /// A file with the headers, one a line
+    #[arg(long, value_name = "FILE")]
+    headers: Option<String>,
+    /// Seconds that the timestamp may be away from now, or off
+    #[arg(long, value_name = "SECONDS|off", default_value_t = Tolerance(Some(TOLERANCE_DEFAULT)), value_parser = read_tolerance)]
+    tolerance: Tolerance,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// None: a timestamp of any age.
+#[derive(Debug, Clone, Copy)]
+struct Tolerance(Option<Duration>);
+
+impl std::fmt::Display for Tolerance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(tolerance) => write!(f, "{}", tolerance.as_secs()),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+impl Verify {
+    pub(super) fn run(self, _context: &Context) -> Result<Verdict, Failure> {
+        let Self { profile, secret, body, header, headers, tolerance: Tolerance(tolerance), json } = self;
+        let secret = match secret.strip_prefix('@') {
+            Some(file) => String::from_utf8_lossy(&read_named(file)?).trim().to_owned(),
+            None => secret,
+        };
+        let Some(secret) = profile.read_secret(&secret) else {
+            return Err(Failure::Usage(format!(
+                "--secret: a secret of profile {} is {}",
+                profile.name(),
+                profile.secret_expected()
+            )));
+        };
+        let body = read_named(&body)?;
+        let mut lines = header;
+        if let Some(file) = headers {
+            lines.extend(String::from_utf8_lossy(&read_named(&file)?).lines().map(str::to_owned));
+        }
+        let headers: Vec<(String, String)> = lines.iter().filter_map(|line| read_header(line)).collect();
+        let find = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let now = Clock::System.now();
+        let verdict = verify(profile, &secret, find, &body, now, tolerance);
+        let fits = |body: &[u8]| verify(profile, &secret, find, body, now, None).is_ok();
+        let hint = verdict.as_ref().err().and_then(|mismatch| hint(mismatch, &body, fits));
+        if json {
+            let (reason, is_verified) = (verdict.as_ref().err().map(ToString::to_string), verdict.is_ok());
+            print_json(&json!({ "verified": is_verified, "profile": profile.name(), "reason": reason, "hint": hint }))?;
+        } else {
+            print(&shown(&verdict, hint, body.len()))?;
+        }
+        Ok(if verdict.is_ok() { Verdict::Good } else { Verdict::Wrong })
+    }
+}
+
+fn shown(verdict: &Result<(), Mismatch>, hint: Option<&str>, body_bytes: usize) -> String {
+    let paint = Paint::for_stream(io::stdout().is_terminal());
+    match verdict {
+        Ok(()) => format!(
+            "{} the signature fits these headers and this body of {body_bytes} bytes",
+            paint.green("verified ✓")
+        ),
+        Err(mismatch) => {
+            let hint = hint.map(|hint| format!("\n  {hint}")).unwrap_or_default();
+            format!("{} {mismatch}{hint}", paint.red("not verified:"))
+        }
+    }
+}
+
+/// The usual accident behind a wrong signature, when trying shows that it is the one.
+fn hint(mismatch: &Mismatch, body: &[u8], fits: impl Fn(&[u8]) -> bool) -> Option<&'static str> {
+    if *mismatch != Mismatch::WrongSignature {
+        return None;
+    }
+    let without_line_end = body.strip_suffix(b"\r\n").or_else(|| body.strip_suffix(b"\n"));
+    if without_line_end.is_some_and(&fits) {
+        return Some("it fits without the line end at the end of the body: an editor or `echo` added it");
+    }
+    if fits(&without_spaces(body)) {
+        return Some(
+            "it fits the same JSON without spaces: the body was parsed and written again; verify its raw bytes",
+        );
+    }
+    None
+}
+
+/// A JSON text without the spaces and line ends that stand between its parts.
+fn without_spaces(json: &[u8]) -> Vec<u8> {
+    let (mut in_text, mut is_escaped) = (false, false);
+    let is_kept = |byte: &u8| {
+        if in_text {
+            in_text = is_escaped || *byte != b'"';
+            is_escaped = !is_escaped && *byte == b'\\';
+            return true;
+        }
+        in_text = *byte == b'"';
+        !byte.is_ascii_whitespace()
+    };
+    json.iter().copied().filter(is_kept).collect()
+}
+
+/// `Name: value`; none for a line that is no header. The `> ` and `< ` of `curl -v` are taken off.
+fn read_header(line: &str) -> Option<(String, String)> {
+    let line = line.trim_start_matches(['>', '<', ' ']);
+    let (name, value) = line.split_once(':')?;
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    is_name(name).then(|| (name.to_ascii_lowercase(), value.trim().to_owned()))
+}
+
+fn read_profile(text: &str) -> Result<Profile, String> {
+    let names = Profile::ALL.map(Profile::name).join(" or ");
+    Profile::from_name(text).ok_or_else(|| format!("it is {names}"))
+}
+
+fn read_tolerance(text: &str) -> Result<Tolerance, String> {
+    if text == "off" {
+        return Ok(Tolerance(None));
+    }
+    let seconds = text.parse().map_err(|_| "give whole seconds, or off".to_owned())?;
+    Ok(Tolerance(Some(Duration::from_secs(seconds))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_lines_are_found_in_what_tools_print() {
+        for (line, expected) in [
+            ("webhook-id: evt_1", Some(("webhook-id", "evt_1"))),
+            ("< Webhook-Signature: v1,a=:b ", Some(("webhook-signature", "v1,a=:b"))),
+            ("POST /hook HTTP/1.1", None),
+            ("* Connected to 127.0.0.1 (127.0.0.1) port 80: ok", None),
+            ("", None),
+        ] {
+            let found = read_header(line);
+            assert_eq!(found.as_ref().map(|(name, value)| (name.as_str(), value.as_str())), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_usual_accidents_are_recognised() {
+        let sent: &[u8] = br#"{"b":"\" ,","a":1}"#;
+        let hint = |body: &[u8]| hint(&Mismatch::WrongSignature, body, |body| body == sent).unwrap_or("none");
+        for (body, expected) in [
+            (&b"{\"b\":\"\\\" ,\",\"a\":1}\n"[..], "it fits without the line end"),
+            (b"{\"b\":\"\\\" ,\",\"a\":1}\r\n", "it fits without the line end"),
+            (b"{ \"b\": \"\\\" ,\",\n \"a\": 1 }", "it fits the same JSON without spaces"),
+            (b"{\"a\":2}", "none"),
+        ] {
+            assert!(hint(body).starts_with(expected), "{}", hint(body));
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The configuration in two steps: what was typed (flags, environment, `waxwing.toml`), and what it means.
+//!
+//! Flags win over the environment, the environment over the file, the file over the defaults. Every value keeps where
+//! it came from, so that an error can name the place to change and `waxwing config` can show it.
+
+mod read;
+mod typed;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::domain::key::KeyHash;
+use typed::Typed;
+
+/// The file that is read, in the working directory, when it exists.
+pub const FILE_NAME: &str = "waxwing.toml";
+pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8620);
+
+/// Requests, and events, per second for each key (contract 3).
+const MANAGEMENT_RATE_DEFAULT: NonZeroU32 = NonZeroU32::new(6).expect("6 is not 0");
+const PUBLISH_RATE_DEFAULT: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not 0");
+/// Contract 9.
+const PAYLOAD_DAYS_DEFAULT: u32 = 30;
+const METADATA_DAYS_DEFAULT: u32 = 90;
+/// What our own parts say, and what is wrong with the others.
+const LOG_LEVEL_DEFAULT: &str = "warn,waxwing=info";
+/// A person watches the terminal: what matters is printed there in sentences.
+const LOG_LEVEL_DEV: &str = "warn";
+/// What `--dev` opens for receivers on the developer's own machine.
+const DEV_RANGES: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+
+/// What was typed after `waxwing serve`, unread.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Args {
+    /// The folder for everything that is kept [default: ./waxwing-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// The address of the API [default: 127.0.0.1:8620]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Try it out: samples, a printed key, and receivers on this machine allowed
+    #[arg(long)]
+    pub dev: bool,
+    /// Deliver to http:// URLs too
+    #[arg(long)]
+    pub allow_http_targets: bool,
+    /// Deliver into this private range too, e.g. 10.1.0.0/16; can be given again
+    #[arg(long, value_name = "CIDR")]
+    pub allow_target_range: Vec<String>,
+    /// Management requests per second for each key [default: 6]
+    #[arg(long, value_name = "N|off")]
+    pub management_rate: Option<String>,
+    /// Published events per second for each key [default: 1000]
+    #[arg(long, value_name = "N|off")]
+    pub publish_rate: Option<String>,
+    /// Proxies whose X-Forwarded-For is believed; can be given again
+    #[arg(long, value_name = "CIDR")]
+    pub trusted_proxies: Vec<String>,
+}
+
+/// What it means.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub data_dir: Set<PathBuf>,
+    pub listen: Set<SocketAddr>,
+    pub dev: Set<bool>,
+    pub allow_http_targets: Set<bool>,
+    pub allow_target_range: Set<Vec<IpNet>>,
+    pub management_rate: Set<Rate>,
+    pub publish_rate: Set<Rate>,
+    pub trusted_proxies: Set<Vec<IpNet>>,
+    pub secret_key: Set<Option<SecretKey>>,
+    pub admin_key: Set<Option<AdminKey>>,
+    pub payload_days: Set<u32>,
+    pub metadata_days: Set<u32>,
+    /// New work is refused when less than this is free, in bytes. None: max(256 MiB, 2 %) of the file system.
+    pub free_space_reserve: Set<Option<u64>>,
+    pub log: Set<LogFormat>,
+    /// Directives as of `RUST_LOG`: `info`, `warn,waxwing=debug`.
+    pub log_level: Set<String>,
+    /// `WAXWING_…` variables that mean nothing, each with what may have been meant.
+    pub unknown_variables: Vec<String>,
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Set<T> {
+    pub value: T,
+    pub origin: Origin,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// `--listen`
+    Flag(&'static str),
+    /// `WAXWING_LISTEN`
+    Environment(String),
+    /// The line in `waxwing.toml`, from 1.
+    File {
+        line: usize,
+    },
+    /// `--dev` decides it, since nothing else did.
+    ImpliedByDev,
+    Default,
+}
+
+/// A quota per second for each key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rate {
+    PerSecond(NonZeroU32),
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Pretty,
+    Json,
+}
+
+/// The 32 bytes that secrets are encrypted with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretKey(Zeroizing<[u8; 32]>);
+
+/// The text of the key from `WAXWING_ADMIN_KEY`, already judged.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AdminKey(Zeroizing<String>);
+
+/// One thing that is wrong, and where to change it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {what}")]
+pub struct ConfigError {
+    /// `--listen`, `WAXWING_LISTEN` or `waxwing.toml line 3`.
+    pub place: String,
+    pub what: String,
+}
+
+impl Config {
+    /// Reads everything, or names everything that is wrong.
+    ///
+    /// `environment` holds variables of any name; only `WAXWING_…` are looked at. `file` is the text of
+    /// `waxwing.toml`, when there is one.
+    pub fn resolve(
+        args: &Args,
+        environment: impl IntoIterator<Item = (String, String)>,
+        file: Option<&str>,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let mut typed = Typed::gather(args, environment, file);
+        let log_level_default = LOG_LEVEL_DEFAULT.to_owned();
+        let mut config = Self {
+            data_dir: typed.read("data_dir", read::path, PathBuf::from("./waxwing-data")),
+            listen: typed.read("listen", read::address, LISTEN_DEFAULT),
+            dev: typed.read("dev", read::switch, false),
+            allow_http_targets: typed.read("allow_http_targets", read::switch, false),
+            allow_target_range: typed.read("allow_target_range", read::ranges, Vec::new()),
+            management_rate: typed.read("management_rate", read::rate, Rate::PerSecond(MANAGEMENT_RATE_DEFAULT)),
+            publish_rate: typed.read("publish_rate", read::rate, Rate::PerSecond(PUBLISH_RATE_DEFAULT)),
+            trusted_proxies: typed.read("trusted_proxies", read::ranges, Vec::new()),
+            secret_key: typed.read("secret_key", read::secret_key, None),
+            admin_key: typed.read("admin_key", read::admin_key, None),
+            payload_days: typed.read("payload_days", read::days, PAYLOAD_DAYS_DEFAULT),
+            metadata_days: typed.read("metadata_days", read::days, METADATA_DAYS_DEFAULT),
+            free_space_reserve: typed.read("free_space_reserve", read::bytes, None),
+            log: typed.read("log", read::log_format, LogFormat::Pretty),
+            log_level: typed.read("log_level", read::log_level, log_level_default),
+            unknown_variables: typed.unknown_variables(),
+        };
+        if config.payload_days.value > config.metadata_days.value {
+            typed.refuse(
+                &config.payload_days.origin,
+                "payload_days",
+                "is more than metadata_days: a payload cannot outlive its event",
+            );
+        }
+        if !typed.errors.is_empty() {
+            return Err(typed.errors);
+        }
+        if config.dev.value {
+            config.imply_dev();
+        }
+        Ok(config)
+    }
+
+    fn imply_dev(&mut self) {
+        let dev_ranges = DEV_RANGES.map(|range| range.parse().expect("a constant range is valid"));
+        self.allow_target_range.imply(|ranges| [&dev_ranges, ranges.as_slice()].concat());
+        self.allow_http_targets = match self.allow_http_targets {
+            Set { value: false, .. } => Set { value: true, origin: Origin::ImpliedByDev },
+            ref set => set.clone(),
+        };
+        if self.log_level.origin == Origin::Default {
+            self.log_level = Set { value: LOG_LEVEL_DEV.to_owned(), origin: Origin::ImpliedByDev };
+        }
+    }
+
+    /// Every effective value with where it came from, in the order of the documentation. Secrets are shown as set or
+    /// not set.
+    pub fn rows(&self) -> Vec<Row> {
+        // Destructured, so that a new setting cannot be left out.
+        let Self {
+            data_dir,
+            listen,
+            dev,
+            allow_http_targets,
+            allow_target_range,
+            management_rate,
+            publish_rate,
+            trusted_proxies,
+            secret_key,
+            admin_key,
+            payload_days,
+            metadata_days,
+            free_space_reserve,
+            log,
+            log_level,
+            unknown_variables: _,
+        } = self;
+        let set_or_not = |is_set: bool| json!(if is_set { "set" } else { "not set" });
+        vec![
+            data_dir.row("data_dir", |path| json!(path.to_string_lossy())),
+            listen.row("listen", |address| json!(address)),
+            dev.row("dev", |on| json!(on)),
+            allow_http_targets.row("allow_http_targets", |on| json!(on)),
+            allow_target_range.row("allow_target_range", |ranges| show_ranges(ranges)),
+            management_rate.row("management_rate", |rate| rate.show()),
+            publish_rate.row("publish_rate", |rate| rate.show()),
+            trusted_proxies.row("trusted_proxies", |ranges| show_ranges(ranges)),
+            secret_key.row("secret_key", |key| set_or_not(key.is_some())),
+            admin_key.row("admin_key", |key| set_or_not(key.is_some())),
+            payload_days.row("payload_days", |days| json!(days)),
+            metadata_days.row("metadata_days", |days| json!(days)),
+            free_space_reserve
+                .row("free_space_reserve", |bytes| bytes.map_or(json!("max(256 MiB, 2 %)"), |n| json!(n))),
+            log.row("log", |format| json!(format.name())),
+            log_level.row("log_level", |level| json!(level)),
+        ]
+    }
+}
+
+/// One line of `waxwing config`.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub name: &'static str,
+    pub value: Value,
+    pub origin: Origin,
+}
+
+impl<T> Set<T> {
+    fn row(&self, name: &'static str, show: impl FnOnce(&T) -> Value) -> Row {
+        Row { name, value: show(&self.value), origin: self.origin.clone() }
+    }
+
+    fn imply(&mut self, change: impl FnOnce(&T) -> T) {
+        self.value = change(&self.value);
+        if self.origin == Origin::Default {
+            self.origin = Origin::ImpliedByDev;
+        }
+    }
+}
+
+impl Origin {
+    /// `flag`, `env`, `file`, `dev` or `default`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Flag(_) => "flag",
+            Self::Environment(_) => "env",
+            Self::File { .. } => "file",
+            Self::ImpliedByDev => "dev",
+            Self::Default => "default",
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => f.write_str(flag),
+            Self::Environment(variable) => f.write_str(variable),
+            Self::File { line } => write!(f, "{FILE_NAME} line {line}"),
+            Self::ImpliedByDev => f.write_str("--dev"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+impl Rate {
+    /// None: not limited.
+    pub fn per_second(self) -> Option<NonZeroU32> {
+        match self {
+            Self::PerSecond(rate) => Some(rate),
+            Self::Off => None,
+        }
+    }
+
+    fn show(self) -> Value {
+        match self {
+            Self::PerSecond(rate) => json!(rate),
+            Self::Off => json!("off"),
+        }
+    }
+}
+
+impl LogFormat {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pretty => "pretty",
+            Self::Json => "json",
+        }
+    }
+}
+
+impl SecretKey {
+    pub fn bytes(&self) -> [u8; 32] {
+        *self.0
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(…)")
+    }
+}
+
+impl AdminKey {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn hash(&self) -> KeyHash {
+        KeyHash::of(&self.0)
+    }
+}
+
+impl fmt::Debug for AdminKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminKey(…)")
+    }
+}
+
+fn show_ranges(ranges: &[IpNet]) -> Value {
+    ranges.iter().map(|range| json!(range.to_string())).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! The text of a setting → its value, or why it cannot be one.
+//!
+//! The errors go behind the name of the place that was typed at: "--listen: `8620` is not an address".
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
+
+use super::{AdminKey, LISTEN_DEFAULT, LogFormat, Rate, SecretKey};
+use crate::domain::key::RATE_CEILING;
+
+const DAYS_CEILING: u32 = 36_500;
+/// Contract 9.
+const ADMIN_KEY_LENGTHS: RangeInclusive<usize> = 32..=128;
+
+/// A setting that takes one value: several are as wrong as their list.
+fn whole(texts: &[String]) -> String {
+    texts.join(",")
+}
+
+pub(super) fn path(texts: &[String]) -> Result<PathBuf, String> {
+    let text = whole(texts);
+    if text.is_empty() { Err("is empty; give a folder".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+pub(super) fn address(texts: &[String]) -> Result<SocketAddr, String> {
+    let text = whole(texts);
+    let numeric = text.replacen("localhost:", "127.0.0.1:", 1);
+    numeric.parse().map_err(|_| {
+        format!("`{text}` is not an address; write it like {LISTEN_DEFAULT}, or 0.0.0.0:8620 for every interface")
+    })
+}
+
+pub(super) fn switch(texts: &[String]) -> Result<bool, String> {
+    match whole(texts).to_ascii_lowercase().as_str() {
+        "true" | "1" | "on" | "yes" => Ok(true),
+        "false" | "0" | "off" | "no" => Ok(false),
+        other => Err(format!("`{other}` is neither true nor false")),
+    }
+}
+
+pub(super) fn ranges(texts: &[String]) -> Result<Vec<IpNet>, String> {
+    let read = |text: &str| {
+        let address = text.parse::<IpAddr>().map(IpNet::from).ok();
+        text.parse()
+            .ok()
+            .or(address)
+            .ok_or_else(|| format!("`{text}` is not an address range; write it like 10.1.0.0/16 or fd00:1::/32"))
+    };
+    texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty()).map(read).collect()
+}
+
+pub(super) fn rate(texts: &[String]) -> Result<Rate, String> {
+    let text = whole(texts);
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(Rate::Off);
+    }
+    let rate = text.parse().ok().filter(|rate: &NonZeroU32| rate.get() <= RATE_CEILING);
+    rate.map(Rate::PerSecond)
+        .ok_or_else(|| format!("`{text}` is not a rate; give 1 to {RATE_CEILING} per second, or off"))
+}
+
+pub(super) fn secret_key(texts: &[String]) -> Result<Option<SecretKey>, String> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    // The text itself is a secret: it is not repeated in the error.
+    match hex::decode_to_slice(whole(texts), bytes.as_mut_slice()) {
+        Ok(()) => Ok(Some(SecretKey(bytes))),
+        Err(_) => Err("is not 64 hexadecimal characters (32 bytes); `openssl rand -hex 32` makes one".to_owned()),
+    }
+}
+
+pub(super) fn admin_key(texts: &[String]) -> Result<Option<AdminKey>, String> {
+    let text = Zeroizing::new(whole(texts));
+    let length = text.chars().count();
+    if !text.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
+        return Err("holds a space, a line end or a character outside ASCII; use visible ASCII only".to_owned());
+    }
+    if !ADMIN_KEY_LENGTHS.contains(&length) {
+        return Err(format!("has {length} characters; 32 to 128 are wanted. `openssl rand -hex 32` makes a good one"));
+    }
+    Ok(Some(AdminKey(text)))
+}
+
+pub(super) fn days(texts: &[String]) -> Result<u32, String> {
+    let text = whole(texts);
+    let days = text.parse().ok().filter(|days| (1..=DAYS_CEILING).contains(days));
+    days.ok_or_else(|| format!("`{text}` is not a number of days from 1 to {DAYS_CEILING}"))
+}
+
+/// `268435456`, `256 MiB`, `2 GiB`.
+pub(super) fn bytes(texts: &[String]) -> Result<Option<u64>, String> {
+    let text = whole(texts);
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor: Option<u64> = match unit.trim() {
+        "" | "B" => Some(1),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        "TiB" => Some(1 << 40),
+        _ => None,
+    };
+    let bytes = number.parse().ok().zip(factor).and_then(|(number, factor): (u64, u64)| number.checked_mul(factor));
+    bytes.map(Some).ok_or_else(|| format!("`{text}` is not a size; write it like 268435456, 512 MiB or 2 GiB"))
+}
+
+pub(super) fn log_format(texts: &[String]) -> Result<LogFormat, String> {
+    match whole(texts).as_str() {
+        "pretty" => Ok(LogFormat::Pretty),
+        "json" => Ok(LogFormat::Json),
+        other => Err(format!("`{other}` is not a log format; give pretty or json")),
+    }
+}
+
+pub(super) fn log_level(texts: &[String]) -> Result<String, String> {
+    let text = whole(texts);
+    match EnvFilter::builder().parse(&text) {
+        Ok(_) => Ok(text),
+        Err(why) => Err(format!("`{text}` is not a log level ({why}); give error, warn, info, debug or trace")),
+    }
+}

@@ -1,0 +1,202 @@
+use super::*;
+
+/// Resolves `sources` (lines `--flag value`, `WAXWING_X=value`, anything else is a line of the file) and shows the
+/// rows that are no defaults, or what is wrong.
+#[track_caller]
+fn check(sources: &str, expected: expect_test::Expect) {
+    #[derive(clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: Args,
+    }
+    let (mut flags, mut environment, mut file) = (vec!["waxwing"], Vec::new(), String::new());
+    for line in sources.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        match line.split_once('=') {
+            _ if line.starts_with("--") => flags.extend(line.split(' ')),
+            Some((variable, text)) if variable.starts_with("WAXWING_") => {
+                environment.push((variable.to_owned(), text.to_owned()));
+            }
+            _ => file.push_str(&format!("{line}\n")),
+        }
+    }
+    let args = <Typed as clap::Parser>::try_parse_from(flags).unwrap().args;
+    let shown = match Config::resolve(&args, environment, Some(&file)) {
+        Ok(config) => config
+            .rows()
+            .iter()
+            .filter(|row| row.origin != Origin::Default)
+            .map(|row| format!("{} = {} ({})\n", row.name, row.value, row.origin))
+            .chain(config.unknown_variables.iter().map(|text| format!("{text}\n")))
+            .collect::<String>(),
+        Err(errors) => errors.iter().map(|error| format!("{error}\n")).collect(),
+    };
+    expected.assert_eq(&shown);
+}
+
+#[test]
+fn nothing_typed_means_the_documented_defaults() {
+    let config = Config::resolve(&Args::default(), [], None).unwrap();
+    let shown: String = config.rows().iter().map(|row| format!("{} = {}\n", row.name, row.value)).collect();
+    expect_test::expect![[r#"
+        data_dir = "./waxwing-data"
+        listen = "127.0.0.1:8620"
+        dev = false
+        allow_http_targets = false
+        allow_target_range = []
+        management_rate = 6
+        publish_rate = 1000
+        trusted_proxies = []
+        secret_key = "not set"
+        admin_key = "not set"
+        payload_days = 30
+        metadata_days = 90
+        free_space_reserve = "max(256 MiB, 2 %)"
+        log = "pretty"
+        log_level = "warn,waxwing=info"
+    "#]]
+    .assert_eq(&shown);
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
+    check(
+        "--listen 127.0.0.1:1
+         WAXWING_LISTEN=127.0.0.1:2
+         listen = \"127.0.0.1:3\"",
+        expect_test::expect![[r#"
+            listen = "127.0.0.1:1" (--listen)
+        "#]],
+    );
+    check(
+        "WAXWING_LISTEN=127.0.0.1:2
+         listen = \"127.0.0.1:3\"
+         management_rate = \"off\"
+         publish_rate = 5
+         log = \"json\"",
+        expect_test::expect![[r#"
+            listen = "127.0.0.1:2" (WAXWING_LISTEN)
+            management_rate = "off" (waxwing.toml line 2)
+            publish_rate = 5 (waxwing.toml line 3)
+            log = "json" (waxwing.toml line 4)
+        "#]],
+    );
+}
+
+#[test]
+fn lists_are_repeated_flags_commas_or_arrays() {
+    check(
+        "--allow-target-range 10.1.0.0/16
+         --allow-target-range 10.2.0.0/16,fd00:1::/32
+         WAXWING_TRUSTED_PROXIES=127.0.0.1, 192.168.0.0/24",
+        expect_test::expect![[r#"
+            allow_target_range = ["10.1.0.0/16","10.2.0.0/16","fd00:1::/32"] (--allow-target-range)
+            trusted_proxies = ["127.0.0.1/32","192.168.0.0/24"] (WAXWING_TRUSTED_PROXIES)
+        "#]],
+    );
+    check(
+        r#"trusted_proxies = ["10.0.0.0/8", "::1"]"#,
+        expect_test::expect![[r#"
+            trusted_proxies = ["10.0.0.0/8","::1/128"] (waxwing.toml line 1)
+        "#]],
+    );
+}
+
+#[test]
+fn dev_opens_http_and_this_machine_only() {
+    check(
+        "--dev
+         --allow-target-range 10.1.0.0/16",
+        expect_test::expect![[r#"
+            dev = true (--dev)
+            allow_http_targets = true (--dev)
+            allow_target_range = ["127.0.0.0/8","::1/128","10.1.0.0/16"] (--allow-target-range)
+            log_level = "warn" (--dev)
+        "#]],
+    );
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    check(
+        "WAXWING_SECRET_KEY=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
+         WAXWING_ADMIN_KEY=a-text-of-thirty-two-characters!,and=more",
+        expect_test::expect![[r#"
+            secret_key = "set" (WAXWING_SECRET_KEY)
+            admin_key = "set" (WAXWING_ADMIN_KEY)
+        "#]],
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_named_with_the_place_to_change() {
+    check(
+        "--management-rate fast
+         WAXWING_LISTEN=8620
+         WAXWING_ADMIN_KEY=too-short
+         WAXWING_SECRET_KEY=abc
+         WAXWING_DEV=perhaps
+         WAXWING_LOG_LEVEL=waxwing=loud
+         # a comment
+         listn = \"127.0.0.1:1\"
+         colour = \"blue\"
+         trusted_proxies = \"10.0.0.0/99\"
+         payload_days = 0
+         free_space_reserve = \"lots\"
+         publish_rate = { fast = true }",
+        expect_test::expect![[r#"
+            waxwing.toml line 3: `colour` is not a setting; known are data_dir, listen, dev, allow_http_targets, allow_target_range, management_rate, publish_rate, trusted_proxies, secret_key, admin_key, payload_days, metadata_days, free_space_reserve, log, log_level
+            waxwing.toml line 2: `listn` is not a setting; did you mean `listen`?
+            waxwing.toml line 7, publish_rate: takes a text, a number, true, false or a list of texts
+            WAXWING_LISTEN: `8620` is not an address; write it like 127.0.0.1:8620, or 0.0.0.0:8620 for every interface
+            WAXWING_DEV: `perhaps` is neither true nor false
+            --management-rate: `fast` is not a rate; give 1 to 1000000 per second, or off
+            waxwing.toml line 4, trusted_proxies: `10.0.0.0/99` is not an address range; write it like 10.1.0.0/16 or fd00:1::/32
+            WAXWING_SECRET_KEY: is not 64 hexadecimal characters (32 bytes); `openssl rand -hex 32` makes one
+            WAXWING_ADMIN_KEY: has 9 characters; 32 to 128 are wanted. `openssl rand -hex 32` makes a good one
+            waxwing.toml line 5, payload_days: `0` is not a number of days from 1 to 36500
+            waxwing.toml line 6, free_space_reserve: `lots` is not a size; write it like 268435456, 512 MiB or 2 GiB
+            WAXWING_LOG_LEVEL: `waxwing=loud` is not a log level (error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5); give error, warn, info, debug or trace
+        "#]],
+    );
+    check(
+        "listen = ",
+        expect_test::expect![[r#"
+            waxwing.toml line 1: string values must be quoted, expected literal string
+        "#]],
+    );
+    check(
+        "payload_days = 91",
+        expect_test::expect![[r#"
+            waxwing.toml line 1, payload_days: is more than metadata_days: a payload cannot outlive its event
+        "#]],
+    );
+}
+
+#[test]
+fn an_admin_key_has_32_to_128_visible_characters() {
+    let read = |text: &str| read::admin_key(&[text.to_owned()]).is_ok();
+    for (text, expected) in [
+        ("", false),
+        (&"a".repeat(31), false),
+        (&"a".repeat(32), true),
+        (&"~".repeat(128), true),
+        (&"a".repeat(129), false),
+        (&format!("{} ", "a".repeat(40)), false),
+        (&format!("{}\n", "a".repeat(40)), false),
+        (&format!("{}, {}", "a".repeat(20), "a".repeat(20)), false),
+        (&"é".repeat(40), false),
+    ] {
+        assert_eq!(read(text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn a_misspelt_variable_is_mentioned() {
+    check(
+        "WAXWING_LISTN=127.0.0.1:1
+         WAXWING_URL=http://127.0.0.1:8620",
+        expect_test::expect![[r#"
+            WAXWING_LISTN means nothing; did you mean WAXWING_LISTEN?
+        "#]],
+    );
+}
