@@ -162,8 +162,7 @@ impl Call {
             let ground = if is_read_only { Ground::ReadOnlyKey } else { Ground::MissingScope(scope) };
             return Err(ground.into());
         }
-        let path_and_query =
-            request.original_uri().path_and_query().map_or_else(String::new, |path| path.as_str().to_owned());
+        let path_and_query = request.uri().path_and_query().map_or_else(String::new, |path| path.as_str().to_owned());
         Ok(Self {
             key,
             catalogue,

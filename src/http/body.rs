@@ -20,7 +20,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::problem::{Ground, Refusal};
-use super::value::Raw;
+use super::value::{MomentText, Raw};
 use super::visit::Visit;
 use crate::domain::event::DATA_DEPTH_MAX;
 use crate::domain::violation::{Rule, Violation};
@@ -223,6 +223,11 @@ impl Findings {
         })
     }
 
+    /// Whether something is wrong with exactly this place.
+    pub fn has_at(&self, pointer: &str) -> bool {
+        self.violations.iter().any(|violation| violation.pointer == pointer)
+    }
+
     pub fn finish(self) -> Result<(), Refusal> {
         Refusal::from_violations(self.violations).map_or(Ok(()), Err)
     }
@@ -334,13 +339,26 @@ macro_rules! required_fields {
 }
 required_fields!(String, Vec<String>);
 
-impl Scalar for String {
-    const EXPECTED: &'static str = "a string";
+/// A string, or a type that stands for some strings.
+macro_rules! text_scalar {
+    ($text:ty) => {
+        impl $crate::http::body::Scalar for $text {
+            const EXPECTED: &'static str = "a string";
 
-    fn from_raw(value: &RawValue, _pointer: &str, _findings: &mut Findings) -> Option<Self> {
-        serde_json::from_str(value.get()).ok()
-    }
+            fn from_raw(
+                value: &serde_json::value::RawValue,
+                _pointer: &str,
+                _findings: &mut $crate::http::body::Findings,
+            ) -> Option<Self> {
+                let text: Option<String> = serde_json::from_str(value.get()).ok();
+                text.map(Self::from)
+            }
+        }
+    };
 }
+pub(super) use text_scalar;
+text_scalar!(String);
+text_scalar!(MomentText);
 
 impl Scalar for bool {
     const EXPECTED: &'static str = "true or false";
@@ -364,16 +382,20 @@ impl Scalar for i64 {
     }
 }
 
-impl Scalar for Vec<String> {
+impl<T: From<String>> Scalar for Vec<T> {
     const EXPECTED: &'static str = "an array of strings";
 
     fn from_raw(value: &RawValue, pointer: &str, findings: &mut Findings) -> Option<Self> {
         let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
         let mut strings = Self::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
-            match serde_json::from_str(item.get()) {
-                Ok(string) => strings.push(string),
-                Err(_) => findings.add(Rule::InvalidType { expected: "a string" }, format!("{pointer}/{index}")),
+            match serde_json::from_str::<String>(item.get()) {
+                Ok(string) => strings.push(string.into()),
+                Err(_) => {
+                    findings.add(Rule::InvalidType { expected: "a string" }, format!("{pointer}/{index}"));
+                    // Keeps the place, so that the others can still be judged where they stand.
+                    strings.push(String::new().into());
+                }
             }
         }
         Some(strings)

@@ -1,21 +1,20 @@
 //! The OpenAPI document: what poem-openapi says of the routes, rewritten to 3.1 and completed with what follows from
 //! the shape of each operation (who may call it, which refusals it can meet, which headers it reads and answers).
 
-use poem::http::StatusCode;
 use poem::web::{Html, Redirect};
 use poem::{IntoResponse, Response, Route, get, handler};
 use poem_openapi::OpenApi;
 use poem_openapi::registry::Registry;
 use serde_json::{Map, Value, json};
 
+use super::Apis;
 use super::page::QUERY_MEDIA_TYPE;
-use super::{Apis, text};
 
 /// Examples of bodies, by the name of their schema. A test holds each against its schema.
 const EXAMPLES: &str = include_str!("examples.json");
 
 /// Every status that an operation can be refused with: its component, and what it means.
-const REFUSALS: [(u16, &str, &str); 14] = [
+const REFUSALS: [(u16, &str, &str); 12] = [
     (400, "BadRequest", "The request is malformed or breaks a rule: one error for each problem"),
     (401, "Unauthorized", "No API key came, or one that is invalid, expired or revoked"),
     (403, "Forbidden", "The API key may not do this"),
@@ -28,8 +27,6 @@ const REFUSALS: [(u16, &str, &str); 14] = [
     (500, "InternalError", "Something went wrong here"),
     (503, "ShuttingDown", "The server is shutting down"),
     (507, "StorageFull", "Storage is full"),
-    (405, "MethodNotAllowed", "The path does not take this method"),
-    (410, "Gone", "It is over"),
 ];
 
 /// The whole document, OpenAPI 3.1. Needs no running server.
@@ -119,7 +116,6 @@ impl Operation<'_> {
         self.operation.get("requestBody").is_some()
     }
 
-    /// Whether the caller's tenant decides what it sees. (Of the others, only that the tenant exists is checked.)
     fn is_write(&self) -> bool {
         self.method != "get"
     }
@@ -282,7 +278,8 @@ fn close(schema: &mut Value) {
     if schema["type"] == "object" && schema.get("additionalProperties").is_none() {
         schema["additionalProperties"] = json!(false);
     }
-    for (_, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for property in properties.into_iter().flat_map(Map::values_mut) {
         if property["type"] == "object" {
             close(property);
         }
@@ -293,6 +290,16 @@ fn close(schema: &mut Value) {
 fn modernise(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(modernise),
+        // poem-openapi has every bound as a float; 100 is what people write.
+        Value::Number(number) => {
+            if let Some(float) = number.as_f64()
+                && number.is_f64()
+                && float.fract() == 0.0
+                && float.abs() <= f64::from(u32::MAX)
+            {
+                *number = (float as i64).into();
+            }
+        }
         Value::Object(members) => {
             members.values_mut().for_each(modernise);
             if members.get("nullable").is_some_and(|nullable| nullable == true) {
@@ -372,21 +379,17 @@ fn refusal_responses() -> Value {
         let mut names = vec![("X-Request-Id", "RequestId")];
         match status {
             401 => names.push(("WWW-Authenticate", "WwwAuthenticate")),
-            405 => names.push(("Allow", "Allow")),
             409 | 429 | 503 => names.push(("Retry-After", "RetryAfter")),
             _ => {}
         }
-        let title = StatusCode::from_u16(*status).map(text::title).unwrap_or_default();
         let body = json!({
             "description": description,
             "headers": header_references(&names),
             "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Errors" } } },
-            "x-title": title,
         });
         ((*name).to_owned(), body)
     };
-    // 405 and 410 are answers of paths and events that the document does not list.
-    REFUSALS.iter().filter(|(status, ..)| ![405, 410].contains(status)).map(response).collect()
+    REFUSALS.iter().map(response).collect()
 }
 
 fn header_references(names: &[(&str, &str)]) -> Value {

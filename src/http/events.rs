@@ -9,7 +9,8 @@ use poem::http::StatusCode;
 use poem::{IntoResponse, Request, RequestBody, Response};
 use poem_openapi::param::Path;
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
-use poem_openapi::types::Type;
+// Not the trait itself: its `is_empty`, which is always false, would be taken for the one of `str`.
+use poem_openapi::types;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, Object, OpenApi};
 use serde::Serialize;
 use serde_json::Value;
@@ -27,7 +28,7 @@ use super::reply::{
     Answer, Attributes, Object as ResourceObject, One, Reply, Shape, array_schema, inline, meta_response,
     object_schema, reference, register_object,
 };
-use super::value::{Nullable, Raw, Time, choice};
+use super::value::{MomentText, Nullable, Raw, Time, choice};
 use super::visit::Visit;
 use super::{App, Tag, read_disk};
 use crate::domain::delivery::{Delivery, State};
@@ -116,7 +117,7 @@ struct PublishEvent {
     #[oai(validator(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$"))]
     external_id: Option<String>,
     /// When the fact happened (default now)
-    occurred_at: Option<Time>,
+    occurred_at: Option<MomentText>,
 }
 
 /// Events to publish together
@@ -148,11 +149,14 @@ impl<'a> ApiExtractor<'a> for PublishBody {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        PublishEvent::register(registry);
+        <PublishEvent as types::Type>::register(registry);
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        let content = vec![MetaMediaType { content_type: "application/json", schema: PublishEvent::schema_ref() }];
+        let content = vec![MetaMediaType {
+            content_type: "application/json",
+            schema: <PublishEvent as types::Type>::schema_ref(),
+        }];
         Some(MetaRequest { description: None, content, required: true })
     }
 
@@ -176,13 +180,13 @@ impl<'a> ApiExtractor<'a> for BatchBody {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        PublishBatch::register(registry);
+        <PublishBatch as types::Type>::register(registry);
     }
 
     fn request_meta() -> Option<MetaRequest> {
         let lines = MetaSchema { description: Some("One event on each line"), ..MetaSchema::new("string") };
         let content = vec![
-            MetaMediaType { content_type: "application/json", schema: PublishBatch::schema_ref() },
+            MetaMediaType { content_type: "application/json", schema: <PublishBatch as types::Type>::schema_ref() },
             MetaMediaType { content_type: NDJSON, schema: inline(lines) },
         ];
         Some(MetaRequest { description: None, content, required: true })
@@ -280,7 +284,13 @@ impl EventsApi {
         caller.charge_events(texts.len())?;
         once(&caller, Fingerprint::Bytes(&publication.bytes), async |memory| {
             refuse_system_tenant(&caller)?;
-            let items: Vec<_> = texts.iter().map(|text| read_event(&caller, text, None).map_err(refuse)).collect();
+            let items = texts.iter().enumerate().map(|(index, text)| {
+                let read = read_event(&caller, text, None);
+                // A line is a document of its own; an item of the array is a part of one.
+                let place = if publication.is_ndjson { String::new() } else { format!("/events/{index}") };
+                read.map_err(|all| refuse(all.into_iter().map(|violation| violation.below(&place)).collect()))
+            });
+            let items: Vec<_> = items.collect();
             publish_many(&self.app.store, items, memory, caller.visit.id.clone()).await
         })
         .await
@@ -520,6 +530,9 @@ pub fn check_schema(validator: &jsonschema::Validator, data: &str, violations: &
             return;
         }
     };
+    if validator.is_valid(&value) {
+        return;
+    }
     for error in validator.iter_errors(&value).take(SCHEMA_MISMATCHES_SHOWN_MAX) {
         let detail: String = error.to_string().chars().take(SCHEMA_MISMATCH_LENGTH_MAX).collect();
         let pointer = format!("/data{}", error.instance_path());
@@ -696,12 +709,15 @@ impl Shape for DuplicateShape {
     const DESCRIPTION: &'static str = "The same event was published before: this is the first one";
 
     fn schema_ref() -> Option<MetaSchemaRef> {
-        Some(object_schema(vec![("data", reference(EventAttributes::NAME)), ("meta", DuplicateMeta::schema_ref())]))
+        Some(object_schema(vec![
+            ("data", reference(EventAttributes::NAME)),
+            ("meta", <DuplicateMeta as types::Type>::schema_ref()),
+        ]))
     }
 
     fn register(registry: &mut Registry) {
         register_object::<EventAttributes>(registry);
-        DuplicateMeta::register(registry);
+        <DuplicateMeta as types::Type>::register(registry);
     }
 }
 

@@ -19,7 +19,7 @@ use super::limit::PerSecond;
 use super::page::{Listed, Numbered, Parameter, Parameters, Params, Query};
 use super::problem::{Ground, Refusal, Source};
 use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply, inline};
-use super::value::{Nullable, Time, choice, documented};
+use super::value::{MomentText, Nullable, Time, choice, choice_text, documented};
 use super::{App, Tag};
 use crate::domain::id::{KeyId, TenantId};
 use crate::domain::key::{ApiKey, KeyText, NAME_LENGTH_MAX, Preset, Quota, RATE_CEILING, RateLimits, Scope, Scopes};
@@ -30,6 +30,8 @@ use crate::store::SecretOwner;
 const THING: &str = "API key";
 
 choice!(PresetName, "preset", Preset::ALL.map(Preset::name));
+choice_text!(PresetText, "preset_text", Preset::ALL.map(Preset::name));
+choice_text!(ScopeText, "scope_text", Scope::ALL.iter().map(|scope| scope.name()));
 choice!(ScopeName, "scope", Scope::ALL.iter().map(|scope| scope.name()));
 
 /// An API key, as it stands
@@ -74,16 +76,16 @@ struct CreateKey {
     #[oai(validator(min_length = 1, max_length = 128))]
     name: String,
     /// `full_access`, `read_only`, `publish_only` or `subscriber`
-    preset: Option<String>,
+    preset: Option<PresetText>,
     /// Instead of a preset
     #[oai(validator(min_items = 1, unique_items))]
-    scopes: Option<Vec<String>>,
+    scopes: Option<Vec<ScopeText>>,
     /// An id or `external_id`; null: a key of the whole instance; absent: the tenant of the request
     #[oai(nullable)]
     tenant: MaybeUndefined<String>,
     /// When it ends; null: never
     #[oai(nullable)]
-    expires_at: MaybeUndefined<String>,
+    expires_at: MaybeUndefined<MomentText>,
     /// What it may do a second: a number, or null for no limit; absent: what the instance gives
     rate_limits: Option<Quotas>,
 }
@@ -339,12 +341,12 @@ fn tenant_of(call: &Call, tenant: MaybeUndefined<String>) -> Result<Option<Tenan
 }
 
 fn check_scopes(
-    preset: Option<String>,
-    scopes: Option<Vec<String>>,
+    preset: Option<PresetText>,
+    scopes: Option<Vec<ScopeText>>,
     findings: &mut Findings,
 ) -> (Option<Preset>, Scopes) {
     match (preset, scopes) {
-        (Some(name), None) => {
+        (Some(PresetText(name)), None) => {
             let preset = Preset::from_name(&name);
             if preset.is_none() {
                 let expected = "full_access, read_only, publish_only or subscriber";
@@ -353,12 +355,15 @@ fn check_scopes(
             (preset, preset.map(Preset::scopes).unwrap_or_default())
         }
         (None, Some(names)) => {
-            if names.is_empty() && findings.is_sound("scopes") {
+            if names.is_empty() {
                 findings.add(Rule::InvalidFormat { expected: "at least one scope" }, "/scopes");
             }
             let mut known = Vec::with_capacity(names.len());
-            for (index, name) in names.iter().enumerate() {
+            for (index, ScopeText(name)) in names.iter().enumerate() {
                 let pointer = format!("/scopes/{index}");
+                if findings.has_at(&pointer) {
+                    continue;
+                }
                 match Scope::from_name(name) {
                     None => findings.add(Rule::InvalidFormat { expected: "the name of a scope" }, pointer),
                     Some(scope) if known.contains(&scope) => findings.add(Rule::DuplicateItem, pointer),
@@ -383,7 +388,7 @@ fn check_scopes(
 
 /// Absent: as long as the caller's own key lives.
 fn check_expiry(
-    text: MaybeUndefined<String>,
+    text: MaybeUndefined<MomentText>,
     call: &Call,
     now: Timestamp,
     findings: &mut Findings,
@@ -391,7 +396,7 @@ fn check_expiry(
     match text {
         MaybeUndefined::Undefined => call.key.expires_at,
         MaybeUndefined::Null => None,
-        MaybeUndefined::Value(text) => {
+        MaybeUndefined::Value(MomentText(text)) => {
             let at = text.parse().ok().filter(|at| *at > now);
             if at.is_none() {
                 findings.add(Rule::InvalidFormat { expected: "an RFC 3339 date and time to come" }, "/expires_at");

@@ -29,7 +29,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use ipnet::IpNet;
-use poem::{Endpoint, EndpointExt, Route};
+use poem::middleware::CatchPanic;
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Route};
 use poem_openapi::{OpenApiService, Tags};
 
 pub use document::document;
@@ -172,8 +173,14 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         health::HealthApi { app: app.clone() },
         metrics::MetricsApi { app: app.clone() },
     );
-    let routes = Route::new().nest_no_strip("/", OpenApiService::new(apis, "", ""));
+    let service = Arc::new(OpenApiService::new(apis, "", "").into_endpoint());
+    let mut routes = Route::new().nest_no_strip("/v1", service.clone());
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        routes = routes.at(path, service.clone());
+    }
     let document = document();
     let pages = document::pages(&document);
-    edge::Edge::new(app, &document, document::with_pages(routes, pages)).map_to_response()
+    // A panic in one request is that request's 500.
+    let routes = document::with_pages(routes, pages).with(CatchPanic::new());
+    edge::Edge::new(app, &document, routes).map_to_response()
 }

@@ -16,7 +16,7 @@ use super::idempotency::{Fingerprint, once};
 use super::page::{Listed, Numbered, Parameter, Parameters, Params, Query};
 use super::problem::{Ground, Refusal};
 use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply};
-use super::subscriptions::{ProfileName, check_metadata, check_profile};
+use super::subscriptions::{ProfileName, ProfileText, check_metadata, check_profile};
 use super::value::{Nullable, Time};
 use super::{App, Tag};
 use crate::domain::id::TenantId;
@@ -64,7 +64,7 @@ struct CreateTenant {
     #[oai(nullable, validator(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$"))]
     external_id: MaybeUndefined<String>,
     /// How deliveries look: `standard` (default) or `mage`
-    profile: Option<String>,
+    profile: Option<ProfileText>,
     /// Your own pairs: at most 50, names of 64 and values of 512 characters
     #[oai(nullable)]
     metadata: MaybeUndefined<BTreeMap<String, String>>,
@@ -97,7 +97,7 @@ struct UpdateTenant {
     #[oai(nullable, validator(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$"))]
     external_id: MaybeUndefined<String>,
     /// How deliveries of new subscriptions look: `standard` or `mage`
-    profile: Option<String>,
+    profile: Option<ProfileText>,
     /// Replaces all pairs
     #[oai(nullable)]
     metadata: MaybeUndefined<BTreeMap<String, String>>,

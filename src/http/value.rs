@@ -150,6 +150,47 @@ macro_rules! choice {
 }
 pub(super) use choice;
 
+/// A text of a request that must be one of a fixed list of names. Whether it is, the operation finds out, which knows
+/// what each name means.
+macro_rules! choice_text {
+    ($name:ident, $label:literal, $names:expr) => {
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, serde::Serialize)]
+        #[serde(transparent)]
+        pub struct $name(pub String);
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text)
+            }
+        }
+
+        $crate::http::body::text_scalar!($name);
+
+        $crate::http::value::documented!(
+            $name,
+            $label,
+            poem_openapi::registry::MetaSchema {
+                enum_items: $names.into_iter().map(Into::into).collect(),
+                ..poem_openapi::registry::MetaSchema::new("string")
+            }
+        );
+    };
+}
+pub(super) use choice_text;
+
+/// A text of a request that must be an RFC 3339 moment.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(transparent)]
+pub struct MomentText(pub String);
+
+impl From<String> for MomentText {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+documented!(MomentText, "moment", MetaSchema::new_with_format("string", "date-time"));
+
 /// Any JSON, byte for byte as it came.
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]

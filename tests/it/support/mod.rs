@@ -1,5 +1,7 @@
 //! What the tests share.
 
+pub mod app;
 pub mod binary;
 pub mod disk;
+pub mod picture;
 pub mod receiver;

@@ -1,0 +1,18 @@
+//! The HTTP contract, a module for each resource.
+
+mod api_keys;
+mod authentication;
+mod deliveries;
+mod document;
+mod edge;
+mod event_types;
+mod events;
+mod idempotency;
+mod instance;
+mod lists;
+mod mage_create;
+mod mage_rotate;
+mod mage_update;
+mod rate_limits;
+mod tenants;
+mod webhook_subscriptions;
