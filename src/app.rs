@@ -6,9 +6,8 @@ mod log;
 mod paint;
 mod stop;
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -21,9 +20,10 @@ use zeroize::Zeroizing;
 
 pub use admin_key::{admin_key_path, read_admin_key};
 pub use paint::Paint;
+use stop::Signals;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::dispatch;
 use crate::domain::target::TargetRules;
 use crate::http;
@@ -77,7 +77,7 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
             }
             Err(error) if has_lived => {
                 error!(%error, "the store cannot be opened again; the next try is in {} s", REOPEN_AFTER.as_secs());
-                if runtime.block_on(stop::requested_within(REOPEN_AFTER)) {
+                if runtime.block_on(is_asked_to_end_within(REOPEN_AFTER))? {
                     return Ok(());
                 }
             }
@@ -88,6 +88,7 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
 }
 
 async fn live(config: &Config, listener: std::net::TcpListener, is_first_life: bool) -> Result<Ended, StartError> {
+    let mut signals = Signals::watch().map_err(failed("signals cannot be watched"))?;
     let data_dir = &config.data_dir.value;
     let clock = Clock::System;
     let listener = TcpListener::from_std(listener).map_err(failed("the listening socket cannot be used"))?;
@@ -121,14 +122,14 @@ async fn live(config: &Config, listener: std::net::TcpListener, is_first_life: b
         let shown = dev::Shown { address, data_dir: data_dir.clone(), admin_key, paint: Paint::for_stdout() };
         tokio::spawn(dev::show(shown, store.clone(), clock, test_receiver));
     } else {
-        announce(address, data_dir);
+        announce(config, address);
     }
 
     tokio::select! {
-        () = stop::requested() => {}
+        () = signals.next() => {}
         () = store.broken() => return Ok(Ended::StoreBroke),
     }
-    stop::end_at_once_on_the_next_signal();
+    signals.end_at_once_on_the_next_one();
     is_shutting_down.store(true, Ordering::Release);
     stop::drain(&store, &dispatch, sending, is_dev).await;
     _ = end_server.send(());
@@ -140,6 +141,11 @@ async fn live(config: &Config, listener: std::net::TcpListener, is_first_life: b
     close(store, writing).await?;
     info!("everything is committed; ended");
     Ok(Ended::Asked)
+}
+
+async fn is_asked_to_end_within(wait: Duration) -> Result<bool, StartError> {
+    let mut signals = Signals::watch().map_err(failed("signals cannot be watched"))?;
+    Ok(tokio::time::timeout(wait, signals.next()).await.is_ok())
 }
 
 /// Opens the store of a server that does not run, does `work` on it and closes it.
@@ -238,13 +244,24 @@ async fn provide_admin_key(
     Ok(admin_key::live_admin_key(store, data_dir))
 }
 
-fn announce(address: SocketAddr, data_dir: &Path) {
+/// On the standard output, for the person or the script that started it; the log has it too when machines read that.
+fn announce(config: &Config, address: SocketAddr) {
     let url = url_of(address);
-    info!("listening on {url}, documentation at {url}/docs, data in {}", data_dir.display());
+    let (data_dir, version) = (&config.data_dir.value, env!("CARGO_PKG_VERSION"));
+    say(&format!("Waxwing {version} listens on {url} (documentation: {url}/docs), data in {}", data_dir.display()));
     let path = admin_key_path(data_dir);
     if path.exists() {
-        info!("an API key with full access is in {}", path.display());
+        say(&format!("An API key with full access is in {}", path.display()));
     }
+    match config.log.value {
+        LogFormat::Json => info!(%address, data_dir = %data_dir.display(), version, "listening"),
+        LogFormat::Pretty => {}
+    }
+}
+
+/// Prints a line. Nobody reading it is no reason to stop serving.
+fn say(text: &str) {
+    _ = writeln!(io::stdout().lock(), "{text}");
 }
 
 /// Every connection is an open file, and the usual soft limit of 1,024 is less than one busy minute needs.

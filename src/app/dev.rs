@@ -10,7 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tracing::warn;
 use zeroize::Zeroizing;
 
-use super::{Paint, admin_key_path, url_of};
+use super::{Paint, admin_key_path, say, url_of};
 use crate::clock::Clock;
 use crate::domain::event::NewEvent;
 use crate::domain::event_type::{EventPattern, EventType, EventTypeName};
@@ -56,20 +56,20 @@ pub(super) async fn show(shown: Shown, store: Store, clock: Clock, test_receiver
     if let Err(error) = make_samples(&store, &clock).await {
         warn!(%error, "the samples could not be made");
     }
-    println!("{}", shown.head());
+    say(&shown.head());
     if publish_sample(&store).await {
         match tokio::time::timeout(FIRST_DELIVERY_WITHIN, arriving.recv()).await {
-            Ok(Ok(received)) => println!("{}", shown.first(&received, judge(&received, &store, &clock))),
+            Ok(Ok(received)) => say(&shown.first(&received, judge(&received, &store, &clock))),
             Ok(Err(_)) | Err(_) => {
                 warn!("the sample event did not arrive within {} s", FIRST_DELIVERY_WITHIN.as_secs())
             }
         }
     }
-    println!("{}", shown.lines_to_paste());
+    say(&shown.lines_to_paste());
     loop {
         match arriving.recv().await {
-            Ok(received) => println!("{}", shown.later(&received, judge(&received, &store, &clock))),
-            Err(RecvError::Lagged(missed)) => println!("  {}", shown.paint.dim(&format!("… and {missed} more"))),
+            Ok(received) => say(&shown.later(&received, judge(&received, &store, &clock))),
+            Err(RecvError::Lagged(missed)) => say(&format!("  {}", shown.paint.dim(&format!("… and {missed} more")))),
             Err(RecvError::Closed) => return,
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::client::{Server, ServerArgs};
 use super::table::table;
 use super::{Context, Failure, Verdict, print, print_json};
-use crate::app;
+use crate::app::{self, StartError};
 use crate::clock::Clock;
 use crate::config::Args;
 use crate::domain::id::{KeyId, TenantId};
@@ -171,12 +171,14 @@ fn list(place: Place, context: &Context) -> Result<Verdict, Failure> {
 fn list_from(server: &Server) -> Result<Vec<Shown>, Failure> {
     let mut shown = Vec::new();
     for page in 1.. {
-        let answer = server.get(&format!("/v1/api-keys?sort=created_at&page[size]=100&page[number]={page}"))?.body;
+        let answer = server.get(&format!("/v1/api-keys?page[size]=100&page[number]={page}"))?.body;
         shown.extend(answer["data"].as_array().into_iter().flatten().map(Shown::from_api));
         if page >= answer["meta"]["total_pages"].as_u64().unwrap_or(1) {
             break;
         }
     }
+    // The API answers the newest first.
+    shown.reverse();
     Ok(shown)
 }
 
@@ -215,7 +217,12 @@ fn on_stopped<T>(place: Place, context: &Context, work: impl AsyncFnOnce(&Store)
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("the runtime cannot be started: {error}")))?;
-    Ok(runtime.block_on(app::with_stopped_store(&config, work))?)
+    runtime.block_on(app::with_stopped_store(&config, work)).map_err(|error| match error {
+        StartError::Configuration(why) => {
+            Failure::Usage(format!("{why} (a running server is asked without --data-dir)"))
+        }
+        StartError::Failed(why) => Failure::Failed(why),
+    })
 }
 
 async fn create_in_store(wanted: Wanted, store: &Store) -> Result<(Shown, String), Failure> {

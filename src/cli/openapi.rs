@@ -24,7 +24,8 @@ pub(super) struct Openapi {
 
 impl Openapi {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
-        let document = http::document_text();
+        let mut document = serde_json::to_string_pretty(&http::document()).expect("a JSON value is always JSON");
+        document.push('\n');
         match self.write {
             None => print(document.trim_end())?,
             Some(folder) => {

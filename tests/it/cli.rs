@@ -1,0 +1,469 @@
+//! The command line, as a person or a script meets it: the real binary, its exit codes and what it prints.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use expect_test::expect;
+use serde_json::Value;
+
+/// Longer than anything here takes, short enough that a hung test ends.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A command in a folder of its own, without the environment of whoever runs the tests.
+fn waxwing(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waxwing"));
+    command.current_dir(folder).stdin(Stdio::null());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WAXWING_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs `words` and shows the exit code with everything printed.
+fn run(folder: &Path, words: &[&str]) -> String {
+    shown(waxwing(folder).args(words))
+}
+
+fn shown(command: &mut Command) -> String {
+    let output = command.output().expect("the binary was built with the tests");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}{}exit {}\n", text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1))
+}
+
+/// What it printed when it ended well.
+#[track_caller]
+fn good(folder: &Path, words: &[&str]) -> String {
+    let printed = run(folder, words);
+    printed.strip_suffix("exit 0\n").unwrap_or_else(|| panic!("{words:?}: {printed}")).to_owned()
+}
+
+#[track_caller]
+fn good_json(folder: &Path, words: &[&str]) -> Value {
+    let printed = good(folder, words);
+    serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"))
+}
+
+/// A running server, with the lines that it printed on both streams.
+struct Server {
+    child: Child,
+    lines: Receiver<String>,
+    url: String,
+}
+
+impl Server {
+    /// On a free port of this machine, with `flags` besides.
+    fn start(folder: &Path, flags: &[&str]) -> Self {
+        Self::start_with(folder, flags, &[])
+    }
+
+    fn start_with(folder: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = waxwing(folder)
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(flags)
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary was built with the tests");
+        let (sender, lines) = channel();
+        let streams: [Box<dyn Read + Send>; 2] =
+            [Box::new(child.stdout.take().expect("it is piped")), Box::new(child.stderr.take().expect("it is piped"))];
+        for stream in streams {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    _ = sender.send(line);
+                }
+            });
+        }
+        let mut server = Self { child, lines, url: String::new() };
+        let line = server.line_with("http://127.0.0.1:");
+        let from = line.find("http://127.0.0.1:").expect("it was just found");
+        server.url = line[from..].split([' ', '/', ')']).take(3).collect::<Vec<_>>().join("/");
+        server
+    }
+
+    /// The next line that holds `text`.
+    #[track_caller]
+    fn line_with(&self, text: &str) -> String {
+        let mut seen = String::new();
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no `{text}` in:\n{seen}"));
+            if line.contains(text) {
+                return line;
+            }
+            seen += &line;
+            seen.push('\n');
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill is on every machine").success());
+    }
+
+    /// Waits for the end; its exit code and the lines that were not read yet.
+    fn ended(mut self) -> (i32, String) {
+        let rest: String = std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok())
+            .fold(String::new(), |all, line| all + &line + "\n");
+        (self.child.wait().expect("it can be waited for").code().unwrap_or(-1), rest)
+    }
+
+    fn terminate(self) -> (i32, String) {
+        self.signal("TERM");
+        self.ended()
+    }
+
+    /// An answer's status and body.
+    fn call(&self, method: &str, path: &str, key: &str, body: &str) -> (u16, Value) {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
+        let agent: ureq::Agent = config.proxy(None).build().into();
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            .header("authorization", key)
+            .header("content-type", "application/json")
+            .body(body.to_owned())
+            .expect("the parts are valid");
+        let mut answer = agent.run(request).expect("it answers");
+        let text = answer.body_mut().read_to_string().expect("the answer is text");
+        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A failed test leaves no server behind; one that ended already cannot be killed, which is fine.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder can be made")
+}
+
+fn admin_key(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("waxwing-data/admin-key")).expect("the file is there").trim().to_owned()
+}
+
+#[test]
+fn every_command_explains_itself_and_a_typo_is_a_usage_error() {
+    let folder = folder();
+    for words in
+        [&["help", "serve"][..], &["send", "--help"], &["verify", "--help"], &["keys", "create", "--help"], &["-V"]]
+    {
+        good(folder.path(), words);
+    }
+    for command in ["serve", "send", "verify", "keys", "config", "check", "openapi"] {
+        assert!(good(folder.path(), &["help", command]).contains("Examples:"), "{command}");
+    }
+    for words in [&["serv"][..], &["serve", "--listn", "x"], &[], &["send"], &["serve", "--listen", "nowhere"]] {
+        assert!(run(folder.path(), words).ends_with("exit 2\n"), "{words:?}");
+    }
+}
+
+#[test]
+fn config_shows_where_each_value_comes_from() {
+    let folder = folder();
+    std::fs::write(folder.path().join("waxwing.toml"), "listen = \"127.0.0.1:1\"\nmanagement_rate = \"off\"\n")
+        .unwrap();
+    let mut command = waxwing(folder.path());
+    command.args(["config", "--publish-rate", "7"]).env("WAXWING_LISTEN", "127.0.0.1:2");
+    command.env("WAXWING_ADMIN_KEY", "a-secret-of-thirty-two-characters");
+    expect![[r#"
+        data_dir            ./waxwing-data     default
+        listen              127.0.0.1:2        WAXWING_LISTEN
+        dev                 false              default
+        allow_http_targets  false              default
+        allow_target_range  none               default
+        management_rate     off                waxwing.toml line 2
+        publish_rate        7                  --publish-rate
+        trusted_proxies     none               default
+        secret_key          not set            default
+        admin_key           set                WAXWING_ADMIN_KEY
+        payload_days        30                 default
+        metadata_days       90                 default
+        free_space_reserve  max(256 MiB, 2 %)  default
+        log                 pretty             default
+        log_level           warn,waxwing=info  default
+        exit 0
+    "#]]
+    .assert_eq(&shown(&mut command));
+    let json = good_json(folder.path(), &["config", "--json", "--dev"]);
+    assert_eq!(
+        json["management_rate"],
+        serde_json::json!({"value": "off", "origin": "file", "set_by": "waxwing.toml line 2"})
+    );
+    assert_eq!(json["allow_http_targets"], serde_json::json!({"value": true, "origin": "dev"}));
+}
+
+#[test]
+fn a_server_does_not_start_with_a_configuration_that_means_nothing() {
+    let folder = folder();
+    std::fs::write(folder.path().join("waxwing.toml"), "listn = \"127.0.0.1:1\"\n").unwrap();
+    let mut command = waxwing(folder.path());
+    command.arg("serve").env("WAXWING_ADMIN_KEY", "short");
+    expect![[r#"
+        error: the configuration cannot be used:
+          waxwing.toml line 1: `listn` is not a setting; did you mean `listen`?
+          WAXWING_ADMIN_KEY: has 5 characters; 32 to 128 are wanted. `openssl rand -hex 32` makes a good one
+        exit 2
+    "#]]
+    .assert_eq(&shown(&mut command));
+    assert!(!folder.path().join("waxwing-data").exists(), "nothing was made");
+}
+
+#[test]
+fn verify_believes_what_another_library_signed_and_nothing_else() {
+    let folder = folder();
+    let secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    let body = r#"{"type":"order.paid","data":{"total":1.10}}"#;
+    let now = std::time::UNIX_EPOCH.elapsed().expect("it is after 1970").as_secs() as i64;
+    let signature = standardwebhooks::Webhook::new(secret).unwrap().sign("evt_1", now, body.as_bytes()).unwrap();
+    let headers =
+        format!("POST /hook HTTP/1.1\nWebhook-Id: evt_1\nWebhook-Timestamp: {now}\nWebhook-Signature: {signature}\n");
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("headers"), headers).unwrap();
+    std::fs::write(path("secret"), format!("{secret}\n")).unwrap();
+    std::fs::write(path("body"), body).unwrap();
+    std::fs::write(path("edited"), format!("{body}\n")).unwrap();
+    let verify = |body: &str, more: &[&str]| {
+        run(folder.path(), &[&["verify", "--secret", "@secret", "--headers", "headers", "--body", body], more].concat())
+    };
+    expect![[r#"
+        verified ✓ the signature fits these headers and this body of 43 bytes
+        exit 0
+    "#]]
+    .assert_eq(&verify("body", &[]));
+    expect![[r#"
+        not verified: no signature fits: it was made with another secret, or the body or the timestamp was changed on its way
+          it fits without the line end at the end of the body: an editor or `echo` added it
+        exit 1
+    "#]]
+    .assert_eq(&verify("edited", &[]));
+    expect![[r#"
+        {
+          "hint": null,
+          "profile": "standard",
+          "reason": "the header `webhook-id` is missing",
+          "verified": false
+        }
+        exit 1
+    "#]]
+    .assert_eq(&run(folder.path(), &["verify", "--secret", "@secret", "--body", "body", "--json"]));
+    expect![[r#"
+        error: --secret: a secret of profile mage is 64 lower-case hexadecimal characters
+        exit 2
+    "#]]
+    .assert_eq(&verify("body", &["--profile", "mage"]));
+    assert!(verify("nowhere", &[]).ends_with("exit 2\n"));
+}
+
+#[test]
+fn the_first_start_leaves_one_key_that_only_its_owner_can_read() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &[]);
+    let place = server.line_with("admin-key");
+    assert!(place.contains("waxwing-data/admin-key"), "{place}");
+    let path = folder.path().join("waxwing-data/admin-key");
+    let key = admin_key(folder.path());
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(server.call("GET", "/v1/api-keys", &key, "").0, 200);
+    assert_eq!(server.terminate().0, 0);
+
+    let server = Server::start(folder.path(), &[]);
+    assert_eq!(admin_key(folder.path()), key, "a restart makes no other one");
+    let keys = good_json(folder.path(), &["keys", "list", "--json", "--url", &server.url]);
+    assert_eq!(keys.as_array().unwrap().len(), 1);
+    server.terminate();
+}
+
+#[test]
+fn an_admin_key_of_the_environment_ends_with_it() {
+    let folder = folder();
+    let key = "a-key-of-the-environment-0123456789";
+    let server = Server::start_with(folder.path(), &[], &[("WAXWING_ADMIN_KEY", key)]);
+    assert!(!folder.path().join("waxwing-data/admin-key").exists());
+    assert_eq!(server.call("GET", "/v1/tenants", key, "").0, 200);
+    server.terminate();
+    let server = Server::start_with(folder.path(), &[], &[("WAXWING_ADMIN_KEY", &key.replace("0", "9"))]);
+    assert_eq!(server.call("GET", "/v1/tenants", key, "").0, 401);
+    server.terminate();
+}
+
+#[test]
+fn keys_are_made_and_ended_on_a_running_server_and_on_a_stopped_one() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &["--management-rate", "off"]);
+    let on_it = |words: &[&str]| {
+        [words, &["--url", &server.url, "--json"]].concat().iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()
+    };
+    let ask = |words: &[&str]| {
+        let words = on_it(words);
+        good_json(folder.path(), &words.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let made = ask(&["keys", "create", "--name", "shop", "--preset", "read_only"]);
+    let (id, text) = (made["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    assert_eq!(server.call("GET", "/v1/tenants", text, "").0, 200);
+    ask(&["keys", "revoke", id]);
+    assert_eq!(server.call("GET", "/v1/tenants", text, "").0, 401);
+
+    let busy = run(folder.path(), &["keys", "list", "--data-dir", "waxwing-data"]);
+    assert!(busy.contains("in use") && busy.ends_with("exit 2\n"), "{busy}");
+    assert_eq!(server.terminate().0, 0);
+
+    let stopped = ["--data-dir", "waxwing-data", "--json"];
+    let made = good_json(
+        folder.path(),
+        &[&["keys", "create", "--name", "rescue", "--preset", "full_access"][..], &stopped].concat(),
+    );
+    let listed = good_json(folder.path(), &[&["keys", "list"][..], &stopped].concat());
+    assert_eq!(listed.as_array().unwrap().last().unwrap()["name"], "rescue");
+    let server = Server::start(folder.path(), &[]);
+    assert_eq!(server.call("GET", "/v1/tenants", made["secret"].as_str().unwrap(), "").0, 200);
+    server.terminate();
+    good(folder.path(), &[&["keys", "revoke", made["id"].as_str().unwrap()][..], &stopped].concat());
+    let again = run(folder.path(), &[&["keys", "revoke", made["id"].as_str().unwrap()][..], &stopped].concat());
+    assert!(again.ends_with("exit 1\n"), "{again}");
+    let check = good_json(folder.path(), &["check", "--json"]);
+    assert_eq!(check["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn a_server_says_why_it_cannot_have_the_port_or_the_store() {
+    let (folder, other) = (folder(), folder());
+    let server = Server::start(folder.path(), &[]);
+    let address = server.url.strip_prefix("http://").unwrap();
+    let refused = run(other.path(), &["serve", "--listen", address]);
+    assert!(refused.contains("something else listens there") && refused.contains("--listen"), "{refused}");
+    assert!(refused.ends_with("exit 2\n") && !other.path().join("waxwing-data").exists(), "{refused}");
+    let refused = run(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(refused.contains("in use by another process") && refused.ends_with("exit 2\n"), "{refused}");
+    server.terminate();
+
+    std::fs::rename(folder.path().join("waxwing-data/secret-key"), folder.path().join("elsewhere")).unwrap();
+    let refused = run(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(refused.contains("secret-key") && refused.ends_with("exit 2\n"), "{refused}");
+    assert!(!folder.path().join("waxwing-data/secret-key").exists(), "no new key is made");
+}
+
+#[test]
+fn dev_shows_the_first_signed_delivery_and_those_that_follow() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &["--dev"]);
+    let key = admin_key(folder.path());
+    server.line_with(&key);
+    server.line_with("POST https://test-receiver.invalid/demo");
+    server.line_with("webhook-signature: v1,");
+    server.line_with(r#"{"type":"order.paid","timestamp":""#);
+    server.line_with("signature verified ✓");
+    server.line_with("curl ");
+    let data = r#"{"order":"7","total":"1.00","currency":"EUR"}"#;
+    let sent = good(folder.path(), &["send", "order.paid", "--data", data, "--url", &server.url]);
+    let id = sent.split("  ").next().unwrap();
+    assert!(sent.ends_with("  order.paid  1 delivery\n"), "{sent}");
+    let line = server.line_with(id);
+    assert!(line.contains("signature verified ✓"), "{line}");
+    // A receiver on the developer's own machine is allowed.
+    let body = r#"{"url":"http://127.0.0.1:3000/webhooks","events":["order.*"]}"#;
+    assert_eq!(server.call("POST", "/v1/webhook-subscriptions", &key, body).0, 201);
+    assert_eq!(server.terminate().0, 0);
+
+    let server = Server::start(folder.path(), &["--dev"]);
+    server.line_with(&key);
+    server.line_with("signature verified ✓");
+    let (_, tenants) = server.call("GET", "/v1/tenants", &key, "");
+    let names: Vec<&str> = tenants["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|tenant| tenant["attributes"]["external_id"].as_str())
+        .collect();
+    assert_eq!(names, ["acme"], "the samples are made once");
+    server.terminate();
+}
+
+/// A dev server with one attempt under way: the receiver has the request and did not answer yet.
+fn with_an_attempt_under_way(folder: &Path, receiver: &TcpListener) -> (Server, String, TcpStream) {
+    let flags = ["--allow-http-targets", "--allow-target-range", "127.0.0.0/8", "--management-rate", "off"];
+    let server = Server::start(folder, &flags);
+    let key = admin_key(folder);
+    let url = format!("http://{}/hook", receiver.local_addr().unwrap());
+    assert_eq!(server.call("POST", "/v1/event-types", &key, r#"{"name":"order.paid"}"#).0, 201);
+    let body = serde_json::json!({"url": url, "events": ["*"], "timeout_seconds": 30}).to_string();
+    assert_eq!(server.call("POST", "/v1/webhook-subscriptions", &key, &body).0, 201);
+    assert_eq!(server.call("POST", "/v1/events", &key, r#"{"type":"order.paid","data":{}}"#).0, 202);
+    let (mut stream, _) = receiver.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(br#""data":{}}"#) {
+        let mut buffer = [0; 1024];
+        let n = stream.read(&mut buffer).unwrap();
+        assert!(n > 0, "the request was cut off");
+        seen.extend_from_slice(&buffer[..n]);
+    }
+    (server, key, stream)
+}
+
+#[test]
+fn a_stopping_server_refuses_new_work_and_finishes_what_is_under_way() {
+    let folder = folder();
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (server, key, mut stream) = with_an_attempt_under_way(folder.path(), &receiver);
+    server.signal("TERM");
+    let waiting = server.line_with("waiting for 1 attempt");
+    assert!(waiting.contains("at most 30 s"), "{waiting}");
+    let (status, answer) = server.call("POST", "/v1/events", &key, r#"{"type":"order.paid","data":{}}"#);
+    assert_eq!((status, &answer["errors"][0]["code"]), (503, &Value::from("shutting_down")));
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+    let (code, _) = server.ended();
+    assert_eq!(code, 0);
+
+    let server = Server::start(folder.path(), &[]);
+    let (_, deliveries) = server.call("GET", "/v1/deliveries", &key, "");
+    let deliveries = deliveries["data"].as_array().unwrap();
+    let states: Vec<&Value> = deliveries.iter().map(|delivery| &delivery["attributes"]["state"]).collect();
+    assert_eq!(states, ["succeeded"]);
+    server.terminate();
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let folder = folder();
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (server, _, _stream) = with_an_attempt_under_way(folder.path(), &receiver);
+    server.signal("TERM");
+    server.line_with("waiting for 1 attempt");
+    server.signal("INT");
+    let (code, _) = server.ended();
+    assert_eq!(code, 1);
+}
+
+#[test]
+fn openapi_writes_the_document_that_it_prints() {
+    let folder = folder();
+    let printed = good_json(folder.path(), &["openapi"]);
+    assert_eq!(printed["openapi"], "3.1.0");
+    assert_eq!(good(folder.path(), &["openapi", "--write"]), "openapi/openapi.json\n");
+    let written = std::fs::read_to_string(folder.path().join("openapi/openapi.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), printed);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_no_mystery() {
+    let folder = folder();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let printed =
+        run(folder.path(), &["send", "a.b", "--data", "{}", "--key", "k", "--url", &format!("http://{free}")]);
+    assert!(printed.contains("is `waxwing serve` running?") && printed.ends_with("exit 1\n"), "{printed}");
+    let printed = run(folder.path(), &["send", "a.b", "--data", "{}"]);
+    assert!(printed.contains("--key or WAXWING_API_KEY") && printed.ends_with("exit 2\n"), "{printed}");
+    let printed = run(folder.path(), &["check"]);
+    assert!(printed.contains("there is no store") && printed.ends_with("exit 2\n"), "{printed}");
+}
