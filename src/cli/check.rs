@@ -32,23 +32,27 @@ impl Check {
         if !config.data_dir.value.join(store::STORE_FILE).exists() {
             return Err(Failure::Usage(format!("there is no store in {shown_dir}: give --data-dir")));
         }
-        let report = store::check(app::store_options(&config, Clock::System))
-            .map_err(|error| Failure::Failed(error.to_string()))?;
-        let verdict = if report.findings.is_empty() { Verdict::Good } else { Verdict::Wrong };
+        let store::Options { location, secret_key, .. } = app::store_options(&config, Clock::System);
+        let report = store::check(location, secret_key).map_err(|error| Failure::Failed(error.to_string()))?;
+        let verdict = if report.is_clean() { Verdict::Good } else { Verdict::Wrong };
         if json {
             print_json(&serde_json::to_value(&report).expect("a report is JSON"))?;
             return Ok(verdict);
         }
-        let mut rows = vec![vec!["TABLE".to_owned(), "ROWS".to_owned()]];
-        rows.extend(report.rows.iter().map(|(name, n)| vec![(*name).to_owned(), n.to_string()]));
+        let mut rows = vec![vec!["TABLE".to_owned(), "ROWS".to_owned(), "BYTES".to_owned()]];
+        rows.extend(
+            report.tables.iter().map(|one| vec![one.name.to_owned(), one.rows.to_string(), one.bytes.to_string()]),
+        );
         print(&table(&rows))?;
+        if !report.is_file_sound {
+            print("wrong: pages of the file are damaged")?;
+        }
         for finding in &report.findings {
             print(&format!("wrong: {finding}"))?;
         }
-        let size = format!("{} bytes in {}", report.file_bytes, shown_dir);
-        print(&match report.findings.len() as u64 + report.findings_more {
-            0 => format!("everything fits together; {size}"),
-            n => format!("{n} things are wrong; {size}"),
+        print(&match report.findings_count {
+            0 if report.is_file_sound => format!("everything in {shown_dir} fits together"),
+            n => format!("{} things are wrong in {shown_dir}", n + u64::from(!report.is_file_sound)),
         })?;
         Ok(verdict)
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap};
 
+use crate::domain::delivery::{Delivery, ShownState, State};
 use crate::domain::event_type::{EventPattern, EventType, EventTypeName};
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash};
@@ -86,6 +87,23 @@ impl Catalogue {
 
     pub fn subscriptions_count(&self) -> usize {
         self.owners.len()
+    }
+
+    /// The state as the API shows it: what waits for a subscription that is not active is held, what waits for a
+    /// deleted one is canceled.
+    pub fn shown_state(&self, delivery: &Delivery) -> ShownState {
+        let waits_as = |shown| match self.subscription(delivery.subscription) {
+            Some(subscription) if subscription.is_active => shown,
+            Some(_) => ShownState::Held,
+            None => ShownState::Canceled,
+        };
+        match delivery.state {
+            State::Pending { .. } => waits_as(ShownState::Pending),
+            State::Retrying { .. } => waits_as(ShownState::Retrying),
+            State::Succeeded => ShownState::Succeeded,
+            State::Exhausted { .. } => ShownState::Exhausted,
+            State::Canceled { .. } => ShownState::Canceled,
+        }
     }
 
     pub(super) fn put_tenant(&mut self, tenant: Tenant) {

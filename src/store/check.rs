@@ -1,310 +1,394 @@
-//! Looks at a stopped instance: every record decodes, and every index says what the records say, both ways.
+//! Checking a stopped instance: every row is read, every index compared with what it stands for, both ways.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fmt;
 
-use redb::{ReadTransaction, ReadableDatabase, ReadableTableMetadata};
-use serde::Serialize;
-
-use super::{OpenError, Options, Store, StoreError, postings, record, schema};
+use super::crypt::Crypt;
+use super::open::{OpenError, open_to_check};
+use super::postings::{CHUNK_IDS_MAX, Chunk, Postings};
+use super::record::Value;
+use super::schema::{
+    Answers, AnswersBySecret, AnswersByTime, Attempts, Deliveries, DeliveriesBySubscription, DeliveriesByTenant,
+    DueRows, EventTypes, Events, EventsByTenant, ExternalIds, FailedRows, HealthOf, Key, Keys, KeysUsed, Kind, Meta,
+    MetaName, NAMES, OpenRows, Payloads, Subscriptions, Tenants, Work, WorkName, definition,
+};
+use super::tables::{Read, Snapshot, disk};
+use super::{Location, StoreError, deliveries, idempotency};
 use crate::domain::delivery::{Delivery, State};
-use crate::domain::id::{DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
+use crate::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
+use crate::domain::tenant::ExternalId;
+use crate::domain::time::Timestamp;
+use redb::{ReadableDatabase, ReadableTableMetadata};
 
-/// Findings that are told one by one; more are counted.
-const FINDINGS_MAX: usize = 100;
+/// Findings that a report lists; more are only counted.
+pub const FINDINGS_MAX: usize = 100;
 
-#[derive(Debug, Clone, Default, Serialize)]
+/// What a check saw.
+#[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct Report {
-    /// Rows of each table.
-    pub rows: BTreeMap<&'static str, u64>,
-    pub file_bytes: u64,
-    /// What is wrong; empty when nothing is.
+    /// Whether the pages of the file were sound before anything was read.
+    pub is_file_sound: bool,
+    pub tables: Vec<TableReport>,
+    /// What is wrong, in words; the first [`FINDINGS_MAX`] of it.
     pub findings: Vec<String>,
-    /// Findings beyond those that are listed.
-    pub findings_more: u64,
+    pub findings_count: u64,
+}
+
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct TableReport {
+    pub name: &'static str,
+    pub rows: u64,
+    /// Of keys and values, without the pages around them.
+    pub bytes: u64,
 }
 
 impl Report {
-    fn find(&mut self, finding: impl Into<String>) {
+    pub fn is_clean(&self) -> bool {
+        self.is_file_sound && self.findings_count == 0
+    }
+
+    fn find(&mut self, finding: impl fmt::Display) {
         if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(finding.into());
-        } else {
-            self.findings_more += 1;
+            self.findings.push(finding.to_string());
         }
+        self.findings_count += 1;
     }
 }
 
-/// Opens the store (which recovers it as every start does) and compares everything with everything.
-pub fn check(options: Options) -> Result<Report, OpenError> {
-    let opened = Store::open(options)?;
-    let mut report = Report::default();
-    if let Err(failure) = examine(&opened.store, &mut report) {
-        report.find(failure.to_string());
+/// Checks the store in a location where no instance runs. It changes nothing beyond what opening the file repairs.
+/// `Err` when it cannot be looked at; what is wrong with it is in the report.
+pub fn check(location: Location, secret_key: Option<[u8; 32]>) -> Result<Report, OpenError> {
+    let (mut database, crypt) = open_to_check(location, secret_key)?;
+    let mut report = Report { is_file_sound: database.check_integrity()?, ..Report::default() };
+    let read = database.begin_read().map_err(disk)?;
+    for name in NAMES {
+        let table = read.open_table(definition(name)).map_err(disk)?;
+        let bytes = table.stats().map_err(disk)?.stored_bytes();
+        report.tables.push(TableReport { name, rows: table.len().map_err(disk)?, bytes });
     }
-    Ok(report)
+    let mut checker = Checker { tables: Snapshot::new(read), crypt, report };
+    checker.run()?;
+    Ok(checker.report)
 }
 
-fn examine(store: &Store, report: &mut Report) -> Result<(), StoreError> {
-    let read = store.shared.database.begin_read()?;
-    report.file_bytes = store.sizes().file_bytes;
-    for (name, definition) in schema::ALL {
-        report.rows.insert(name, read.open_table(*definition)?.len()?);
+struct Checker {
+    tables: Snapshot,
+    crypt: Crypt,
+    report: Report,
+}
+
+/// Up to where rows have to be complete.
+struct Watermarks {
+    settled: u128,
+    indexed: u128,
+}
+
+impl Checker {
+    fn run(&mut self) -> Result<(), StoreError> {
+        let watermarks = Watermarks {
+            settled: self.tables.meta_id(MetaName::SettledUpTo)?,
+            indexed: self.tables.meta_id(MetaName::IndexedUpTo)?,
+        };
+        self.configuration()?;
+        self.events(&watermarks)?;
+        self.deliveries(&watermarks)?;
+        self.rows_of_deliveries()?;
+        self.postings::<EventsByTenant, Events>(
+            |id| EventId::from_u128(id),
+            |event| TenantId::from_bytes(event.tenant),
+        )?;
+        self.postings::<DeliveriesByTenant, Deliveries>(
+            |id| DeliveryId::from_u128(id),
+            |delivery| TenantId::from_bytes(delivery.tenant),
+        )?;
+        self.postings::<DeliveriesBySubscription, Deliveries>(
+            |id| DeliveryId::from_u128(id),
+            |delivery| SubscriptionId::from_bytes(delivery.subscription),
+        )?;
+        self.orphans()?;
+        self.answers()?;
+        self.each::<Meta>(|_, _, _| Ok(()))?;
+        self.each::<Work>(|_, _, _| Ok(()))
     }
-    examine_configuration(store, &read, report)?;
-    examine_events(&read, report)?;
-    examine_deliveries(store, &read, report)?;
-    examine_answers(store, &read, report)
-}
 
-type Row = (Vec<u8>, Vec<u8>);
-
-fn rows(
-    read: &ReadTransaction,
-    definition: schema::Definition,
-) -> Result<impl Iterator<Item = Result<Row, StoreError>>, StoreError> {
-    let table = read.open_table(definition)?;
-    let range = table.range::<&[u8]>(..)?;
-    Ok(range.map(|row| {
-        let (key, value) = row?;
-        Ok((key.value().to_vec(), value.value().to_vec()))
-    }))
-}
-
-fn holds(read: &ReadTransaction, definition: schema::Definition, key: &[u8]) -> Result<bool, StoreError> {
-    Ok(read.open_table(definition)?.get(key)?.is_some())
-}
-
-fn examine_configuration(store: &Store, read: &ReadTransaction, report: &mut Report) -> Result<(), StoreError> {
-    for row in rows(read, schema::TENANTS)? {
-        let (key, value) = row?;
-        let id = TenantId::from_u128(schema::id(&key).unwrap_or(0));
-        if let Err(failure) = record::read_tenant(id, &value) {
-            report.find(format!("{id}: {failure}"));
+    /// Reads every row of a table. One that cannot be read is a finding, and the walk goes on.
+    fn each<K: Kind>(
+        &mut self,
+        mut look: impl FnMut(&mut Self, K::Key, K::Value) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        // redb's own range holds the snapshot by itself, so that the checker stays free to look things up.
+        let rows = self.tables.table::<K>()?.range::<&[u8]>(..).map_err(disk)?;
+        for row in rows {
+            let (key, value) = row.map_err(disk)?;
+            match (K::Key::from_key(key.value()), K::Value::decode(value.value())) {
+                (Some(key), Some(value)) => look(self, key, value)?,
+                _ => self.report.find(format_args!("{} {}: cannot be read", K::NAME, hex::encode(key.value()))),
+            }
         }
+        Ok(())
     }
-    for row in rows(read, schema::KEYS)? {
-        let (key, value) = row?;
-        let id = KeyId::from_u128(schema::id(&key).unwrap_or(0));
-        match record::read_key(id, &value) {
-            Err(failure) => report.find(format!("{id}: {failure}")),
-            Ok(key) => {
-                if let Some(tenant) = key.tenant
-                    && !holds(read, schema::TENANTS, &tenant.to_bytes())?
-                {
-                    report.find(format!("{id} is bound to {tenant}, which does not exist"));
+
+    fn wrong<K: Kind>(&mut self, key: &K::Key, what: impl fmt::Display) {
+        self.report.find(format_args!("{} {key:?}: {what}", K::NAME));
+    }
+
+    fn configuration(&mut self) -> Result<(), StoreError> {
+        let mut external_ids: BTreeMap<ExternalId, TenantId> = BTreeMap::new();
+        self.each::<Tenants>(|checker, id, record| {
+            match record.into_domain(id) {
+                None => checker.wrong::<Tenants>(&id, "cannot be read"),
+                Some(tenant) => {
+                    if let Some(other) = tenant.external_id.and_then(|external_id| external_ids.insert(external_id, id))
+                    {
+                        checker.wrong::<Tenants>(&id, format_args!("has the external id of {other}"));
+                    }
                 }
             }
+            Ok(())
+        })?;
+        for id in [TenantId::DEFAULT, TenantId::SYSTEM] {
+            if !self.tables.has::<Tenants>(&id)? {
+                self.wrong::<Tenants>(&id, "is missing");
+            }
         }
+        self.each::<Keys>(|checker, id, record| {
+            if let Some(tenant) = record.into_domain(id).tenant
+                && !checker.tables.has::<Tenants>(&tenant)?
+            {
+                checker.wrong::<Keys>(&id, format_args!("belongs to {tenant}, which does not exist"));
+            }
+            Ok(())
+        })?;
+        self.each::<KeysUsed>(|checker, id, _| {
+            if !checker.tables.has::<Keys>(&id)? {
+                checker.wrong::<KeysUsed>(&id, "there is no such key");
+            }
+            Ok(())
+        })?;
+        self.each::<EventTypes>(|checker, name, record| {
+            if record.into_domain(name.clone()).is_none() {
+                checker.wrong::<EventTypes>(&name, "cannot be read");
+            }
+            Ok(())
+        })?;
+        self.each::<Subscriptions>(|checker, id, record| {
+            if record.to_domain(id, &checker.crypt).is_none() {
+                checker.wrong::<Subscriptions>(&id, "cannot be read or decrypted");
+            }
+            let tenant = TenantId::from_bytes(record.tenant);
+            if !checker.tenant_is_known(tenant)? {
+                checker.wrong::<Subscriptions>(&id, format_args!("belongs to {tenant}, which does not exist"));
+            }
+            Ok(())
+        })?;
+        self.each::<HealthOf>(|checker, id, _| {
+            if !checker.tables.has::<Subscriptions>(&id)? {
+                checker.wrong::<HealthOf>(&id, "there is no such subscription");
+            }
+            Ok(())
+        })
     }
-    for row in rows(read, schema::SUBSCRIPTIONS)? {
-        let (key, value) = row?;
-        let id = SubscriptionId::from_u128(schema::id(&key).unwrap_or(0));
-        if let Err(failure) = record::read_subscription(id, &value, &store.shared.cipher) {
-            report.find(format!("{id}: {failure}"));
-        }
-    }
-    for row in rows(read, schema::HEALTH)? {
-        let (key, value) = row?;
-        let id = SubscriptionId::from_u128(schema::id(&key).unwrap_or(0));
-        if let Err(failure) = record::read_health(&value) {
-            report.find(format!("health of {id}: {failure}"));
-        }
-        if !holds(read, schema::SUBSCRIPTIONS, &key)? {
-            report.find(format!("health of {id}, which does not exist"));
-        }
-    }
-    Ok(())
-}
 
-fn examine_events(read: &ReadTransaction, report: &mut Report) -> Result<(), StoreError> {
-    let indexed = postings_of(read, schema::EVENTS_BY_TENANT, report)?;
-    let mut expected = BTreeSet::new();
-    let deliveries = read.open_table(schema::DELIVERIES)?;
-    for row in rows(read, schema::EVENTS)? {
-        let (key, value) = row?;
-        let id = EventId::from_u128(schema::id(&key).unwrap_or(0));
-        let event = match record::read_event(id, &value) {
-            Ok(event) => event,
-            Err(failure) => {
-                report.find(format!("{id}: {failure}"));
-                continue;
-            }
-        };
-        expected.insert((event.tenant.as_u128(), id.as_u128()));
-        let mut count = 0;
-        for row in deliveries.range::<&[u8]>(&key[..]..)?.take(event.deliveries as usize) {
-            let (key, value) = row?;
-            let delivery = DeliveryId::from_u128(schema::id(key.value()).unwrap_or(0));
-            if record::read_delivery(delivery, value.value()).is_ok_and(|delivery| delivery.event == id) {
-                count += 1;
-            }
-        }
-        if count != event.deliveries {
-            report.find(format!("{id} has {count} deliveries instead of {}", event.deliveries));
-        }
-        if let Some(external_id) = &event.external_id {
-            let key = schema::external_id(event.tenant.as_u128(), external_id.as_str());
-            if !holds(read, schema::EXTERNAL_IDS, &key)? {
-                report.find(format!("{id} cannot be found by its external id {external_id}"));
-            }
-        }
+    /// A tenant that is being erased counts: its rows are on their way out.
+    fn tenant_is_known(&self, id: TenantId) -> Result<bool, StoreError> {
+        Ok(self.tables.has::<Tenants>(&id)? || self.tables.has::<Work>(&WorkName::Erase(id))?)
     }
-    for row in rows(read, schema::EXTERNAL_IDS)? {
-        let (_, value) = row?;
-        if !holds(read, schema::EVENTS, &value)? {
-            report.find("an external id of an event that does not exist");
-        }
-    }
-    for row in rows(read, schema::PAYLOADS)? {
-        let (key, _) = row?;
-        if !holds(read, schema::EVENTS, &key)? {
-            report.find(format!("data of {}, which does not exist", EventId::from_u128(schema::id(&key).unwrap_or(0))));
-        }
-    }
-    compare("events_by_tenant", &expected, &indexed, report);
-    Ok(())
-}
 
-fn examine_deliveries(store: &Store, read: &ReadTransaction, report: &mut Report) -> Result<(), StoreError> {
-    let by_tenant = postings_of(read, schema::DELIVERIES_BY_TENANT, report)?;
-    let by_subscription = postings_of(read, schema::DELIVERIES_BY_SUBSCRIPTION, report)?;
-    let (mut of_tenants, mut of_subscriptions) = (BTreeSet::new(), BTreeSet::new());
-    let (mut open, mut failed, mut due) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    let mut attempts: BTreeMap<DeliveryId, u16> = BTreeMap::new();
-    for row in rows(read, schema::DELIVERIES)? {
-        let (key, value) = row?;
-        let id = DeliveryId::from_u128(schema::id(&key).unwrap_or(0));
-        let delivery = match record::read_delivery(id, &value) {
-            Ok(delivery) => delivery,
-            Err(failure) => {
-                report.find(format!("{id}: {failure}"));
-                continue;
+    fn events(&mut self, watermarks: &Watermarks) -> Result<(), StoreError> {
+        let indexed = watermarks.indexed;
+        self.each::<Events>(|checker, id, record| {
+            let (deliveries, tenant) = (record.deliveries, TenantId::from_bytes(record.tenant));
+            let of_event = super::events::deliveries_of(&checker.tables, id, u32::MAX)?;
+            if of_event.len() != deliveries as usize {
+                checker.wrong::<Events>(&id, format_args!("has {} deliveries instead of {deliveries}", of_event.len()));
             }
-        };
-        let Delivery { event, subscription, tenant, state, attempts: made, .. } = delivery;
-        if !holds(read, schema::EVENTS, &event.to_bytes())? {
-            report.find(format!("{id} belongs to {event}, which does not exist"));
-        }
-        if !holds(read, schema::SUBSCRIPTIONS, &subscription.to_bytes())? {
-            report.find(format!("{id} belongs to {subscription}, which does not exist"));
-        }
-        let row = (tenant.as_u128(), id.as_u128());
-        of_tenants.insert(row);
-        of_subscriptions.insert((subscription.as_u128(), id.as_u128()));
-        match state {
-            // After opening, every open delivery has its rows: opening gives them to those above the watermark.
-            State::Pending { next_attempt_at } | State::Retrying { next_attempt_at, .. } => {
-                open.insert(row);
-                due.insert(schema::due(subscription, next_attempt_at, id).to_vec());
+            if of_event.iter().any(|(_, delivery)| delivery.tenant != record.tenant) {
+                checker.wrong::<Events>(&id, "has a delivery of another tenant");
             }
-            State::Exhausted { .. } | State::Canceled { .. } => {
-                failed.insert(row);
+            if !checker.tenant_is_known(tenant)? {
+                checker.wrong::<Events>(&id, format_args!("belongs to {tenant}, which does not exist"));
             }
-            State::Succeeded => {}
-        }
-        if holds(read, schema::PAYLOADS, &event.to_bytes())? {
-            attempts.insert(id, made);
-        }
+            match record.into_domain(id) {
+                None => checker.wrong::<Events>(&id, "cannot be read"),
+                Some(event) => {
+                    if let Some(external_id) = event.external_id {
+                        let row = checker.tables.get::<ExternalIds>(&(tenant, external_id))?;
+                        if row.is_none_or(|row| row.0 != id.to_bytes()) {
+                            checker.wrong::<Events>(&id, "its external id does not lead to it");
+                        }
+                    }
+                }
+            }
+            if id.as_u128() <= indexed && !checker.is_posted::<EventsByTenant>(tenant, id.as_u128())? {
+                checker.wrong::<Events>(&id, "is not in the postings of its tenant");
+            }
+            Ok(())
+        })?;
+        self.each::<ExternalIds>(|checker, (tenant, external_id), id| {
+            let event = checker.tables.get::<Events>(&EventId::from_bytes(id.0))?;
+            if event.is_none_or(|event| {
+                event.tenant != tenant.to_bytes() || event.external_id.as_deref() != Some(external_id.as_str())
+            }) {
+                checker.wrong::<ExternalIds>(&(tenant, external_id), "leads to no such event");
+            }
+            Ok(())
+        })
     }
-    compare("deliveries_by_tenant", &of_tenants, &by_tenant, report);
-    compare("deliveries_by_subscription", &of_subscriptions, &by_subscription, report);
-    compare("open_by_tenant", &open, &pairs_of(read, schema::OPEN)?, report);
-    compare("failed_by_tenant", &failed, &pairs_of(read, schema::FAILED)?, report);
-    let mut found_due = BTreeSet::new();
-    for row in rows(read, schema::DUE)? {
-        found_due.insert(row?.0);
-    }
-    let missing = due.difference(&found_due).count();
-    let extra = found_due.difference(&due).count();
-    if missing + extra > 0 {
-        report.find(format!("due: {missing} rows are missing and {extra} are too many"));
-    }
-    let mut found_attempts: BTreeMap<DeliveryId, u16> = BTreeMap::new();
-    for row in rows(read, schema::ATTEMPTS)? {
-        let (key, value) = row?;
-        let id = DeliveryId::from_u128(schema::id(&key[..16]).unwrap_or(0));
-        if let Err(failure) = record::read_attempt(id, 0, &value) {
-            report.find(format!("an attempt of {id}: {failure}"));
-        }
-        *found_attempts.entry(id).or_default() += 1;
-        if !attempts.contains_key(&id) {
-            report.find(format!("an attempt of {id}, which does not exist or has lost its payload"));
-        }
-    }
-    for (id, made) in attempts {
-        let found = found_attempts.get(&id).copied().unwrap_or(0);
-        if found != made {
-            report.find(format!("{id} has {found} attempts instead of {made}"));
-        }
-    }
-    if store.shared.has_sweeps() {
-        // Deletions that are under way are no fault.
-        report.findings.retain(|finding| !finding.starts_with("due:"));
-    }
-    Ok(())
-}
 
-fn examine_answers(store: &Store, read: &ReadTransaction, report: &mut Report) -> Result<(), StoreError> {
-    let mut expected = BTreeSet::new();
-    for row in rows(read, schema::ANSWERS)? {
-        let (key, value) = row?;
-        let Ok(request) = <[u8; 32]>::try_from(key.as_slice()) else {
-            report.find("a remembered answer under a name of the wrong length");
-            continue;
-        };
-        match record::read_answer(&request, &value, &store.shared.cipher) {
-            Ok(kept) => {
-                expected.insert(schema::answer_by_time(kept.created_at, &request).to_vec());
+    fn is_posted<K: Postings>(&self, owner: K::Owner, id: u128) -> Result<bool, StoreError> {
+        let holder = self.tables.scan::<K>(K::key(owner, 0)..=K::key(owner, id))?.next_back().transpose()?;
+        Ok(holder.is_some_and(|(_, Chunk(ids))| ids.binary_search(&id).is_ok()))
+    }
+
+    fn deliveries(&mut self, watermarks: &Watermarks) -> Result<(), StoreError> {
+        let Watermarks { settled, indexed } = *watermarks;
+        self.each::<Deliveries>(|checker, id, record| {
+            let is_parked = record.is_parked;
+            let Ok(delivery) = deliveries::domain(record, id) else {
+                checker.wrong::<Deliveries>(&id, "cannot be read");
+                return Ok(());
+            };
+            let Delivery { subscription, tenant, state, .. } = delivery;
+            if !checker.tables.has::<Events>(&delivery.event)? {
+                checker.wrong::<Deliveries>(&id, format_args!("belongs to {}, which does not exist", delivery.event));
             }
-            Err(failure) => report.find(failure.to_string()),
-        }
-    }
-    let mut found = BTreeSet::new();
-    for row in rows(read, schema::ANSWERS_BY_TIME)? {
-        found.insert(row?.0);
-    }
-    if expected != found {
-        report.find("answers_by_time does not list the remembered answers");
-    }
-    for row in rows(read, schema::ANSWERS_BY_SECRET)? {
-        let (key, _) = row?;
-        if !holds(read, schema::ANSWERS, &key[16..])? {
-            report.find("answers_by_secret names an answer that does not exist");
-        }
-    }
-    Ok(())
-}
-
-/// (owner, id) of every id in the chunks.
-fn postings_of(
-    read: &ReadTransaction,
-    definition: schema::Definition,
-    report: &mut Report,
-) -> Result<BTreeSet<(u128, u128)>, StoreError> {
-    let mut found = BTreeSet::new();
-    for row in rows(read, definition)? {
-        let (key, chunk) = row?;
-        let Some((owner, first)) = schema::split_pair(&key) else { continue };
-        let ids = postings::ids_of(&chunk);
-        if ids.first() != Some(&first) || !ids.is_sorted() {
-            report.find("a chunk of postings is out of order");
-        }
-        for id in ids {
-            if !found.insert((owner, id)) {
-                report.find("an id stands in the postings twice");
+            if !checker.tables.has::<Subscriptions>(&subscription)? && checker.tables.has::<Tenants>(&tenant)? {
+                checker.wrong::<Deliveries>(&id, format_args!("names {subscription}, which does not exist"));
             }
-        }
+            let must_be_parked = matches!(state, State::Retrying { .. })
+                || (matches!(state, State::Pending { .. }) && id.as_u128() <= settled);
+            match (is_parked, state.next_attempt_at()) {
+                (true, None) => checker.wrong::<Deliveries>(&id, "is final and parked"),
+                (false, Some(_)) if must_be_parked => checker.wrong::<Deliveries>(&id, "waits without a due row"),
+                _ => {}
+            }
+            if is_parked
+                && let Some(at) = state.next_attempt_at()
+                && !checker.tables.has::<DueRows>(&(subscription, at, id))?
+            {
+                checker.wrong::<Deliveries>(&id, "has no due row");
+            }
+            if is_parked != checker.tables.has::<OpenRows>(&(tenant, id))? {
+                checker.wrong::<Deliveries>(&id, "and its open row do not agree");
+            }
+            if deliveries::is_failure(state) != checker.tables.has::<FailedRows>(&(tenant, id))? {
+                checker.wrong::<Deliveries>(&id, "and its failed row do not agree");
+            }
+            if id.as_u128() <= indexed
+                && !(checker.is_posted::<DeliveriesByTenant>(tenant, id.as_u128())?
+                    && checker.is_posted::<DeliveriesBySubscription>(subscription, id.as_u128())?)
+            {
+                checker.wrong::<Deliveries>(&id, "is not in its postings");
+            }
+            Ok(())
+        })
     }
-    Ok(found)
-}
 
-fn pairs_of(read: &ReadTransaction, definition: schema::Definition) -> Result<BTreeSet<(u128, u128)>, StoreError> {
-    rows(read, definition)?.map(|row| Ok(schema::split_pair(&row?.0).unwrap_or((0, 0)))).collect()
-}
+    fn rows_of_deliveries(&mut self) -> Result<(), StoreError> {
+        self.each::<DueRows>(|checker, (subscription, at, id), ()| {
+            let delivery = checker.delivery(id)?;
+            if delivery.is_none_or(|(is_parked, delivery)| {
+                !is_parked || delivery.subscription != subscription || delivery.state.next_attempt_at() != Some(at)
+            }) {
+                checker.wrong::<DueRows>(&(subscription, at, id), "no delivery is due then");
+            }
+            Ok(())
+        })?;
+        self.each::<OpenRows>(|checker, (tenant, id), ()| {
+            let delivery = checker.delivery(id)?;
+            if delivery.is_none_or(|(is_parked, delivery)| !is_parked || delivery.tenant != tenant) {
+                checker.wrong::<OpenRows>(&(tenant, id), "no such delivery is parked");
+            }
+            Ok(())
+        })?;
+        self.each::<FailedRows>(|checker, (tenant, id), ()| {
+            let delivery = checker.delivery(id)?;
+            if delivery.is_none_or(|(_, delivery)| !deliveries::is_failure(delivery.state) || delivery.tenant != tenant)
+            {
+                checker.wrong::<FailedRows>(&(tenant, id), "no such delivery failed");
+            }
+            Ok(())
+        })
+    }
 
-fn compare(index: &str, expected: &BTreeSet<(u128, u128)>, found: &BTreeSet<(u128, u128)>, report: &mut Report) {
-    let missing = expected.difference(found).count();
-    let extra = found.difference(expected).count();
-    if missing + extra > 0 {
-        report.find(format!("{index}: {missing} rows are missing and {extra} are too many"));
+    fn delivery(&self, id: DeliveryId) -> Result<Option<(bool, Delivery)>, StoreError> {
+        let Some(record) = self.tables.get::<Deliveries>(&id)? else { return Ok(None) };
+        let is_parked = record.is_parked;
+        Ok(Some((is_parked, deliveries::domain(record, id)?)))
+    }
+
+    /// Every id in the postings leads to a row of that owner; every row of postings is in order.
+    fn postings<K: Postings, Of: Kind>(
+        &mut self,
+        id_of: impl Fn(u128) -> Of::Key,
+        owner_of: impl Fn(Of::Value) -> K::Owner,
+    ) -> Result<(), StoreError>
+    where
+        K::Key: Clone,
+    {
+        let mut last: Option<(K::Owner, u128)> = None;
+        self.each::<K>(|checker, key, Chunk(ids)| {
+            let owner = K::owner(&key);
+            let begins_after = last.is_none_or(|(last_owner, id)| last_owner != owner || id < K::first(&key));
+            if !begins_after || ids[0] < K::first(&key) || ids.len() > CHUNK_IDS_MAX {
+                checker.wrong::<K>(&key, "is out of order or too long");
+            }
+            last = ids.last().map(|id| (owner, *id));
+            for id in ids {
+                let row = checker.tables.get::<Of>(&id_of(id))?;
+                if row.is_none_or(|row| owner_of(row) != owner) {
+                    checker.wrong::<K>(&key, format_args!("names {:?}, which is not there", id_of(id)));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn orphans(&mut self) -> Result<(), StoreError> {
+        self.each::<Payloads>(|checker, id, _| {
+            if !checker.tables.has::<Events>(&id)? {
+                checker.wrong::<Payloads>(&id, "there is no such event");
+            }
+            Ok(())
+        })?;
+        self.each::<Attempts>(|checker, (id, number), _| {
+            let delivery = checker.delivery(id)?;
+            if delivery.is_none_or(|(_, delivery)| number == 0 || number > delivery.attempts) {
+                checker.wrong::<Attempts>(&(id, number), "its delivery did not make it");
+            }
+            Ok(())
+        })
+    }
+
+    fn answers(&mut self) -> Result<(), StoreError> {
+        self.each::<Answers>(|checker, request, record| {
+            let created_at = Timestamp::from_millis(record.created_at);
+            if !checker.tables.has::<AnswersByTime>(&(created_at, request))? {
+                checker.wrong::<Answers>(&request, "is not indexed by time");
+            }
+            for holder in idempotency::holders(&record) {
+                if !checker.tables.has::<AnswersBySecret>(&(holder, request))? {
+                    checker.wrong::<Answers>(&request, "is not indexed by the secret that it shows");
+                }
+            }
+            if record.into_domain(request, &checker.crypt).is_none() {
+                checker.wrong::<Answers>(&request, "cannot be decrypted");
+            }
+            Ok(())
+        })?;
+        self.each::<AnswersByTime>(|checker, (at, request), ()| {
+            let answer = checker.tables.get::<Answers>(&request)?;
+            if answer.is_none_or(|answer| answer.created_at != at.as_millis()) {
+                checker.wrong::<AnswersByTime>(&(at, request), "there is no such answer");
+            }
+            Ok(())
+        })?;
+        self.each::<AnswersBySecret>(|checker, (holder, request), ()| {
+            let answer = checker.tables.get::<Answers>(&request)?;
+            if answer.is_none_or(|answer| !idempotency::holders(&answer).contains(&holder)) {
+                checker.wrong::<AnswersBySecret>(&(holder, request), "there is no such answer");
+            }
+            Ok(())
+        })
     }
 }

@@ -1,96 +1,82 @@
-//! Encryption at rest: signing secrets and remembered answers that show one.
-//!
-//! XChaCha20-Poly1305 with a random nonce a value; the associated data names what the value belongs to, so that a
-//! ciphertext moved elsewhere does not open.
+//! Secrets at rest: XChaCha20-Poly1305 under the instance's secret key, each bound to the row that holds it.
 
-use std::io::Write;
-use std::path::Path;
+use std::sync::Mutex;
 
+use bytes::Bytes;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use rand::rngs::{StdRng, SysRng};
+use rand::{Rng, SeedableRng, TryRng};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::OpenError;
-
 const NONCE_BYTES: usize = 24;
-const KEY_FILE: &str = "secret-key";
-/// What the key check is a ciphertext of.
-const KEY_CHECK_TEXT: &[u8] = b"waxwing";
+/// What the key check seals.
+const CHECK_TEXT: &[u8] = b"waxwing";
+const CHECK_LABEL: &[u8] = b"meta/key_check";
 
-pub(super) struct Cipher {
+/// A nonce and a ciphertext with its tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Sealed(Bytes);
+
+pub(super) struct Crypt {
     cipher: XChaCha20Poly1305,
-    /// A generator of its own: nonces must never repeat, whatever seeds the rest of the program.
-    nonces: std::sync::Mutex<StdRng>,
+    nonces: Nonces,
 }
 
-impl Cipher {
-    pub fn new(key: &[u8; 32], nonce_seed: Option<u64>) -> Self {
-        let nonces = match nonce_seed {
-            Some(seed) => StdRng::seed_from_u64(seed),
-            None => StdRng::from_rng(&mut rand::rng()),
-        };
-        Self { cipher: XChaCha20Poly1305::new(&Key::from(*key)), nonces: nonces.into() }
-    }
-
-    /// `belongs_to` names the table and the record.
-    pub fn seal(&self, plain: &[u8], belongs_to: &[u8]) -> Vec<u8> {
-        let nonce: [u8; NONCE_BYTES] = self.nonces.lock().expect("no one panics while holding it").random();
-        let payload = Payload { msg: plain, aad: belongs_to };
-        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).expect("what is sealed is far below 256 GiB");
-        [&nonce[..], &sealed].concat()
-    }
-
-    /// None when it was sealed with another key, for something else, or was damaged.
-    pub fn open(&self, sealed: &[u8], belongs_to: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-        let payload = Payload { msg: sealed, aad: belongs_to };
-        self.cipher.decrypt(&XNonce::from(*nonce), payload).ok().map(Zeroizing::new)
-    }
-
-    pub fn key_check(&self) -> Vec<u8> {
-        self.seal(KEY_CHECK_TEXT, b"key_check")
-    }
-
-    pub fn passes(&self, key_check: &[u8]) -> bool {
-        self.open(key_check, b"key_check").is_some()
-    }
+/// Where nonces come from. 192 random bits never repeat.
+enum Nonces {
+    System,
+    /// A simulation, whose traces must repeat.
+    Seeded(Mutex<StdRng>),
 }
 
-/// The key of a data directory: the file's, or a new one when there is no store yet.
-pub(super) fn key_of(data_dir: &Path, store_exists: bool) -> Result<Zeroizing<[u8; 32]>, OpenError> {
-    let path = data_dir.join(KEY_FILE);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => {
-            let mut key = Zeroizing::new([0; 32]);
-            hex::decode_to_slice(text.trim(), &mut *key)
-                .map_err(|_| OpenError::SecretKeyMalformed { path: path.clone() })?;
-            Ok(key)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && store_exists => {
-            Err(OpenError::SecretKeyMissing { path })
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let key: Zeroizing<[u8; 32]> = Zeroizing::new(rand::rng().random());
-            let text = Zeroizing::new(format!("{}\n", hex::encode(*key)));
-            write_private(&path, text.as_bytes()).map_err(|source| OpenError::Io { path, source })?;
-            Ok(key)
-        }
-        Err(source) => Err(OpenError::Io { path, source }),
+impl Crypt {
+    pub(super) fn new(key: &[u8; 32]) -> Self {
+        Self { cipher: XChaCha20Poly1305::new(key.into()), nonces: Nonces::System }
     }
-}
 
-/// Makes a file that only its owner can read, durable before this returns. Fails when it exists.
-pub fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
+    /// Nonces that repeat with the seed: only for a disk in memory.
+    pub(super) fn seeded(key: &[u8; 32], seed: u64) -> Self {
+        Self {
+            cipher: XChaCha20Poly1305::new(key.into()),
+            nonces: Nonces::Seeded(Mutex::new(StdRng::seed_from_u64(seed))),
+        }
+    }
 
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    match path.parent() {
-        Some(folder) => std::fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
+    /// Encrypts. `label` says what and where it is; only the same label opens it.
+    pub(super) fn seal(&self, text: &[u8], label: &[u8]) -> Sealed {
+        let mut nonce = [0; NONCE_BYTES];
+        match &self.nonces {
+            Nonces::System => {
+                SysRng.try_fill_bytes(&mut nonce).expect("an operating system without random numbers cannot go on");
+            }
+            Nonces::Seeded(chance) => {
+                chance.lock().expect("nothing panics while it holds the lock").fill_bytes(&mut nonce);
+            }
+        }
+        let sealed = self
+            .cipher
+            .encrypt(&XNonce::from(nonce), Payload { msg: text, aad: label })
+            .expect("a text of less than 256 GiB can be encrypted");
+        Sealed([&nonce[..], &sealed].concat().into())
+    }
+
+    /// None when the key or the label is another one, or the bytes were changed.
+    pub(super) fn open(&self, sealed: &Sealed, label: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, text) = sealed.0.split_first_chunk::<NONCE_BYTES>()?;
+        let opened = self.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: text, aad: label }).ok()?;
+        Some(Zeroizing::new(opened))
+    }
+
+    /// What a store keeps to know its key again.
+    pub(super) fn key_check(&self) -> Vec<u8> {
+        self.seal(CHECK_TEXT, CHECK_LABEL).0.to_vec()
+    }
+
+    pub(super) fn is_key_of(&self, key_check: &[u8]) -> bool {
+        let sealed = Sealed(Bytes::copy_from_slice(key_check));
+        self.open(&sealed, CHECK_LABEL).is_some_and(|text| *text == CHECK_TEXT)
     }
 }
 
@@ -99,15 +85,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ciphertext_opens_only_with_its_key_and_for_what_it_belongs_to() {
-        let cipher = Cipher::new(&[1; 32], Some(1));
-        let sealed = cipher.seal(b"secret", b"subscription 1");
-        assert_eq!(cipher.open(&sealed, b"subscription 1").as_deref().map(Vec::as_slice), Some(&b"secret"[..]));
-        assert_eq!(cipher.open(&sealed, b"subscription 2"), None);
-        assert_eq!(Cipher::new(&[2; 32], Some(1)).open(&sealed, b"subscription 1"), None);
-        for length in 0..sealed.len() {
-            assert_eq!(cipher.open(&sealed[..length], b"subscription 1"), None);
-        }
-        assert_ne!(cipher.seal(b"secret", b"subscription 1"), sealed, "each has a nonce of its own");
+    fn only_the_same_key_and_label_open_what_was_sealed() {
+        let crypt = Crypt::new(&[7; 32]);
+        let sealed = crypt.seal(b"a secret", b"row 1");
+        assert_eq!(*crypt.open(&sealed, b"row 1").unwrap(), b"a secret");
+        assert!(crypt.open(&sealed, b"row 2").is_none());
+        assert!(Crypt::new(&[8; 32]).open(&sealed, b"row 1").is_none());
+        let mut changed = sealed.0.to_vec();
+        *changed.last_mut().unwrap() ^= 1;
+        assert!(crypt.open(&Sealed(changed.into()), b"row 1").is_none());
+        assert!(crypt.open(&Sealed(Bytes::from_static(b"short")), b"row 1").is_none());
+    }
+
+    #[test]
+    fn sealing_twice_gives_two_texts() {
+        let crypt = Crypt::new(&[7; 32]);
+        assert_ne!(crypt.seal(b"a secret", b"row"), crypt.seal(b"a secret", b"row"));
+    }
+
+    #[test]
+    fn a_key_check_knows_its_key() {
+        let check = Crypt::new(&[7; 32]).key_check();
+        assert!(Crypt::seeded(&[7; 32], 1).is_key_of(&check));
+        assert!(!Crypt::new(&[8; 32]).is_key_of(&check));
     }
 }

@@ -1,44 +1,65 @@
-//! Sentences about deliveries: what a person asks for, what the dispatcher records, and what it reads back.
+//! Deliveries and their attempts: what became of them, what is due, and what a person asks for.
 
 use std::collections::HashSet;
+use std::ops::Bound;
 use std::sync::Arc;
 
-use redb::{ReadableDatabase, ReadableTable};
-
-use super::group::{Group, put};
-use super::record::{self, KeptSubscription};
-use super::{Change, Due, Recorded, Recordings, Remember, Store, StoreError, schema};
+use super::commit::{Store, Transaction};
+use super::record::{AttemptRecord, DeliveryRecord, SubscriptionRecord};
+use super::schema::{
+    Attempts, Deliveries, DueRows, Events, FailedRows, Key, MetaName, OpenRows, Payloads, Subscriptions,
+};
+use super::tables::{Read, Tables, damaged};
+use super::{Catalogue, Change, Due, Recorded, Recordings, Remember, StoreError};
 use crate::domain::delivery::{
-    Attempt, CanceledReason, Delivery, Outcome, RESPONSE_BODY_BYTES_KEPT_OF_SUCCESS, RetryReason, State,
+    Attempt, CanceledReason, Delivery, Outcome, RESPONSE_BODY_BYTES_KEPT_OF_SUCCESS, RESPONSE_BODY_BYTES_MAX,
+    RetryReason, State,
 };
 use crate::domain::event::EventWithData;
-use crate::domain::health::Health;
 use crate::domain::id::{AttemptId, DeliveryId, SubscriptionId};
-use crate::domain::subscription::{DisabledReason, Subscription};
+use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
 
+/// About what recording an attempt writes beside its response body.
+const ATTEMPT_BYTES: usize = 1024;
+
+const DELETED: State = State::Canceled { reason: CanceledReason::SubscriptionDeleted };
+
 impl Store {
-    /// One attempt now. `InvalidState` when it succeeded or was canceled. A delivery whose schedule is used up gets
-    /// exactly one more; `NotFound` when its subscription was deleted.
+    /// None when there is no such delivery.
+    pub fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        let snapshot = self.shared.snapshot()?;
+        let Some(record) = snapshot.get::<Deliveries>(&id)? else { return Ok(None) };
+        Ok(Some(present(domain(record, id)?, &self.catalogue())))
+    }
+
+    /// In the order in which they were made. Reads the disk.
+    pub fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+        let snapshot = self.shared.snapshot()?;
+        let rows = snapshot.scan::<Attempts>((delivery, 0)..=(delivery, u16::MAX))?;
+        rows.map(|row| row.map(|((_, number), record)| record.into_domain(delivery, number))).collect()
+    }
+
+    /// One attempt now. `InvalidState` when it succeeded or was canceled; an exhausted one gets exactly one more.
     pub async fn retry_delivery(
         &self,
         id: DeliveryId,
         remember: Option<Remember<Delivery>>,
     ) -> Result<Delivery, StoreError> {
-        self.sentence(move |group| {
-            let old = group.delivery(id)?.ok_or(StoreError::NotFound)?;
-            if matches!(old.state, State::Succeeded | State::Canceled { .. })
-                || group.catalogue.subscription(old.subscription).is_none()
-            {
-                return Err(StoreError::InvalidState);
-            }
-            let now = group.now;
-            let state = State::Retrying { next_attempt_at: now, reason: RetryReason::Manual };
-            let new = Delivery { state, updated_at: now, ..old.clone() };
-            group.put_delivery(&new, old.state)?;
-            group.changes.push(Change::Due(new.subscription, now));
-            group.remember(remember, &new)?;
-            Ok(new)
+        self.sentence(ATTEMPT_BYTES, move |transaction| {
+            let mut row = Row::of(transaction, id)?.ok_or(StoreError::NotFound)?;
+            let state = match row.delivery.state {
+                State::Succeeded | State::Canceled { .. } => return Err(StoreError::InvalidState),
+                State::Pending { .. } => State::Pending { next_attempt_at: transaction.now },
+                State::Retrying { .. } | State::Exhausted { .. } => {
+                    State::Retrying { next_attempt_at: transaction.now, reason: RetryReason::Manual }
+                }
+            };
+            row.delivery.updated_at = transaction.now;
+            row.put(&mut transaction.tables, state, true)?;
+            transaction.changed(Change::Due(row.delivery.subscription, transaction.now));
+            transaction.remember(remember, &row.delivery)?;
+            Ok(row.delivery)
         })
         .await
     }
@@ -49,72 +70,84 @@ impl Store {
         id: DeliveryId,
         remember: Option<Remember<Delivery>>,
     ) -> Result<Delivery, StoreError> {
-        self.sentence(move |group| {
-            let old = group.delivery(id)?.ok_or(StoreError::NotFound)?;
-            if old.state.is_final() || group.catalogue.subscription(old.subscription).is_none() {
+        self.sentence(ATTEMPT_BYTES, move |transaction| {
+            let mut row = Row::of(transaction, id)?.ok_or(StoreError::NotFound)?;
+            if row.delivery.state.is_final() {
                 return Err(StoreError::InvalidState);
             }
-            let new = group.cancel(&old, CanceledReason::Manual)?;
-            group.changes.push(Change::Canceled(new.subscription, id));
-            group.remember(remember, &new)?;
-            Ok(new)
+            row.delivery.updated_at = transaction.now;
+            row.put(&mut transaction.tables, State::Canceled { reason: CanceledReason::Manual }, false)?;
+            transaction.changed(Change::Canceled(row.delivery.subscription, id));
+            transaction.remember(remember, &row.delivery)?;
+            Ok(row.delivery)
         })
         .await
     }
 
-    /// Keeps what the dispatcher did and decided, in one commit. Parked deliveries come first, so that one that was
-    /// parked and finished in the same batch ends finished.
+    /// Keeps what the dispatcher did, all in one commit. What concerns a delivery or subscription that is gone is
+    /// passed over.
     pub async fn record(&self, recordings: Recordings) -> Result<(), StoreError> {
-        self.sentence(move |group| {
+        let body_bytes = |recorded: &Recorded| recorded.attempt.response.as_ref().map_or(0, |it| it.body.len());
+        let bytes = recordings.attempts.iter().map(|recorded| ATTEMPT_BYTES + body_bytes(recorded)).sum();
+        self.sentence(bytes, move |transaction| {
             let Recordings { attempts, parked, canceled, health, disabled, settled_up_to } = recordings;
+            let has_attempts = !attempts.is_empty();
+            for recorded in attempts {
+                transaction.record_attempt(recorded)?;
+            }
+            if has_attempts {
+                // The ids of attempts are in no key, so this is where the next opening finds the last one.
+                let last = transaction.next_id();
+                transaction.tables.raise_meta_id(MetaName::AssignedUpTo, last)?;
+            }
             for id in parked {
-                if let Some(delivery) = group.delivery(id)? {
-                    group.park(&delivery)?;
+                let Some(mut row) = Row::of(transaction, id)? else { continue };
+                let state = row.delivery.state;
+                if !state.is_final() || !row.is_final_on_disk {
+                    row.put(&mut transaction.tables, state, true)?;
                 }
             }
-            for recorded in attempts {
-                group.record_attempt(recorded)?;
-            }
             for (id, reason) in canceled {
-                if let Some(delivery) = group.delivery(id)?.filter(|delivery| !delivery.state.is_final()) {
-                    group.cancel(&delivery, reason)?;
+                let Some(mut row) = Row::of(transaction, id)? else { continue };
+                if !row.is_final_on_disk {
+                    row.delivery.updated_at = transaction.now;
+                    row.put(&mut transaction.tables, State::Canceled { reason }, false)?;
                 }
             }
             for (id, health) in health {
-                if group.catalogue.subscription(id).is_some() {
-                    group.put_health(id, health)?;
+                if transaction.with_catalogue(|catalogue| catalogue.subscription(id).is_some()) {
+                    transaction.put_health(id, health)?;
                 }
             }
             for (id, reason) in disabled {
-                group.disable(id, reason)?;
+                transaction.disable(id, reason)?;
             }
             if let Some(id) = settled_up_to {
-                group.set_meta_number(schema::meta::SETTLED_UP_TO, id.as_u128())?;
+                transaction.tables.raise_meta_id(MetaName::SettledUpTo, id.as_u128())?;
             }
             Ok(())
         })
         .await
     }
 
-    /// Subscriptions with something due on disk, each with its earliest time, in the order of ids.
+    /// Subscriptions with something due on disk, each with its earliest time, in the order of ids; deleted ones are
+    /// left out. Reads the disk.
     pub fn lanes(
         &self,
         after: Option<SubscriptionId>,
         limit: usize,
     ) -> Result<Vec<(SubscriptionId, Timestamp)>, StoreError> {
-        let read = self.shared.database.begin_read()?;
-        let due = read.open_table(schema::DUE)?;
+        let (snapshot, catalogue) = (self.shared.snapshot()?, self.catalogue());
+        let end = |id| (id, Timestamp::MAX, DeliveryId::from_u128(u128::MAX));
         let mut lanes = Vec::new();
-        let mut from = after;
+        let mut from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(end(id)));
         while lanes.len() < limit {
-            let start = match from {
-                Some(id) => schema::pair(id.as_u128().saturating_add(1), 0),
-                None => [0; 32],
-            };
-            let Some(row) = due.range::<&[u8]>(&start[..16]..)?.next() else { break };
-            let Some((id, at, _)) = schema::read_due(row?.0.value()) else { break };
-            lanes.push((id, at));
-            from = Some(id);
+            let Some(row) = snapshot.scan::<DueRows>((from, Bound::Unbounded))?.next() else { break };
+            let ((subscription, at, _), ()) = row?;
+            if catalogue.subscription(subscription).is_some() {
+                lanes.push((subscription, at));
+            }
+            from = Bound::Excluded(end(subscription));
         }
         Ok(lanes)
     }
@@ -128,115 +161,177 @@ impl Store {
         in_memory: &HashSet<DeliveryId>,
         limit: usize,
     ) -> Result<(Vec<Due>, Option<Timestamp>), StoreError> {
-        let read = self.shared.database.begin_read()?;
-        let due = read.open_table(schema::DUE)?;
-        let deliveries = read.open_table(schema::DELIVERIES)?;
-        let events = read.open_table(schema::EVENTS)?;
-        let payloads = read.open_table(schema::PAYLOADS)?;
-        let mut rows = Vec::new();
-        let prefix = subscription.to_bytes();
-        for row in due.range::<&[u8]>(&prefix[..]..)? {
-            let (key, _) = row?;
-            let Some((_, at, id)) = schema::read_due(key.value()).filter(|(owner, ..)| *owner == subscription) else {
-                return Ok((rows, None));
-            };
+        let snapshot = self.shared.snapshot()?;
+        let first = (subscription, Timestamp::MIN, DeliveryId::from_u128(0));
+        let last = (subscription, Timestamp::MAX, DeliveryId::from_u128(u128::MAX));
+        let mut due = Vec::new();
+        for row in snapshot.scan::<DueRows>(first..=last)? {
+            let ((_, at, id), ()) = row?;
             if in_memory.contains(&id) {
                 continue;
             }
-            if at > until || rows.len() == limit {
-                return Ok((rows, Some(at)));
+            if at > until || due.len() == limit {
+                return Ok((due, Some(at)));
             }
-            let Some(delivery) = deliveries.get(id.to_bytes().as_slice())? else { continue };
-            let delivery = record::read_delivery(id, delivery.value())?;
-            let event = events.get(delivery.event.to_bytes().as_slice())?;
-            let data = payloads.get(delivery.event.to_bytes().as_slice())?;
-            let event = match (event, data) {
-                (Some(event), Some(data)) => {
-                    let event = record::read_event(delivery.event, event.value())?;
-                    let data = bytes::Bytes::copy_from_slice(data.value());
-                    Some(Arc::new(EventWithData { event, data }))
-                }
-                _ => None,
-            };
-            rows.push(Due { delivery, event });
+            let record = snapshot.get::<Deliveries>(&id)?.ok_or_else(|| damaged::<Deliveries>(&id.to_key()))?;
+            let delivery = domain(record, id)?;
+            let event = event_with_data(&snapshot, delivery.event)?.map(Arc::new);
+            due.push(Due { delivery, event });
         }
-        Ok((rows, None))
+        Ok((due, None))
     }
 }
 
-impl Group<'_, '_> {
-    pub fn health_of(&self, id: SubscriptionId) -> Result<Health, StoreError> {
-        match self.tables.health.get(id.to_bytes().as_slice())? {
-            Some(row) => record::read_health(row.value()),
-            None => Ok(Health::default()),
+fn event_with_data(tables: &impl Read, id: crate::domain::id::EventId) -> Result<Option<EventWithData>, StoreError> {
+    let Some(payload) = tables.get::<Payloads>(&id)? else { return Ok(None) };
+    let Some(record) = tables.get::<Events>(&id)? else { return Ok(None) };
+    let event = record.into_domain(id).ok_or_else(|| damaged::<Events>(&id.to_key()))?;
+    Ok(Some(EventWithData { event, data: payload.0 }))
+}
+
+pub(super) fn domain(record: DeliveryRecord, id: DeliveryId) -> Result<Delivery, StoreError> {
+    record.into_domain(id).ok_or_else(|| damaged::<Deliveries>(&id.to_key()))
+}
+
+/// As it is read: what waits for a deleted subscription is canceled, also before the background has written it.
+pub(super) fn present(mut delivery: Delivery, catalogue: &Catalogue) -> Delivery {
+    if !delivery.state.is_final() && catalogue.subscription(delivery.subscription).is_none() {
+        delivery.state = DELETED;
+    }
+    delivery
+}
+
+/// Gives a fresh delivery its due row.
+pub(super) fn park(tables: &mut Tables<'_>, delivery: &Delivery) -> Result<(), StoreError> {
+    let state = delivery.state;
+    Row { on_disk: state, is_parked: false, is_final_on_disk: false, delivery: delivery.clone() }
+        .put(tables, state, true)
+}
+
+/// Ends what waits for a deleted subscription. Answers whether there was anything to end.
+pub(super) fn cancel_deleted(tables: &mut Tables<'_>, id: DeliveryId, now: Timestamp) -> Result<bool, StoreError> {
+    let Some(mut row) = Row::read(tables, id)? else { return Ok(false) };
+    if row.is_final_on_disk {
+        return Ok(false);
+    }
+    row.delivery.updated_at = now;
+    row.put(tables, DELETED, false)?;
+    Ok(true)
+}
+
+/// A delivery in the writer's hands: its record and the rows that follow from it.
+struct Row {
+    delivery: Delivery,
+    /// The state that its rows stand for; `delivery.state` may already be a later one.
+    on_disk: State,
+    is_final_on_disk: bool,
+    is_parked: bool,
+}
+
+impl Row {
+    fn read(tables: &impl Read, id: DeliveryId) -> Result<Option<Self>, StoreError> {
+        let Some(record) = tables.get::<Deliveries>(&id)? else { return Ok(None) };
+        let is_parked = record.is_parked;
+        let delivery = domain(record, id)?;
+        let on_disk = delivery.state;
+        Ok(Some(Self { delivery, on_disk, is_final_on_disk: on_disk.is_final(), is_parked }))
+    }
+
+    /// As it is seen: canceled when its subscription is deleted.
+    fn of(transaction: &Transaction<'_>, id: DeliveryId) -> Result<Option<Self>, StoreError> {
+        let row = Self::read(&transaction.tables, id)?;
+        Ok(row.map(|row| Self {
+            delivery: transaction.with_catalogue(|catalogue| present(row.delivery.clone(), catalogue)),
+            ..row
+        }))
+    }
+
+    /// Writes the delivery in this state, and its due, open and failed rows with it. A retrying one is always
+    /// parked, a final one never.
+    fn put(&mut self, tables: &mut Tables<'_>, state: State, must_park: bool) -> Result<(), StoreError> {
+        self.delivery.state = state;
+        let Delivery { id, subscription, tenant, .. } = self.delivery;
+        let was_at = self.on_disk.next_attempt_at().filter(|_| self.is_parked);
+        let must_park = must_park || self.is_parked || matches!(state, State::Retrying { .. });
+        let is_at = state.next_attempt_at().filter(|_| must_park);
+        if was_at != is_at {
+            if let Some(at) = was_at {
+                tables.remove::<DueRows>(&(subscription, at, id))?;
+            }
+            if let Some(at) = is_at {
+                tables.put::<DueRows>(&(subscription, at, id), &())?;
+            }
         }
+        match (was_at.is_some(), is_at.is_some()) {
+            (false, true) => tables.put::<OpenRows>(&(tenant, id), &())?,
+            (true, false) => _ = tables.remove::<OpenRows>(&(tenant, id))?,
+            (true, true) | (false, false) => {}
+        }
+        match (is_failure(self.on_disk), is_failure(state)) {
+            (false, true) => tables.put::<FailedRows>(&(tenant, id), &())?,
+            (true, false) => _ = tables.remove::<FailedRows>(&(tenant, id))?,
+            (true, true) | (false, false) => {}
+        }
+        self.on_disk = state;
+        self.is_parked = is_at.is_some();
+        tables.put::<Deliveries>(&id, &DeliveryRecord::from_domain(&self.delivery, self.is_parked))
     }
+}
 
-    pub fn cancel(&mut self, delivery: &Delivery, reason: CanceledReason) -> Result<Delivery, StoreError> {
-        let new = Delivery { state: State::Canceled { reason }, updated_at: self.now, ..delivery.clone() };
-        self.put_delivery(&new, delivery.state)?;
-        Ok(new)
+/// Whether it belongs into the `failed` rows.
+pub(super) fn is_failure(state: State) -> bool {
+    match state {
+        State::Exhausted { .. } | State::Canceled { .. } => true,
+        State::Pending { .. } | State::Retrying { .. } | State::Succeeded => false,
     }
+}
 
+impl Transaction<'_> {
     fn record_attempt(&mut self, recorded: Recorded) -> Result<(), StoreError> {
         let Recorded { mut attempt, state } = recorded;
-        // Erased while the request was under way: there is nothing left that it could be recorded for.
-        let Some(old) = self.delivery(attempt.delivery)? else { return Ok(()) };
-        let number = old.attempts.saturating_add(1);
+        let Some(mut row) = Row::of(self, attempt.delivery)? else { return Ok(()) };
+        let delivery = &mut row.delivery;
+        delivery.attempts = delivery.attempts.saturating_add(1);
+        delivery.last_http_status = match (&attempt.outcome, &attempt.response) {
+            (Outcome::Status(status), _) => Some(*status),
+            (Outcome::Success | Outcome::Error { .. }, response) => response.as_ref().map(|it| it.status),
+        };
+        delivery.updated_at = attempt.started_at.plus(attempt.phases.total);
+        let number = delivery.attempts;
+        let state = match delivery.state {
+            was if row.is_final_on_disk => was,
+            // Its subscription was deleted while the request was under way.
+            was if was.is_final() && state != State::Succeeded => was,
+            _ => state,
+        };
+        row.put(&mut self.tables, state, false)?;
+
         attempt.id = AttemptId::from_u128(self.next_id());
-        attempt.number = number;
-        let is_deleted = self.catalogue.subscription(old.subscription).is_none();
-        let state = match state {
-            _ if old.state.is_final() => old.state,
-            State::Pending { .. } | State::Retrying { .. } if is_deleted => {
-                State::Canceled { reason: CanceledReason::SubscriptionDeleted }
-            }
-            state => state,
-        };
-        let new = Delivery {
-            state,
-            attempts: number,
-            last_http_status: attempt.response.as_ref().map(|response| response.status),
-            updated_at: attempt.started_at.plus(attempt.phases.total),
-            ..old.clone()
-        };
-        if old.state.is_final() {
-            put(&mut self.tables.deliveries, &new.id.to_bytes(), &record::write_delivery(&new))?;
-        } else {
-            self.put_delivery(&new, old.state)?;
+        let kept =
+            if attempt.outcome.is_success() { RESPONSE_BODY_BYTES_KEPT_OF_SUCCESS } else { RESPONSE_BODY_BYTES_MAX };
+        if let Some(response) = &mut attempt.response
+            && response.body.len() > kept
+        {
+            response.body.truncate(kept);
+            response.body_truncated = true;
         }
-        trim_body(&mut attempt);
-        put(&mut self.tables.attempts, &schema::attempt(new.id, number), &record::write_attempt(&attempt))
+        self.tables.put::<Attempts>(&(attempt.delivery, number), &AttemptRecord::from(attempt))
     }
 
     fn disable(&mut self, id: SubscriptionId, reason: DisabledReason) -> Result<(), StoreError> {
-        let Some(old) = self.catalogue.subscription(id).cloned() else { return Ok(()) };
-        let new = Subscription {
-            is_active: false,
-            disabled_reason: Some(reason),
-            revision: old.revision + 1,
-            updated_at: self.now,
-            ..Subscription::clone(&old)
-        };
-        self.put_subscription(&new)
-    }
-
-    /// Takes a subscription's record away when nothing names it any more.
-    pub fn erase_subscription(&mut self, id: SubscriptionId) -> Result<(), StoreError> {
-        if let Some(KeptSubscription { deleted_at: Some(_), .. }) = self.subscription(id)? {
-            self.tables.subscriptions.remove(id.to_bytes().as_slice())?;
-            self.tables.health.remove(id.to_bytes().as_slice())?;
+        let Some(known) = self.with_catalogue(|catalogue| catalogue.subscription(id).cloned()) else { return Ok(()) };
+        let mut subscription = (*known).clone();
+        if !subscription.is_active && subscription.disabled_reason == Some(reason) {
+            return Ok(());
         }
+        subscription.is_active = false;
+        subscription.disabled_reason = Some(reason);
+        subscription.revision += 1;
+        subscription.updated_at = self.now;
+        let record = SubscriptionRecord::from_domain(&subscription, &self.shared.crypt);
+        self.tables.put::<Subscriptions>(&id, &record)?;
+        self.catalogue_mut().put_subscription(subscription);
+        self.changed(Change::Subscription(id));
         Ok(())
-    }
-}
-
-/// 16 KiB of a failure are of use, of a success less is (contract 4.3).
-fn trim_body(attempt: &mut Attempt) {
-    if let (Outcome::Success, Some(response)) = (&attempt.outcome, &mut attempt.response)
-        && response.body.len() > RESPONSE_BODY_BYTES_KEPT_OF_SUCCESS
-    {
-        response.body.truncate(RESPONSE_BODY_BYTES_KEPT_OF_SUCCESS);
-        response.body_truncated = true;
     }
 }

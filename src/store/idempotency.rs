@@ -1,38 +1,30 @@
-//! Remembered answers: what a request with an `Idempotency-Key` was answered, for 24 hours.
+//! Remembered answers: what a repeat of a request with the same `Idempotency-Key` gets, for 24 hours.
 
 use std::time::Duration;
 
-use redb::{ReadableDatabase, ReadableTable};
-
-use super::group::{Group, keys_with, put, remove};
-use super::record::{self, KeptAnswer};
-use super::{Remember, RequestName, SecretOwner, Store, StoreError, StoredAnswer, schema};
+use super::commit::{Store, Transaction};
+use super::record::AnswerRecord;
+use super::schema::{Answers, AnswersBySecret, AnswersByTime, Holder, Key};
+use super::tables::{Read, damaged};
+use super::{Remember, RequestName, SecretOwner, StoreError, StoredAnswer};
 use crate::domain::id::KeyId;
+use crate::domain::time::Timestamp;
 
-/// How long an answer is given again (contract 3).
+/// How long an answer is remembered (contract 3).
 pub const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-/// Answers removed in one step.
-const EXPIRED_PER_STEP: usize = 500;
-
-impl SecretOwner {
-    fn number(self) -> u128 {
-        match self {
-            Self::Subscription(id) => id.as_u128(),
-            Self::Key(id) => id.as_u128(),
-        }
-    }
-}
+/// Expired answers that one step of retention removes.
+pub(super) const EXPIRED_PER_STEP_MAX: usize = 256;
 
 impl Store {
-    /// The SHA-256 of the body that came with the first such request, and what it was answered.
+    /// The body's hash and the answer, unless it expired. Reads the disk, usually its cache.
     pub fn recall(&self, request: RequestName) -> Result<Option<([u8; 32], StoredAnswer)>, StoreError> {
-        let read = self.shared.database.begin_read()?;
-        let answers = read.open_table(schema::ANSWERS)?;
-        let Some(row) = answers.get(request.0.as_slice())? else { return Ok(None) };
-        let KeptAnswer { body_sha256, key: _, created_at, answer } =
-            record::read_answer(&request.0, row.value(), &self.shared.cipher)?;
-        let is_alive = self.shared.clock.now() < created_at.plus(KEPT_FOR);
-        Ok(is_alive.then_some((body_sha256, answer)))
+        let Some(record) = self.shared.snapshot()?.get::<Answers>(&request)? else { return Ok(None) };
+        if is_expired(Timestamp::from_millis(record.created_at), self.shared.clock.now()) {
+            return Ok(None);
+        }
+        let body_sha256 = record.body_sha256;
+        let answer = record.into_domain(request, &self.shared.crypt);
+        Ok(Some((body_sha256, answer.ok_or_else(|| damaged::<Answers>(&request.to_key()))?)))
     }
 
     /// Keeps an answer whose request changed nothing (a 4xx), or whose sentence could not keep it itself.
@@ -43,74 +35,78 @@ impl Store {
         key: KeyId,
         answer: StoredAnswer,
     ) -> Result<(), StoreError> {
-        self.sentence(move |group| group.keep_answer(request, body_sha256, key, answer)).await
+        let bytes = answer.body.len();
+        self.sentence(bytes, move |transaction| transaction.put_answer(request, body_sha256, key, answer)).await
     }
 }
 
-impl Group<'_, '_> {
-    /// Keeps the answer that a sentence asked for, when it asked.
-    pub fn remember<T: ?Sized>(&mut self, remember: Option<Remember<T>>, outcome: &T) -> Result<(), StoreError> {
+fn is_expired(created_at: Timestamp, now: Timestamp) -> bool {
+    now.since(created_at) >= KEPT_FOR
+}
+
+/// What it goes with.
+pub(super) fn holders(record: &AnswerRecord) -> Vec<Holder> {
+    match record.shows_secret_of() {
+        None => Vec::new(),
+        Some(owner) => {
+            let shown = match owner {
+                SecretOwner::Subscription(id) => Holder::Subscription(id),
+                SecretOwner::Key(id) => Holder::Key(id),
+            };
+            vec![shown, Holder::Asker(KeyId::from_bytes(record.key))]
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// Keeps the answer to the request that this sentence carries out, if it wants one kept.
+    pub(super) fn remember<T: ?Sized>(&mut self, remember: Option<Remember<T>>, done: &T) -> Result<(), StoreError> {
         let Some(Remember { request, body_sha256, key, render }) = remember else { return Ok(()) };
-        self.keep_answer(request, body_sha256, key, render(outcome))
+        self.put_answer(request, body_sha256, key, render(done))
     }
 
-    fn keep_answer(
+    fn put_answer(
         &mut self,
         request: RequestName,
         body_sha256: [u8; 32],
         key: KeyId,
         answer: StoredAnswer,
     ) -> Result<(), StoreError> {
-        self.forget_answer(&request.0)?;
-        let created_at = self.now;
-        // Removed with the secret's owner, and with the key that asked.
-        if let Some(owner) = answer.shows_secret_of {
-            for owner in [owner.number(), key.as_u128()] {
-                put(&mut self.tables.answers_by_secret, &schema::answer_by_secret(owner, &request.0), &[])?;
-            }
+        self.forget(request)?;
+        let record = AnswerRecord::from_domain(answer, request, body_sha256, key, self.now, &self.shared.crypt);
+        for holder in holders(&record) {
+            self.tables.put::<AnswersBySecret>(&(holder, request), &())?;
         }
-        let kept = KeptAnswer { body_sha256, key, created_at, answer };
-        put(&mut self.tables.answers, &request.0, &record::write_answer(&request.0, &kept, self.cipher))?;
-        put(&mut self.tables.answers_by_time, &schema::answer_by_time(created_at, &request.0), &[])
+        self.tables.put::<AnswersByTime>(&(self.now, request), &())?;
+        self.tables.put::<Answers>(&request, &record)
     }
 
-    fn forget_answer(&mut self, request: &[u8; 32]) -> Result<(), StoreError> {
-        let Some(bytes) = self.tables.answers.remove(request.as_slice())?.map(|row| row.value().to_vec()) else {
-            return Ok(());
-        };
-        let KeptAnswer { body_sha256: _, key, created_at, answer } = record::read_answer(request, &bytes, self.cipher)?;
-        remove(&mut self.tables.answers_by_time, &schema::answer_by_time(created_at, request))?;
-        if let Some(owner) = answer.shows_secret_of {
-            for owner in [owner.number(), key.as_u128()] {
-                remove(&mut self.tables.answers_by_secret, &schema::answer_by_secret(owner, request))?;
-            }
+    fn forget(&mut self, request: RequestName) -> Result<(), StoreError> {
+        let Some(record) = self.tables.get::<Answers>(&request)? else { return Ok(()) };
+        for holder in holders(&record) {
+            self.tables.remove::<AnswersBySecret>(&(holder, request))?;
         }
+        self.tables.remove::<AnswersByTime>(&(Timestamp::from_millis(record.created_at), request))?;
+        self.tables.remove::<Answers>(&request)?;
         Ok(())
     }
 
-    /// Removes every answer that shows a secret of this owner, or that this key asked for.
-    pub fn forget_secrets_of(&mut self, owner: u128) -> Result<(), StoreError> {
-        let prefix = owner.to_be_bytes();
-        for key in keys_with(&self.tables.answers_by_secret, &prefix, &prefix, usize::MAX)? {
-            if let Some(request) = key.last_chunk::<32>() {
-                self.forget_answer(request)?;
-            }
-        }
-        Ok(())
+    /// Forgets the answers that show a secret which is no more, or that a revoked key asked for.
+    pub(super) fn forget_secrets(&mut self, holder: Holder) -> Result<(), StoreError> {
+        let range = (holder, RequestName([0; 32]))..=(holder, RequestName([0xff; 32]));
+        let requests = self.tables.scan::<AnswersBySecret>(range)?;
+        let requests = requests.map(|row| row.map(|((_, request), ())| request)).collect::<Result<Vec<_>, _>>()?;
+        requests.into_iter().try_for_each(|request| self.forget(request))
     }
 
-    /// Removes some of the answers that are no longer given; whether there may be more.
-    pub fn expire_answers(&mut self) -> Result<bool, StoreError> {
-        let until = schema::time(self.now.minus(KEPT_FOR));
-        let mut expired = Vec::new();
-        for row in self.tables.answers_by_time.range::<&[u8]>(..=&until[..])?.take(EXPIRED_PER_STEP) {
-            expired.push(row?.0.value().to_vec());
-        }
-        for key in &expired {
-            if let Some(request) = key.last_chunk::<32>() {
-                self.forget_answer(request)?;
-            }
-        }
-        Ok(expired.len() == EXPIRED_PER_STEP)
+    /// One step of forgetting what expired. Answers whether there may be more.
+    pub(super) fn forget_expired(&mut self) -> Result<bool, StoreError> {
+        let until = self.now.minus(KEPT_FOR);
+        let range = ..=(until, RequestName([0xff; 32]));
+        let expired = self.tables.scan::<AnswersByTime>(range)?.take(EXPIRED_PER_STEP_MAX);
+        let expired = expired.map(|row| row.map(|((_, request), ())| request)).collect::<Result<Vec<_>, _>>()?;
+        let is_full = expired.len() == EXPIRED_PER_STEP_MAX;
+        expired.into_iter().try_for_each(|request| self.forget(request))?;
+        Ok(is_full)
     }
 }

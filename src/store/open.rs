@@ -1,58 +1,66 @@
-//! Opening a store: the key, the format, the catalogue, and what a crash left behind.
+//! Opening: the folder, the secret key, the format of the file, and what a crash left to do.
 
 use std::collections::HashMap;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Bound;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, RwLock};
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata};
-use tokio::sync::mpsc;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use rand::rngs::{StdRng, SysRng};
+use rand::{SeedableRng, TryRng};
+use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend};
+use tokio::sync::{Semaphore, mpsc, watch};
 use zeroize::Zeroizing;
 
-use super::catalogue::EventTypeEntry;
-use super::crypt::{self, Cipher};
-use super::group::{Group, Unindexed, put};
-use super::retention::Housekeeping;
-use super::writer::FreeSpace;
-use super::{Catalogue, Location, Options, Shared, Store, StoreError, Writer, postings, record, schema};
-use crate::domain::delivery::CanceledReason;
-use crate::domain::health::Health;
-use crate::domain::id::{DeliveryId, EventId, IdGenerator, KeyId, SubscriptionId, TenantId};
+use super::commit::{CHANGES_MAX, Ids, KeysUsedMemory, QUEUE_MAX, Shared, State};
+use super::crypt::Crypt;
+use super::postings::{self, Unindexed};
+use super::record::TenantRecord;
+use super::schema::{
+    Deliveries, EventTypes, Events, HealthOf, Keys, KeysUsed, Kind, Meta, MetaName, NAMES, Subscriptions, Tenants,
+    Work, definition,
+};
+use super::space::{Place, Space};
+use super::tables::{Read, Snapshot, Tables, damaged, disk};
+use super::{Catalogue, Change, Location, Options, Store, StoreError, Writer, deliveries};
+use crate::domain::delivery::Delivery;
+use crate::domain::id::{DeliveryId, EventId, IdGenerator, SubscriptionId, TenantId};
 use crate::domain::profile::Profile;
-use crate::domain::tenant::{Metadata, SUBSCRIPTIONS_MAX_DEFAULT, Tenant};
+use crate::domain::tenant::{self, Tenant};
 use crate::domain::time::Timestamp;
 
-pub const FILE: &str = "waxwing.redb";
-/// Sentences that may wait for the writer; beyond that their callers wait.
-const SENTENCES_WAITING_MAX: usize = 4096;
-/// Commits that the dispatcher may lag behind; beyond that publishing waits for it.
-const CHANGES_WAITING_MAX: usize = 64;
-/// Rows repaired in one transaction while opening.
-const ROWS_PER_STEP: usize = 10_000;
+pub const STORE_FILE: &str = "waxwing.redb";
+pub const KEY_FILE: &str = "secret-key";
+/// Where a new key is written before it gets its name, so that no crash leaves half a key.
+const KEY_FILE_NEW: &str = "secret-key.new";
 
-/// Why a store cannot be opened.
+/// Rows that one transaction of recovery looks at.
+const RECOVERY_ROWS_MAX: usize = 16_384;
+
+/// Why a store cannot be opened. The texts are for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
-    #[error("{path} is in use by another process: stop it first, or choose another --data-dir")]
-    InUse { path: PathBuf },
+    #[error("{path}: {error}")]
+    Io { path: PathBuf, error: io::Error },
+    #[error("the store is in use by another process")]
+    Locked,
     #[error(
-        "{path} is missing, and the store's secrets cannot be read without it: put the file back, or set \
-         WAXWING_SECRET_KEY to the key that this store was made with"
+        "there is a store, but no secret key: put the file secret-key back, or set WAXWING_SECRET_KEY. \
+         No new key is made, since it could not read what the store holds"
     )]
-    SecretKeyMissing { path: PathBuf },
-    #[error("{path} does not hold 64 hexadecimal characters: put the right file back")]
-    SecretKeyMalformed { path: PathBuf },
-    #[error(
-        "the secret key does not fit this store: use the `secret-key` file, or the WAXWING_SECRET_KEY, that it was \
-         made with"
-    )]
-    SecretKeyWrong,
-    #[error("this store has format {found}, this program knows formats up to {known}: use a newer waxwing")]
-    TooNew { found: u32, known: u32 },
-    #[error("the store cannot be opened: {0}")]
+    KeyMissing,
+    #[error("the secret key is not the one that this store was made with")]
+    KeyWrong,
+    #[error("{path} does not hold a secret key (64 hexadecimal characters)")]
+    KeyUnreadable { path: PathBuf },
+    #[error("the store has format {found}, and this program knows formats up to {known}: use a newer waxwing")]
+    Newer { found: u32, known: u32 },
+    #[error("there is no store")]
+    Absent,
+    #[error("the store cannot be read: {0}")]
     Storage(String),
 }
 
@@ -62,280 +70,411 @@ impl From<StoreError> for OpenError {
     }
 }
 
-/// An open store, and what drives it.
+impl From<DatabaseError> for OpenError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::DatabaseAlreadyOpen => Self::Locked,
+            other => Self::Storage(other.to_string()),
+        }
+    }
+}
+
+/// An open store.
 pub struct Opened {
     pub store: Store,
     pub writer: Writer,
-    /// What commits, for the dispatcher. Whoever spawns the writer must read it.
-    pub changes: mpsc::Receiver<Vec<super::Change>>,
+    /// What committed, one item a commit, when the writer runs on its thread.
+    pub changes: mpsc::Receiver<Vec<Change>>,
+}
+
+/// From format n to n + 1. The first one makes a new file.
+type Migration = fn(&mut Tables<'_>, &Beginning<'_>) -> Result<(), StoreError>;
+const MIGRATIONS: &[Migration] = &[make];
+
+/// What a new file is made from.
+struct Beginning<'a> {
+    crypt: &'a Crypt,
+    now: Timestamp,
 }
 
 impl Store {
+    /// Opens the store, or makes one. Reads and recovers what a crash left, and starts nothing: see [`Writer`].
     pub fn open(options: Options) -> Result<Opened, OpenError> {
         let Options { location, secret_key, clock, seed, retention, free_bytes_min, cache_bytes } = options;
-        let mut builder = Database::builder();
-        builder.set_cache_size(cache_bytes);
-        let (database, key, nonce_seed, path) = match location {
-            Location::Directory(data_dir) => {
-                make_private_folder(&data_dir)?;
-                let path = data_dir.join(FILE);
+        let (database, crypt, place) = match location {
+            Location::Directory(directory) => {
+                make_directory(&directory)?;
+                let file = directory.join(STORE_FILE);
                 let key = match secret_key {
                     Some(key) => Zeroizing::new(key),
-                    None => crypt::key_of(&data_dir, path.exists())?,
+                    None => read_or_make_key(&directory, holds_something(&file)?)?,
                 };
-                let database = builder.create(&path).map_err(|error| match error {
-                    DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: path.clone() },
-                    error => OpenError::Storage(format!("{}: {error}", path.display())),
-                })?;
-                (database, key, None, Some(path))
+                let database = Builder::new().set_cache_size(cache_bytes).create(&file)?;
+                (database, Crypt::new(&key), Place::Directory(directory, file))
             }
-            Location::Backend(backend) => {
-                let database = builder
-                    .create_with_backend(Boxed(backend))
-                    .map_err(|error| OpenError::Storage(error.to_string()))?;
-                (database, Zeroizing::new(secret_key.unwrap_or([0; 32])), Some(seed), None)
+            Location::Backend { disk, free_bytes } => {
+                let key = secret_key.ok_or(OpenError::KeyMissing)?;
+                let database = Builder::new().set_cache_size(cache_bytes).create_with_backend(Boxed(disk))?;
+                (database, Crypt::seeded(&key, seed), Place::Given(free_bytes))
             }
         };
-        let database = Arc::new(database);
-        let cipher = Cipher::new(&key, nonce_seed);
-        prepare(&database, &cipher)?;
-        let loaded = load(&database, &cipher)?;
-        let (sentence_sender, sentences) = mpsc::channel(SENTENCES_WAITING_MAX);
-        let (change_sender, changes) = mpsc::channel(CHANGES_WAITING_MAX);
-        let shared = Arc::new(Shared::new(Arc::clone(&database), path.clone(), loaded, cipher, clock, retention));
-        let mut writer = Writer {
-            ids: IdGenerator::after(last_id(&database)?),
-            ahead_max: shared.ahead_max(),
-            shared: Arc::clone(&shared),
-            database,
-            sentences,
-            changes: change_sender,
-            chance: StdRng::seed_from_u64(seed),
+        migrate(&database, MIGRATIONS, &Beginning { crypt: &crypt, now: clock.now() })?;
+        settle(&database)?;
+        index(&database)?;
+
+        let snapshot = Snapshot::new(database.begin_read().map_err(disk)?);
+        let catalogue = load_catalogue(&snapshot, &crypt)?;
+        let health = snapshot.scan::<HealthOf>(..)?.map(|row| row.map(|(id, record)| (id, record.into())));
+        let health: HashMap<_, _> = health.collect::<Result<_, _>>()?;
+        let used = snapshot.scan::<KeysUsed>(..)?;
+        let used = used.map(|row| row.map(|(id, record)| (id, Timestamp::from_millis(record.at))));
+        let keys_used = KeysUsedMemory { last: used.collect::<Result<_, _>>()?, ..KeysUsedMemory::default() };
+        let ids = Ids { generator: IdGenerator::after(last_id(&snapshot)?), chance: StdRng::seed_from_u64(seed) };
+        let state = State {
             unindexed: Vec::new(),
-            space: FreeSpace {
-                path: path.as_deref().and_then(Path::parent).map(Path::to_owned),
-                min_bytes: free_bytes_min,
-                looked_at: None,
-                is_full: false,
-            },
-            housekeeping: Housekeeping::default(),
+            id_lag_max: snapshot.meta(MetaName::IdLagMax)?.map_or(0, i64::from_be_bytes),
+            has_work: snapshot.count::<Work>()? > 0,
         };
-        recover(&mut writer)?;
-        Ok(Opened { store: Store { shared, sentences: sentence_sender }, writer, changes })
+        drop(snapshot);
+
+        let (queue, queued) = std::sync::mpsc::channel();
+        let (changes, changed) = mpsc::channel(CHANGES_MAX);
+        let shared = Arc::new(Shared {
+            database: ArcSwapOption::from_pointee(database),
+            catalogue: ArcSwap::from_pointee(catalogue),
+            crypt,
+            clock,
+            retention,
+            ids: Mutex::new(ids),
+            health: RwLock::new(health),
+            keys_used: Mutex::new(keys_used),
+            space: Space::new(place, free_bytes_min),
+            queue,
+            places: Arc::new(Semaphore::new(QUEUE_MAX)),
+            is_broken: watch::Sender::new(false),
+        });
+        let writer = Writer { shared: Arc::clone(&shared), queue: queued, changes, state };
+        Ok(Opened { store: Store { shared }, writer, changes: changed })
     }
 }
 
-/// redb takes a backend by value; options hold any.
-#[derive(Debug)]
-struct Boxed(Box<dyn redb::StorageBackend>);
-
-impl redb::StorageBackend for Boxed {
-    fn len(&self) -> std::io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> std::io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        self.0.write(offset, data)
-    }
-
-    fn close(&self) -> std::io::Result<()> {
-        self.0.close()
-    }
-}
-
-fn make_private_folder(path: &Path) -> Result<(), OpenError> {
-    use std::os::unix::fs::DirBuilderExt;
-
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| OpenError::Io { path: path.to_owned(), source })
-}
-
-/// Makes the tables of a new file; refuses or migrates another format; tells a wrong key.
-fn prepare(database: &Database, cipher: &Cipher) -> Result<(), OpenError> {
-    let prepare = || -> Result<Option<OpenError>, StoreError> {
-        let transaction = database.begin_write()?;
-        {
-            for (_, definition) in schema::ALL {
-                transaction.open_table(*definition)?;
+/// Opens an existing store to look at it, and its key. Nothing is made or migrated.
+pub(super) fn open_to_check(location: Location, secret_key: Option<[u8; 32]>) -> Result<(Database, Crypt), OpenError> {
+    let (database, crypt) = match location {
+        Location::Directory(directory) => {
+            let file = directory.join(STORE_FILE);
+            if !holds_something(&file)? {
+                return Err(OpenError::Absent);
             }
-            let mut meta = transaction.open_table(schema::META)?;
-            let found = meta.get(schema::meta::FORMAT)?.map(|row| row.value().to_vec());
-            match found.map(|bytes| bytes.try_into().map_or(u32::MAX, u32::from_be_bytes)) {
-                None => {
-                    put(&mut meta, schema::meta::FORMAT, &schema::FORMAT_VERSION.to_be_bytes())?;
-                    put(&mut meta, schema::meta::KEY_CHECK, &cipher.key_check())?;
-                }
-                // Version 1 is the first: there is nothing older to migrate.
-                Some(schema::FORMAT_VERSION) => {}
-                Some(found) => return Ok(Some(OpenError::TooNew { found, known: schema::FORMAT_VERSION })),
-            }
-            let key_check = meta.get(schema::meta::KEY_CHECK)?;
-            if !key_check.is_some_and(|row| cipher.passes(row.value())) {
-                return Ok(Some(OpenError::SecretKeyWrong));
-            }
+            let key = match secret_key {
+                Some(key) => Zeroizing::new(key),
+                None => read_key(&directory.join(KEY_FILE))?.ok_or(OpenError::KeyMissing)?,
+            };
+            (Database::open(&file)?, Crypt::new(&key))
         }
-        transaction.commit()?;
-        Ok(None)
+        Location::Backend { disk, .. } => {
+            let key = secret_key.ok_or(OpenError::KeyMissing)?;
+            (Database::builder().create_with_backend(Boxed(disk))?, Crypt::new(&key))
+        }
     };
-    match prepare() {
-        Ok(None) => Ok(()),
-        Ok(Some(refusal)) => Err(refusal),
-        Err(failure) => Err(failure.into()),
+    match format(&database)? {
+        0 => return Err(OpenError::Absent),
+        found => check_format(found, MIGRATIONS.len())?,
+    }
+    let snapshot = Snapshot::new(database.begin_read().map_err(disk)?);
+    check_key(&snapshot, &crypt)?;
+    drop(snapshot);
+    Ok((database, crypt))
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |error| OpenError::Io { path, error }
+}
+
+/// A directory that only its owner may look into. One that exists stays as it is.
+fn make_directory(directory: &Path) -> Result<(), OpenError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))
+}
+
+fn holds_something(file: &Path) -> Result<bool, OpenError> {
+    match std::fs::metadata(file) {
+        Ok(metadata) => Ok(metadata.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(at(file)(error)),
     }
 }
 
-/// What lives in memory.
-pub(super) struct Loaded {
-    pub catalogue: Catalogue,
-    pub health: HashMap<SubscriptionId, Health>,
-    pub keys_used: HashMap<KeyId, Timestamp>,
-    pub sweeps: usize,
-    pub ahead_max: i64,
-}
-
-fn load(database: &Database, cipher: &Cipher) -> Result<Loaded, StoreError> {
-    let read = database.begin_read()?;
-    let mut catalogue = Catalogue::default();
-    for row in read.open_table(schema::TENANTS)?.iter()? {
-        let (key, value) = row?;
-        catalogue.put_tenant(record::read_tenant(TenantId::from_u128(id(key.value())), value.value())?);
-    }
-    for row in read.open_table(schema::KEYS)?.iter()? {
-        let (key, value) = row?;
-        catalogue.put_key(record::read_key(KeyId::from_u128(id(key.value())), value.value())?);
-    }
-    for row in read.open_table(schema::EVENT_TYPES)?.iter()? {
-        let (key, value) = row?;
-        let event_type = record::read_event_type(key.value(), value.value())?;
-        catalogue.put_event_type(EventTypeEntry::new(event_type).map_err(StoreError::Unavailable)?);
-    }
-    for row in read.open_table(schema::SUBSCRIPTIONS)?.iter()? {
-        let (key, value) = row?;
-        let kept = record::read_subscription(SubscriptionId::from_u128(id(key.value())), value.value(), cipher)?;
-        if kept.deleted_at.is_none() {
-            catalogue.put_subscription(kept.subscription);
+fn read_key(file: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, OpenError> {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => Zeroizing::new(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(OpenError::KeyUnreadable { path: file.to_owned() });
         }
-    }
-    let mut health = HashMap::new();
-    for row in read.open_table(schema::HEALTH)?.iter()? {
-        let (key, value) = row?;
-        health.insert(SubscriptionId::from_u128(id(key.value())), record::read_health(value.value())?);
-    }
-    let mut keys_used = HashMap::new();
-    for row in read.open_table(schema::KEYS_USED)?.iter()? {
-        let (key, value) = row?;
-        keys_used.extend(schema::read_time(value.value()).map(|at| (KeyId::from_u128(id(key.value())), at)));
-    }
-    let meta = read.open_table(schema::META)?;
-    let ahead_max = meta.get(schema::meta::AHEAD_MAX)?.map_or(0, |row| id(row.value()) as i64);
-    let sweeps = read.open_table(schema::SWEEPS)?.len()? as usize;
-    Ok(Loaded { catalogue, health, keys_used, sweeps, ahead_max })
+        Err(error) => return Err(at(file)(error)),
+    };
+    let mut key = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(text.trim(), &mut *key).map_err(|_| OpenError::KeyUnreadable { path: file.to_owned() })?;
+    Ok(Some(key))
 }
 
-fn id(key: &[u8]) -> u128 {
-    schema::id(key).unwrap_or(0)
+/// The key is durable before the store can hold anything that needs it.
+fn read_or_make_key(directory: &Path, store_exists: bool) -> Result<Zeroizing<[u8; 32]>, OpenError> {
+    let file = directory.join(KEY_FILE);
+    if let Some(key) = read_key(&file)? {
+        return Ok(key);
+    }
+    if store_exists {
+        return Err(OpenError::KeyMissing);
+    }
+    let mut key = Zeroizing::new([0; 32]);
+    SysRng
+        .try_fill_bytes(&mut *key)
+        .map_err(|error| OpenError::Io { path: file.clone(), error: io::Error::other(error.to_string()) })?;
+    let text = Zeroizing::new(hex::encode(*key) + "\n");
+    let new = directory.join(KEY_FILE_NEW);
+    let write = || {
+        write_private(&new, text.as_bytes())?;
+        // A link, unlike a rename, does not replace the key of another process that is faster.
+        std::fs::hard_link(&new, &file)?;
+        std::fs::remove_file(&new)?;
+        File::open(directory)?.sync_all()
+    };
+    match write() {
+        Ok(()) => Ok(key),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_key(&file)?.ok_or(OpenError::KeyMissing),
+        Err(error) => Err(at(&file)(error)),
+    }
 }
 
-/// The greatest id that was ever assigned.
-fn last_id(database: &Database) -> Result<u128, StoreError> {
-    let read = database.begin_read()?;
-    let mut last = 0;
-    for table in [schema::TENANTS, schema::KEYS, schema::SUBSCRIPTIONS, schema::EVENTS, schema::DELIVERIES] {
-        if let Some((key, _)) = read.open_table(table)?.last()? {
-            last = last.max(id(key.value()));
-        }
-    }
-    // Attempts have ids of their own, inside their records; the latest stands with one of the latest deliveries or
-    // not at all, so the marks that every commit moves bound them.
-    let meta = read.open_table(schema::META)?;
-    for mark in [schema::meta::SETTLED_UP_TO, schema::meta::INDEXED_UP_TO] {
-        last = last.max(meta.get(mark)?.map_or(0, |row| id(row.value())));
-    }
-    Ok(last)
+/// Writes a file that only its owner can read; its content is durable before this returns, its name is the caller's.
+pub fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    out.write_all(text)?;
+    out.sync_all()
 }
 
-/// Brings back what was only in memory: due rows for open deliveries above the watermark, and missing postings.
-fn recover(writer: &mut Writer) -> Result<(), StoreError> {
-    writer.transact(|group| {
-        for (id, name) in [(TenantId::DEFAULT, "default"), (TenantId::SYSTEM, "system")] {
-            if group.catalogue.tenant(id).is_none() {
-                let now = group.now;
-                group.put_tenant(&Tenant {
-                    id,
-                    external_id: None,
-                    name: name.to_owned(),
-                    profile: Profile::Standard,
-                    metadata: Metadata::new(),
-                    subscriptions_max: SUBSCRIPTIONS_MAX_DEFAULT,
-                    revision: 1,
-                    created_at: now,
-                    updated_at: now,
-                })?;
-            }
-        }
-        Ok(())
-    })?;
-    while writer.transact(park_open)? {}
-    while writer.transact(index_missing)? {}
+// -- the format
+
+/// 0 for a file with nothing in it.
+fn format(database: &Database) -> Result<u32, OpenError> {
+    let read = database.begin_read().map_err(disk)?;
+    let has_meta = read.list_tables().map_err(disk)?.any(|table| redb::TableHandle::name(&table) == Meta::NAME);
+    if !has_meta {
+        return Ok(0);
+    }
+    Ok(Snapshot::new(read).meta(MetaName::Format)?.map_or(0, u32::from_be_bytes))
+}
+
+fn check_format(found: u32, known: usize) -> Result<(), OpenError> {
+    let known = u32::try_from(known).unwrap_or(u32::MAX);
+    if found > known { Err(OpenError::Newer { found, known }) } else { Ok(()) }
+}
+
+fn check_key(tables: &impl Read, crypt: &Crypt) -> Result<(), OpenError> {
+    let check = tables.get::<Meta>(&MetaName::KeyCheck)?.ok_or_else(|| damaged::<Meta>(b"key_check"))?;
+    if crypt.is_key_of(&check.0) { Ok(()) } else { Err(OpenError::KeyWrong) }
+}
+
+/// Brings the file to the newest format, one transaction a step.
+fn migrate(database: &Database, migrations: &[Migration], beginning: &Beginning<'_>) -> Result<(), OpenError> {
+    let found = format(database)?;
+    check_format(found, migrations.len())?;
+    if found > 0 {
+        check_key(&Snapshot::new(database.begin_read().map_err(disk)?), beginning.crypt)?;
+    }
+    for (from, migration) in (0u32..).zip(migrations).skip(found as usize) {
+        write(database, |tables| {
+            migration(tables, beginning)?;
+            tables.put_meta(MetaName::Format, &(from + 1).to_be_bytes())
+        })?;
+    }
     Ok(())
 }
 
-/// A step over the deliveries above the watermark; whether there are more.
-fn park_open(group: &mut Group<'_, '_>) -> Result<bool, StoreError> {
-    let from = group.meta_number(schema::meta::SETTLED_UP_TO)?.saturating_add(1);
-    let mut open = Vec::new();
-    let (mut rows, mut last) = (0, None);
-    for row in group.tables.deliveries.range::<&[u8]>(&from.to_be_bytes()[..]..)?.take(ROWS_PER_STEP) {
-        let (key, value) = row?;
-        rows += 1;
-        let delivery = record::read_delivery(DeliveryId::from_u128(id(key.value())), value.value())?;
-        last = Some(delivery.id);
-        if !delivery.state.is_final() {
-            open.push(delivery);
-        }
+/// A transaction before there is a writer.
+fn write<T>(database: &Database, run: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut write = database.begin_write().map_err(disk)?;
+    write.set_durability(Durability::Immediate).map_err(disk)?;
+    write.set_quick_repair(true);
+    for name in NAMES {
+        // A table of other types is refused here, and not in the middle of something.
+        write.open_table(definition(name)).map_err(disk)?;
     }
-    for delivery in open {
-        if group.catalogue.subscription(delivery.subscription).is_some() {
-            group.park(&delivery)?;
-        } else {
-            group.cancel(&delivery, CanceledReason::SubscriptionDeleted)?;
-        }
+    let mut tables = Tables::new(&write);
+    let done = run(&mut tables)?;
+    let is_changed = tables.is_changed;
+    drop(tables);
+    if is_changed {
+        write.commit().map_err(disk)?
+    } else {
+        write.abort().map_err(disk)?
     }
-    if let Some(last) = last {
-        group.set_meta_number(schema::meta::SETTLED_UP_TO, last.as_u128())?;
-    }
-    Ok(rows == ROWS_PER_STEP)
+    Ok(done)
 }
 
-/// A step over the events above the watermark of the postings; whether there are more.
-fn index_missing(group: &mut Group<'_, '_>) -> Result<bool, StoreError> {
-    let from = group.meta_number(schema::meta::INDEXED_UP_TO)?.saturating_add(1);
-    let mut missing = Vec::new();
-    for row in group.tables.events.range::<&[u8]>(&from.to_be_bytes()[..]..)?.take(ROWS_PER_STEP) {
-        let (key, value) = row?;
-        let event = record::read_event(EventId::from_u128(id(key.value())), value.value())?;
-        missing.push(Unindexed::Event(event.tenant, event.id));
-        let deliveries = group.tables.deliveries.range::<&[u8]>(key.value()..)?;
-        for row in deliveries.take(event.deliveries as usize) {
-            let (key, value) = row?;
-            let delivery = record::read_delivery(DeliveryId::from_u128(id(key.value())), value.value())?;
-            if delivery.event == event.id {
-                missing.push(Unindexed::Delivery(event.tenant, delivery.subscription, delivery.id));
+/// Format 0 to 1: what every store begins with.
+fn make(tables: &mut Tables<'_>, beginning: &Beginning<'_>) -> Result<(), StoreError> {
+    let Beginning { crypt, now } = *beginning;
+    tables.put_meta(MetaName::KeyCheck, &crypt.key_check())?;
+    for (id, name) in [(TenantId::DEFAULT, "default"), (TenantId::SYSTEM, "system")] {
+        let tenant = Tenant {
+            id,
+            external_id: None,
+            name: name.to_owned(),
+            profile: Profile::default(),
+            metadata: tenant::Metadata::new(),
+            subscriptions_max: tenant::SUBSCRIPTIONS_MAX_DEFAULT,
+            revision: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        tables.put::<Tenants>(&id, &TenantRecord::from(&tenant))?;
+    }
+    Ok(())
+}
+
+// -- what a crash left
+
+/// Parks every delivery that was in memory only.
+fn settle(database: &Database) -> Result<(), StoreError> {
+    loop {
+        let is_done = write(database, |tables| {
+            let from = DeliveryId::from_u128(tables.meta_id(MetaName::SettledUpTo)?);
+            let mut last = None;
+            let mut fresh = Vec::new();
+            for row in tables.scan::<Deliveries>((Bound::Excluded(from), Bound::Unbounded))?.take(RECOVERY_ROWS_MAX) {
+                let (id, record) = row?;
+                last = Some(id);
+                let is_parked = record.is_parked;
+                let delivery = deliveries::domain(record, id)?;
+                if !is_parked && !delivery.state.is_final() {
+                    fresh.push(delivery);
+                }
             }
+            for delivery in fresh {
+                deliveries::park(tables, &delivery)?;
+            }
+            match last {
+                Some(last) => tables.raise_meta_id(MetaName::SettledUpTo, last.as_u128()).map(|()| false),
+                None => Ok(true),
+            }
+        })?;
+        if is_done {
+            return Ok(());
         }
     }
-    postings::append(group, &missing)?;
-    Ok(!missing.is_empty())
+}
+
+/// Adds to the postings what came after the last index pass.
+fn index(database: &Database) -> Result<(), StoreError> {
+    loop {
+        let is_done = write(database, |tables| {
+            let from = tables.meta_id(MetaName::IndexedUpTo)?;
+            let mut events: Vec<(EventId, TenantId)> = Vec::new();
+            let after = (Bound::Excluded(EventId::from_u128(from)), Bound::Unbounded);
+            for row in tables.scan::<Events>(after)?.take(RECOVERY_ROWS_MAX) {
+                let (id, record) = row?;
+                events.push((id, TenantId::from_bytes(record.tenant)));
+            }
+            let mut all: Vec<Unindexed> = Vec::new();
+            let after = (Bound::Excluded(DeliveryId::from_u128(from)), Bound::Unbounded);
+            for row in tables.scan::<Deliveries>(after)?.take(RECOVERY_ROWS_MAX) {
+                let (id, record) = row?;
+                let Delivery { tenant, subscription, .. } = deliveries::domain(record, id)?;
+                all.push(Unindexed::Delivery(id, tenant, subscription));
+            }
+            // Both are cut off where the shorter walk ended, so that the watermark is true for both.
+            let end = [
+                (events.len() == RECOVERY_ROWS_MAX).then(|| events.last().map(|(id, _)| id.as_u128())).flatten(),
+                (all.len() == RECOVERY_ROWS_MAX).then(|| all.last().map(Unindexed::id)).flatten(),
+            ];
+            let end = end.into_iter().flatten().min().unwrap_or(u128::MAX);
+            all.extend(events.into_iter().map(|(id, tenant)| Unindexed::Event(id, tenant)));
+            all.retain(|one| one.id() <= end);
+            match postings::add_all(tables, &all)? {
+                Some(last) => tables.raise_meta_id(MetaName::IndexedUpTo, last).map(|()| false),
+                None => Ok(true),
+            }
+        })?;
+        if is_done {
+            return Ok(());
+        }
+    }
+}
+
+/// The greatest id that was ever assigned, as far as the file shows.
+fn last_id(tables: &impl Read) -> Result<u128, StoreError> {
+    fn last<K: Kind>(tables: &impl Read) -> Result<Option<K::Key>, StoreError> {
+        Ok(tables.scan::<K>(..)?.next_back().transpose()?.map(|(key, _)| key))
+    }
+    let ids = [
+        last::<Events>(tables)?.map_or(0, EventId::as_u128),
+        last::<Deliveries>(tables)?.map_or(0, DeliveryId::as_u128),
+        last::<Tenants>(tables)?.map_or(0, TenantId::as_u128),
+        last::<Keys>(tables)?.map_or(0, |id| id.as_u128()),
+        last::<Subscriptions>(tables)?.map_or(0, SubscriptionId::as_u128),
+        tables.meta_id(MetaName::AssignedUpTo)?,
+        tables.meta_id(MetaName::SettledUpTo)?,
+        tables.meta_id(MetaName::IndexedUpTo)?,
+    ];
+    Ok(ids.into_iter().max().unwrap_or_default())
+}
+
+fn load_catalogue(tables: &impl Read, crypt: &Crypt) -> Result<Catalogue, StoreError> {
+    use super::schema::Key;
+    let mut catalogue = Catalogue::default();
+    for row in tables.scan::<Tenants>(..)? {
+        let (id, record) = row?;
+        catalogue.put_tenant(record.into_domain(id).ok_or_else(|| damaged::<Tenants>(&id.to_key()))?);
+    }
+    for row in tables.scan::<Keys>(..)? {
+        let (id, record) = row?;
+        catalogue.put_key(record.into_domain(id));
+    }
+    for row in tables.scan::<EventTypes>(..)? {
+        let (name, record) = row?;
+        let key = name.to_key();
+        let event_type = record.into_domain(name).ok_or_else(|| damaged::<EventTypes>(&key))?;
+        catalogue.put_event_type(super::event_types::entry_of_stored(event_type));
+    }
+    for row in tables.scan::<Subscriptions>(..)? {
+        let (id, record) = row?;
+        if record.deleted_at.is_none() {
+            let subscription = record.to_domain(id, crypt).ok_or_else(|| damaged::<Subscriptions>(&id.to_key()))?;
+            catalogue.put_subscription(subscription);
+        }
+    }
+    Ok(catalogue)
+}
+
+/// redb wants a type of its own, not a box.
+#[derive(Debug)]
+struct Boxed(Box<dyn StorageBackend>);
+
+impl StorageBackend for Boxed {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
 }

@@ -1,6 +1,7 @@
-//! What the file holds: versioned bytes ⇄ domain values. The first byte of each record is its version.
+//! What a value looks like on disk: a version byte, then postcard of a private struct; and how it becomes a domain value.
 //!
-//! A record type changes by a new version beside the old one, never in place: files of every earlier version open.
+//! Conversions take every struct apart completely, so that a new field cannot be forgotten. A record that changes gets
+//! a new version; the old struct stays to read old rows.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,8 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::crypt::Cipher;
-use super::{SecretOwner, StoreError, StoredAnswer};
+use super::StoredAnswer;
+use super::crypt::{Crypt, Sealed};
 use crate::domain::delivery::{
     Attempt, CanceledReason, Delivery, ErrorClass, ExhaustedReason, Outcome, Phases, Response, RetryReason, State,
     Trigger,
@@ -29,581 +30,661 @@ use crate::domain::target::TargetUrl;
 use crate::domain::tenant::Tenant;
 use crate::domain::time::Timestamp;
 
-const VERSION: u8 = 1;
-
-/// A record that cannot be read: damage, or a file of a newer program.
-fn damaged(what: &str) -> StoreError {
-    StoreError::Unavailable(format!("a record of {what} cannot be read"))
+/// Something that can be the value of a row.
+pub(super) trait Value: Sized {
+    fn encode(&self) -> Vec<u8>;
+    /// None when the bytes are no such value.
+    fn decode(bytes: &[u8]) -> Option<Self>;
 }
 
-fn write(record: &impl Serialize) -> Vec<u8> {
-    postcard::to_extend(record, vec![VERSION]).expect("records hold nothing that postcard refuses")
+/// A record, and the version that is written today.
+pub(super) trait Record: Serialize + DeserializeOwned {
+    const VERSION: u8 = 1;
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, StoreError> {
-    match bytes.split_first() {
-        Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| damaged(what)),
-        _ => Err(damaged(what)),
+impl<R: Record> Value for R {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.push(R::VERSION);
+        postcard::to_extend(self, bytes).expect("a record has nothing that postcard cannot write")
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (version, rest) = bytes.split_first()?;
+        if *version != R::VERSION {
+            return None;
+        }
+        match postcard::take_from_bytes(rest) {
+            Ok((record, [])) => Some(record),
+            Ok(_) | Err(_) => None,
+        }
     }
 }
 
-type Millis = i64;
+impl Value for () {
+    fn encode(&self) -> Vec<u8> {
+        Vec::new()
+    }
 
-fn millis(at: Option<Timestamp>) -> Option<Millis> {
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        bytes.is_empty().then_some(())
+    }
+}
+
+/// The version byte of values that are plain bytes.
+pub(super) const RAW_VERSION: u8 = 1;
+
+macro_rules! raw_values {
+    ($($(#[$doc:meta])* $name:ident($bytes:ty);)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub(super) struct $name(pub $bytes);
+
+        impl Value for $name {
+            fn encode(&self) -> Vec<u8> {
+                let mut bytes = Vec::with_capacity(1 + self.0.len());
+                bytes.push(RAW_VERSION);
+                bytes.extend_from_slice(&self.0);
+                bytes
+            }
+
+            fn decode(bytes: &[u8]) -> Option<Self> {
+                match bytes.split_first()? {
+                    (&RAW_VERSION, rest) => Some(Self(rest.to_vec().into())),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+raw_values! {
+    /// The data of an event, byte for byte.
+    Payload(Bytes);
+    MetaValue(Vec<u8>);
+}
+
+type IdBytes = [u8; 16];
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct IdRecord(pub IdBytes);
+impl Record for IdRecord {}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct UsedRecord {
+    pub at: i64,
+}
+impl Record for UsedRecord {}
+
+/// How far a piece of background work came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WorkRecord {
+    pub stage: u8,
+    pub cursor: IdBytes,
+    /// Where the stage ends.
+    pub until: IdBytes,
+}
+impl Record for WorkRecord {}
+
+/// A domain enum without fields and its twin on disk, converted by exhaustive `match`. The order is the format:
+/// new members go to the end.
+macro_rules! twins {
+    ($($domain:ident = $record:ident { $($member:ident),* $(,)? })*) => {$(
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        pub(super) enum $record { $($member),* }
+
+        impl From<$domain> for $record {
+            fn from(value: $domain) -> Self {
+                match value { $($domain::$member => Self::$member),* }
+            }
+        }
+
+        impl From<$record> for $domain {
+            fn from(value: $record) -> Self {
+                match value { $($record::$member => Self::$member),* }
+            }
+        }
+    )*};
+}
+
+twins! {
+    RetryReason = RetryReasonRecord { Schedule, RetryAfter, Manual }
+    ExhaustedReason = ExhaustedReasonRecord { Schedule, Gone, Aborted }
+    CanceledReason = CanceledReasonRecord { Manual, SubscriptionDeleted, SubscriptionGone, PayloadExpired }
+    Trigger = TriggerRecord { Schedule, Manual }
+    ErrorClass = ErrorClassRecord { BlockedAddress, Dns, Connect, Tls, Timeout, Http }
+    Profile = ProfileRecord { Standard, Mage }
+    Envelope = EnvelopeRecord { Profile, Raw }
+    DisabledReason = DisabledReasonRecord { Gone }
+    Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
+}
+
+fn millis(at: Option<Timestamp>) -> Option<i64> {
     at.map(Timestamp::as_millis)
 }
 
-fn at(millis: Option<Millis>) -> Option<Timestamp> {
+fn timestamp(millis: Option<i64>) -> Option<Timestamp> {
     millis.map(Timestamp::from_millis)
 }
 
 // -- configuration
 
-#[derive(Serialize, Deserialize)]
-struct TenantRecord {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TenantRecord {
     external_id: Option<String>,
     name: String,
-    profile: u8,
+    profile: ProfileRecord,
     metadata: BTreeMap<String, String>,
     subscriptions_max: u32,
     revision: u32,
-    created_at: Millis,
-    updated_at: Millis,
+    created_at: i64,
+    updated_at: i64,
 }
+impl Record for TenantRecord {}
 
-fn profile_number(profile: Profile) -> u8 {
-    match profile {
-        Profile::Standard => 0,
-        Profile::Mage => 1,
+impl From<&Tenant> for TenantRecord {
+    fn from(tenant: &Tenant) -> Self {
+        let Tenant { id: _, external_id, name, profile, metadata, subscriptions_max, revision, created_at, updated_at } =
+            tenant;
+        Self {
+            external_id: external_id.as_ref().map(|id| id.as_str().to_owned()),
+            name: name.clone(),
+            profile: (*profile).into(),
+            metadata: metadata.clone(),
+            subscriptions_max: *subscriptions_max,
+            revision: *revision,
+            created_at: created_at.as_millis(),
+            updated_at: updated_at.as_millis(),
+        }
     }
 }
 
-fn profile(number: u8) -> Option<Profile> {
-    Profile::ALL.into_iter().find(|profile| profile_number(*profile) == number)
+impl TenantRecord {
+    pub(super) fn into_domain(self, id: TenantId) -> Option<Tenant> {
+        let Self { external_id, name, profile, metadata, subscriptions_max, revision, created_at, updated_at } = self;
+        Some(Tenant {
+            id,
+            external_id: external_id.map(|text| text.parse()).transpose().ok()?,
+            name,
+            profile: profile.into(),
+            metadata,
+            subscriptions_max,
+            revision,
+            created_at: Timestamp::from_millis(created_at),
+            updated_at: Timestamp::from_millis(updated_at),
+        })
+    }
 }
 
-pub(super) fn write_tenant(tenant: &Tenant) -> Vec<u8> {
-    let Tenant { id: _, external_id, name, profile, metadata, subscriptions_max, revision, created_at, updated_at } =
-        tenant.clone();
-    write(&TenantRecord {
-        external_id: external_id.map(|id| id.to_string()),
-        name,
-        profile: profile_number(profile),
-        metadata,
-        subscriptions_max,
-        revision,
-        created_at: created_at.as_millis(),
-        updated_at: updated_at.as_millis(),
-    })
-}
-
-pub(super) fn read_tenant(id: TenantId, bytes: &[u8]) -> Result<Tenant, StoreError> {
-    let TenantRecord {
-        external_id,
-        name,
-        profile: number,
-        metadata,
-        subscriptions_max,
-        revision,
-        created_at,
-        updated_at,
-    } = read(bytes, "a tenant")?;
-    Ok(Tenant {
-        id,
-        external_id: external_id.map(|id| id.parse()).transpose().map_err(|_| damaged("a tenant"))?,
-        name,
-        profile: profile(number).ok_or_else(|| damaged("a tenant"))?,
-        metadata,
-        subscriptions_max,
-        revision,
-        created_at: Timestamp::from_millis(created_at),
-        updated_at: Timestamp::from_millis(updated_at),
-    })
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeyRecord {
-    name: String,
-    hash: [u8; 32],
-    tenant: Option<u128>,
-    scopes: u32,
-    preset: Option<u8>,
-    management: QuotaRecord,
-    publish: QuotaRecord,
-    expires_at: Option<Millis>,
-    revoked_at: Option<Millis>,
-    created_at: Millis,
-}
-
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum QuotaRecord {
     InstanceDefault,
     PerSecond(std::num::NonZeroU32),
     Unlimited,
 }
 
-impl QuotaRecord {
-    fn of(quota: Quota) -> Self {
+impl From<Quota> for QuotaRecord {
+    fn from(quota: Quota) -> Self {
         match quota {
             Quota::InstanceDefault => Self::InstanceDefault,
             Quota::PerSecond(n) => Self::PerSecond(n),
             Quota::Unlimited => Self::Unlimited,
         }
     }
+}
 
-    fn quota(self) -> Quota {
-        match self {
-            Self::InstanceDefault => Quota::InstanceDefault,
-            Self::PerSecond(n) => Quota::PerSecond(n),
-            Self::Unlimited => Quota::Unlimited,
+impl From<QuotaRecord> for Quota {
+    fn from(quota: QuotaRecord) -> Self {
+        match quota {
+            QuotaRecord::InstanceDefault => Self::InstanceDefault,
+            QuotaRecord::PerSecond(n) => Self::PerSecond(n),
+            QuotaRecord::Unlimited => Self::Unlimited,
         }
     }
 }
 
-pub(super) fn write_key(key: &ApiKey) -> Vec<u8> {
-    let ApiKey { id: _, name, hash, tenant, scopes, preset, rate_limits, expires_at, revoked_at, created_at } =
-        key.clone();
-    let RateLimits { management, publish } = rate_limits;
-    write(&KeyRecord {
-        name,
-        hash: hash.0,
-        tenant: tenant.map(TenantId::as_u128),
-        scopes: scopes.bits(),
-        preset: preset.and_then(|preset| Preset::ALL.iter().position(|known| *known == preset)).map(|n| n as u8),
-        management: QuotaRecord::of(management),
-        publish: QuotaRecord::of(publish),
-        expires_at: millis(expires_at),
-        revoked_at: millis(revoked_at),
-        created_at: created_at.as_millis(),
-    })
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeyRecord {
+    name: String,
+    hash: [u8; 32],
+    tenant: Option<IdBytes>,
+    scopes: u32,
+    preset: Option<PresetRecord>,
+    management: QuotaRecord,
+    publish: QuotaRecord,
+    expires_at: Option<i64>,
+    revoked_at: Option<i64>,
+    created_at: i64,
+}
+impl Record for KeyRecord {}
+
+impl From<&ApiKey> for KeyRecord {
+    fn from(key: &ApiKey) -> Self {
+        let ApiKey { id: _, name, hash, tenant, scopes, preset, rate_limits, expires_at, revoked_at, created_at } = key;
+        let RateLimits { management, publish } = *rate_limits;
+        Self {
+            name: name.clone(),
+            hash: hash.0,
+            tenant: tenant.map(TenantId::to_bytes),
+            scopes: scopes.bits(),
+            preset: preset.map(Into::into),
+            management: management.into(),
+            publish: publish.into(),
+            expires_at: millis(*expires_at),
+            revoked_at: millis(*revoked_at),
+            created_at: created_at.as_millis(),
+        }
+    }
 }
 
-pub(super) fn read_key(id: KeyId, bytes: &[u8]) -> Result<ApiKey, StoreError> {
-    let KeyRecord { name, hash, tenant, scopes, preset, management, publish, expires_at, revoked_at, created_at } =
-        read(bytes, "a key")?;
-    Ok(ApiKey {
-        id,
-        name,
-        hash: KeyHash(hash),
-        tenant: tenant.map(TenantId::from_u128),
-        scopes: Scopes::from_bits(scopes),
-        preset: preset.and_then(|n| Preset::ALL.get(usize::from(n)).copied()),
-        rate_limits: RateLimits { management: management.quota(), publish: publish.quota() },
-        expires_at: at(expires_at),
-        revoked_at: at(revoked_at),
-        created_at: Timestamp::from_millis(created_at),
-    })
+impl KeyRecord {
+    pub(super) fn into_domain(self, id: KeyId) -> ApiKey {
+        let Self { name, hash, tenant, scopes, preset, management, publish, expires_at, revoked_at, created_at } = self;
+        ApiKey {
+            id,
+            name,
+            hash: KeyHash(hash),
+            tenant: tenant.map(TenantId::from_bytes),
+            scopes: Scopes::from_bits(scopes),
+            preset: preset.map(Into::into),
+            rate_limits: RateLimits { management: management.into(), publish: publish.into() },
+            expires_at: timestamp(expires_at),
+            revoked_at: timestamp(revoked_at),
+            created_at: Timestamp::from_millis(created_at),
+        }
+    }
 }
 
-#[derive(Serialize, Deserialize)]
-struct EventTypeRecord {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EventTypeRecord {
     description: Option<String>,
     schema: Option<String>,
     example: Option<String>,
-    archived_at: Option<Millis>,
+    archived_at: Option<i64>,
     revision: u32,
-    created_at: Millis,
-    updated_at: Millis,
+    created_at: i64,
+    updated_at: i64,
+}
+impl Record for EventTypeRecord {}
+
+impl From<&EventType> for EventTypeRecord {
+    fn from(event_type: &EventType) -> Self {
+        let EventType { name: _, description, schema, example, archived_at, revision, created_at, updated_at } =
+            event_type;
+        Self {
+            description: description.clone(),
+            schema: schema.as_ref().map(|json| json.get().to_owned()),
+            example: example.as_ref().map(|json| json.get().to_owned()),
+            archived_at: millis(*archived_at),
+            revision: *revision,
+            created_at: created_at.as_millis(),
+            updated_at: updated_at.as_millis(),
+        }
+    }
 }
 
-pub(super) fn write_event_type(event_type: &EventType) -> Vec<u8> {
-    let EventType { name: _, description, schema, example, archived_at, revision, created_at, updated_at } =
-        event_type.clone();
-    let text = |json: Option<Box<RawValue>>| json.map(|json| json.get().to_owned());
-    write(&EventTypeRecord {
-        description,
-        schema: text(schema),
-        example: text(example),
-        archived_at: millis(archived_at),
-        revision,
-        created_at: created_at.as_millis(),
-        updated_at: updated_at.as_millis(),
-    })
+impl EventTypeRecord {
+    pub(super) fn into_domain(self, name: crate::domain::event_type::EventTypeName) -> Option<EventType> {
+        let Self { description, schema, example, archived_at, revision, created_at, updated_at } = self;
+        Some(EventType {
+            name,
+            description,
+            schema: schema.map(RawValue::from_string).transpose().ok()?,
+            example: example.map(RawValue::from_string).transpose().ok()?,
+            archived_at: timestamp(archived_at),
+            revision,
+            created_at: Timestamp::from_millis(created_at),
+            updated_at: Timestamp::from_millis(updated_at),
+        })
+    }
 }
 
-pub(super) fn read_event_type(name: &[u8], bytes: &[u8]) -> Result<EventType, StoreError> {
-    let what = "an event type";
-    let EventTypeRecord { description, schema, example, archived_at, revision, created_at, updated_at } =
-        read(bytes, what)?;
-    let json = |text: Option<String>| text.map(RawValue::from_string).transpose().map_err(|_| damaged(what));
-    let name = std::str::from_utf8(name).map_err(|_| damaged(what))?;
-    Ok(EventType {
-        name: name.parse().map_err(|_| damaged(what))?,
-        description,
-        schema: json(schema)?,
-        example: json(example)?,
-        archived_at: at(archived_at),
-        revision,
-        created_at: Timestamp::from_millis(created_at),
-        updated_at: Timestamp::from_millis(updated_at),
-    })
-}
-
-#[derive(Serialize, Deserialize)]
-struct SubscriptionRecord {
-    tenant: u128,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SubscriptionRecord {
+    pub tenant: IdBytes,
     url: String,
     events: Vec<String>,
     description: Option<String>,
     is_active: bool,
-    disabled_reason: Option<u8>,
+    disabled_reason: Option<DisabledReasonRecord>,
     max_in_flight: u8,
     timeout_seconds: u8,
-    profile: u8,
-    is_raw: bool,
+    profile: ProfileRecord,
+    envelope: EnvelopeRecord,
     metadata: BTreeMap<String, String>,
-    /// Encrypted.
-    secret: Vec<u8>,
+    secret: Sealed,
     secret_version: u32,
-    /// Encrypted, and until when it signs.
-    previous_secret: Option<(Vec<u8>, Millis)>,
-    /// One public id for each API that has its own (contract 2).
-    public_ids: Vec<(u8, String)>,
+    previous_secret: Option<(Sealed, i64)>,
     revision: u32,
-    created_at: Millis,
-    updated_at: Millis,
-    deleted_at: Option<Millis>,
+    created_at: i64,
+    updated_at: i64,
+    /// Set when it was deleted: the row stays while deliveries name it.
+    pub deleted_at: Option<i64>,
+    /// The id that it has in another API (imported or minted), by the API's number. None uses it yet.
+    public_ids: Vec<(u8, String)>,
+}
+impl Record for SubscriptionRecord {}
+
+/// What a subscription's secrets are sealed for, so that they cannot be swapped among rows or with each other.
+fn secret_label(id: SubscriptionId, which: &str) -> Vec<u8> {
+    [b"subscriptions/", which.as_bytes(), b"/", &id.to_bytes()[..]].concat()
 }
 
-/// A subscription as it is kept: also after it was deleted, while its history is.
-pub(super) struct KeptSubscription {
-    pub subscription: Subscription,
-    pub deleted_at: Option<Timestamp>,
-}
+impl SubscriptionRecord {
+    pub(super) fn from_domain(subscription: &Subscription, crypt: &Crypt) -> Self {
+        let Subscription {
+            id,
+            tenant,
+            url,
+            events,
+            description,
+            is_active,
+            disabled_reason,
+            max_in_flight,
+            timeout_seconds,
+            profile,
+            envelope,
+            metadata,
+            secret,
+            secret_version,
+            previous_secret,
+            revision,
+            created_at,
+            updated_at,
+        } = subscription;
+        let previous_secret = previous_secret.as_ref().map(|PreviousSecret { secret, expires_at }| {
+            (crypt.seal(secret.bytes(), &secret_label(*id, "previous")), expires_at.as_millis())
+        });
+        Self {
+            tenant: tenant.to_bytes(),
+            url: url.as_str().to_owned(),
+            events: events.iter().map(ToString::to_string).collect(),
+            description: description.clone(),
+            is_active: *is_active,
+            disabled_reason: disabled_reason.map(Into::into),
+            max_in_flight: *max_in_flight,
+            timeout_seconds: *timeout_seconds,
+            profile: (*profile).into(),
+            envelope: (*envelope).into(),
+            metadata: metadata.clone(),
+            secret: crypt.seal(secret.bytes(), &secret_label(*id, "current")),
+            secret_version: *secret_version,
+            previous_secret,
+            revision: *revision,
+            created_at: created_at.as_millis(),
+            updated_at: updated_at.as_millis(),
+            deleted_at: None,
+            public_ids: Vec::new(),
+        }
+    }
 
-fn disabled_number(reason: DisabledReason) -> u8 {
-    match reason {
-        DisabledReason::Gone => 0,
+    pub(super) fn to_domain(&self, id: SubscriptionId, crypt: &Crypt) -> Option<Subscription> {
+        let Self {
+            tenant,
+            url,
+            events,
+            description,
+            is_active,
+            disabled_reason,
+            max_in_flight,
+            timeout_seconds,
+            profile,
+            envelope,
+            metadata,
+            secret,
+            secret_version,
+            previous_secret,
+            revision,
+            created_at,
+            updated_at,
+            deleted_at: _,
+            public_ids: _,
+        } = self;
+        let open = |sealed: &Sealed, which| {
+            let bytes = crypt.open(sealed, &secret_label(id, which))?;
+            Secret::from_bytes(bytes.to_vec()).ok()
+        };
+        let previous_secret = match previous_secret {
+            None => None,
+            Some((sealed, expires_at)) => Some(PreviousSecret {
+                secret: open(sealed, "previous")?,
+                expires_at: Timestamp::from_millis(*expires_at),
+            }),
+        };
+        Some(Subscription {
+            id,
+            tenant: TenantId::from_bytes(*tenant),
+            url: TargetUrl::from_stored(url)?,
+            events: events.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?,
+            description: description.clone(),
+            is_active: *is_active,
+            disabled_reason: disabled_reason.map(Into::into),
+            max_in_flight: *max_in_flight,
+            timeout_seconds: *timeout_seconds,
+            profile: (*profile).into(),
+            envelope: (*envelope).into(),
+            metadata: metadata.clone(),
+            secret: open(secret, "current")?,
+            secret_version: *secret_version,
+            previous_secret,
+            revision: *revision,
+            created_at: Timestamp::from_millis(*created_at),
+            updated_at: Timestamp::from_millis(*updated_at),
+        })
     }
 }
 
-fn secret_belongs_to(id: SubscriptionId) -> Vec<u8> {
-    [b"subscriptions/secret/".as_slice(), &id.to_bytes()].concat()
-}
-
-pub(super) fn write_subscription(kept: &KeptSubscription, cipher: &Cipher) -> Vec<u8> {
-    let KeptSubscription { subscription, deleted_at } = kept;
-    let Subscription {
-        id,
-        tenant,
-        url,
-        events,
-        description,
-        is_active,
-        disabled_reason,
-        max_in_flight,
-        timeout_seconds,
-        profile,
-        envelope,
-        metadata,
-        secret,
-        secret_version,
-        previous_secret,
-        revision,
-        created_at,
-        updated_at,
-    } = subscription.clone();
-    let belongs_to = secret_belongs_to(id);
-    write(&SubscriptionRecord {
-        tenant: tenant.as_u128(),
-        url: url.as_str().to_owned(),
-        events: events.iter().map(ToString::to_string).collect(),
-        description,
-        is_active,
-        disabled_reason: disabled_reason.map(disabled_number),
-        max_in_flight,
-        timeout_seconds,
-        profile: profile_number(profile),
-        is_raw: envelope == Envelope::Raw,
-        metadata,
-        secret: cipher.seal(secret.bytes(), &belongs_to),
-        secret_version,
-        previous_secret: previous_secret.map(|PreviousSecret { secret, expires_at }| {
-            (cipher.seal(secret.bytes(), &belongs_to), expires_at.as_millis())
-        }),
-        public_ids: Vec::new(),
-        revision,
-        created_at: created_at.as_millis(),
-        updated_at: updated_at.as_millis(),
-        deleted_at: millis(*deleted_at),
-    })
-}
-
-pub(super) fn read_subscription(
-    id: SubscriptionId,
-    bytes: &[u8],
-    cipher: &Cipher,
-) -> Result<KeptSubscription, StoreError> {
-    let what = "a subscription";
-    let SubscriptionRecord {
-        tenant,
-        url,
-        events,
-        description,
-        is_active,
-        disabled_reason,
-        max_in_flight,
-        timeout_seconds,
-        profile: number,
-        is_raw,
-        metadata,
-        secret,
-        secret_version,
-        previous_secret,
-        public_ids: _,
-        revision,
-        created_at,
-        updated_at,
-        deleted_at,
-    } = read(bytes, what)?;
-    let belongs_to = secret_belongs_to(id);
-    let open = |sealed: &[u8]| {
-        let plain = cipher.open(sealed, &belongs_to).ok_or_else(|| damaged(what))?;
-        Secret::from_bytes(plain.to_vec()).map_err(|_| damaged(what))
-    };
-    let previous_secret = match previous_secret {
-        None => None,
-        Some((sealed, expires_at)) => {
-            Some(PreviousSecret { secret: open(&sealed)?, expires_at: Timestamp::from_millis(expires_at) })
-        }
-    };
-    let disabled = |number: u8| [DisabledReason::Gone].into_iter().find(|one| disabled_number(*one) == number);
-    let subscription = Subscription {
-        id,
-        tenant: TenantId::from_u128(tenant),
-        url: TargetUrl::from_stored(&url).ok_or_else(|| damaged(what))?,
-        events: events.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(|_| damaged(what))?,
-        description,
-        is_active,
-        disabled_reason: disabled_reason.and_then(disabled),
-        max_in_flight,
-        timeout_seconds,
-        profile: profile(number).ok_or_else(|| damaged(what))?,
-        envelope: if is_raw { Envelope::Raw } else { Envelope::Profile },
-        metadata,
-        secret: open(&secret)?,
-        secret_version,
-        previous_secret,
-        revision,
-        created_at: Timestamp::from_millis(created_at),
-        updated_at: Timestamp::from_millis(updated_at),
-    };
-    Ok(KeptSubscription { subscription, deleted_at: at(deleted_at) })
-}
-
-#[derive(Serialize, Deserialize)]
-struct HealthRecord {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HealthRecord {
     consecutive_failures: u32,
-    failing_since: Option<Millis>,
-    last_delivery_at: Option<Millis>,
+    failing_since: Option<i64>,
+    last_delivery_at: Option<i64>,
     last_delivery_succeeded: Option<bool>,
 }
+impl Record for HealthRecord {}
 
-pub(super) fn write_health(health: &Health) -> Vec<u8> {
-    let Health { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded } = *health;
-    write(&HealthRecord {
-        consecutive_failures,
-        failing_since: millis(failing_since),
-        last_delivery_at: millis(last_delivery_at),
-        last_delivery_succeeded,
-    })
+impl From<Health> for HealthRecord {
+    fn from(health: Health) -> Self {
+        let Health { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded } = health;
+        Self {
+            consecutive_failures,
+            failing_since: millis(failing_since),
+            last_delivery_at: millis(last_delivery_at),
+            last_delivery_succeeded,
+        }
+    }
 }
 
-pub(super) fn read_health(bytes: &[u8]) -> Result<Health, StoreError> {
-    let HealthRecord { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded } =
-        read(bytes, "a subscription's health")?;
-    Ok(Health {
-        consecutive_failures,
-        failing_since: at(failing_since),
-        last_delivery_at: at(last_delivery_at),
-        last_delivery_succeeded,
-    })
+impl From<HealthRecord> for Health {
+    fn from(record: HealthRecord) -> Self {
+        let HealthRecord { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded } = record;
+        Self {
+            consecutive_failures,
+            failing_since: timestamp(failing_since),
+            last_delivery_at: timestamp(last_delivery_at),
+            last_delivery_succeeded,
+        }
+    }
 }
 
 // -- what happened
 
-#[derive(Serialize, Deserialize)]
-struct EventRecord {
-    tenant: [u8; 16],
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EventRecord {
+    pub tenant: IdBytes,
     event_type: String,
-    external_id: Option<String>,
-    occurred_at: Millis,
-    created_at: Millis,
-    deliveries: u32,
+    pub external_id: Option<String>,
+    occurred_at: i64,
+    pub created_at: i64,
+    /// Rows in `deliveries` that name it.
+    pub deliveries: u32,
     data_bytes: u32,
+    /// SHA-256 of the data, kept with an external id: a repeat is compared after the data is gone.
+    pub data_sha256: Option<[u8; 32]>,
+}
+impl Record for EventRecord {}
+
+impl EventRecord {
+    pub(super) fn from_domain(event: &Event, data_sha256: Option<[u8; 32]>) -> Self {
+        let Event { id: _, tenant, event_type, external_id, occurred_at, created_at, deliveries, data_bytes } = event;
+        Self {
+            tenant: tenant.to_bytes(),
+            event_type: event_type.as_str().to_owned(),
+            external_id: external_id.as_ref().map(|id| id.as_str().to_owned()),
+            occurred_at: occurred_at.as_millis(),
+            created_at: created_at.as_millis(),
+            deliveries: *deliveries,
+            data_bytes: *data_bytes,
+            data_sha256,
+        }
+    }
+
+    pub(super) fn into_domain(self, id: EventId) -> Option<Event> {
+        let Self { tenant, event_type, external_id, occurred_at, created_at, deliveries, data_bytes, data_sha256: _ } =
+            self;
+        Some(Event {
+            id,
+            tenant: TenantId::from_bytes(tenant),
+            event_type: event_type.parse().ok()?,
+            external_id: external_id.map(|text| text.parse()).transpose().ok()?,
+            occurred_at: Timestamp::from_millis(occurred_at),
+            created_at: Timestamp::from_millis(created_at),
+            deliveries,
+            data_bytes,
+        })
+    }
 }
 
-pub(super) fn write_event(event: &Event) -> Vec<u8> {
-    let Event { id: _, tenant, event_type, external_id, occurred_at, created_at, deliveries, data_bytes } =
-        event.clone();
-    write(&EventRecord {
-        tenant: tenant.to_bytes(),
-        event_type: event_type.to_string(),
-        external_id: external_id.map(|id| id.to_string()),
-        occurred_at: occurred_at.as_millis(),
-        created_at: created_at.as_millis(),
-        deliveries,
-        data_bytes,
-    })
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum StateRecord {
+    Pending { next_attempt_at: i64 },
+    Retrying { next_attempt_at: i64, reason: RetryReasonRecord },
+    Succeeded,
+    Exhausted { reason: ExhaustedReasonRecord },
+    Canceled { reason: CanceledReasonRecord },
 }
 
-pub(super) fn read_event(id: EventId, bytes: &[u8]) -> Result<Event, StoreError> {
-    let what = "an event";
-    let EventRecord { tenant, event_type, external_id, occurred_at, created_at, deliveries, data_bytes } =
-        read(bytes, what)?;
-    Ok(Event {
-        id,
-        tenant: TenantId::from_bytes(tenant),
-        event_type: event_type.parse().map_err(|_| damaged(what))?,
-        external_id: external_id.map(|id| id.parse()).transpose().map_err(|_| damaged(what))?,
-        occurred_at: Timestamp::from_millis(occurred_at),
-        created_at: Timestamp::from_millis(created_at),
-        deliveries,
-        data_bytes,
-    })
+impl From<State> for StateRecord {
+    fn from(state: State) -> Self {
+        match state {
+            State::Pending { next_attempt_at } => Self::Pending { next_attempt_at: next_attempt_at.as_millis() },
+            State::Retrying { next_attempt_at, reason } => {
+                Self::Retrying { next_attempt_at: next_attempt_at.as_millis(), reason: reason.into() }
+            }
+            State::Succeeded => Self::Succeeded,
+            State::Exhausted { reason } => Self::Exhausted { reason: reason.into() },
+            State::Canceled { reason } => Self::Canceled { reason: reason.into() },
+        }
+    }
 }
 
-#[derive(Serialize, Deserialize)]
-struct DeliveryRecord {
-    event: [u8; 16],
-    subscription: [u8; 16],
-    tenant: [u8; 16],
+impl From<StateRecord> for State {
+    fn from(state: StateRecord) -> Self {
+        match state {
+            StateRecord::Pending { next_attempt_at } => {
+                Self::Pending { next_attempt_at: Timestamp::from_millis(next_attempt_at) }
+            }
+            StateRecord::Retrying { next_attempt_at, reason } => {
+                Self::Retrying { next_attempt_at: Timestamp::from_millis(next_attempt_at), reason: reason.into() }
+            }
+            StateRecord::Succeeded => Self::Succeeded,
+            StateRecord::Exhausted { reason } => Self::Exhausted { reason: reason.into() },
+            StateRecord::Canceled { reason } => Self::Canceled { reason: reason.into() },
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DeliveryRecord {
+    pub event: IdBytes,
+    pub subscription: IdBytes,
+    pub tenant: IdBytes,
     event_type: String,
-    state: StateRecord,
+    pub state: StateRecord,
     attempts: u16,
     last_http_status: Option<u16>,
-    created_at: Millis,
-    updated_at: Millis,
+    created_at: i64,
+    updated_at: i64,
+    /// Whether it has a `due` row and an `open` row. A fresh one has none: it is in the dispatcher's memory, and
+    /// found again by its place after the watermark.
+    pub is_parked: bool,
 }
+impl Record for DeliveryRecord {}
 
-#[derive(Serialize, Deserialize)]
-enum StateRecord {
-    Pending(Millis),
-    Retrying(Millis, RetryReasonRecord),
-    Succeeded,
-    Exhausted(ExhaustedReasonRecord),
-    Canceled(CanceledReasonRecord),
-}
-
-/// A private twin of a domain enum: renaming or reordering the one does not move the bytes of the other.
-macro_rules! twin {
-    ($record:ident of $domain:ident { $($name:ident,)* }) => {
-        #[derive(Serialize, Deserialize)]
-        enum $record { $($name,)* }
-
-        impl $record {
-            fn of(value: $domain) -> Self {
-                match value { $($domain::$name => Self::$name,)* }
-            }
-
-            fn value(self) -> $domain {
-                match self { $(Self::$name => $domain::$name,)* }
-            }
+impl DeliveryRecord {
+    pub(super) fn from_domain(delivery: &Delivery, is_parked: bool) -> Self {
+        let Delivery {
+            id: _,
+            event,
+            subscription,
+            tenant,
+            event_type,
+            state,
+            attempts,
+            last_http_status,
+            created_at,
+            updated_at,
+        } = delivery;
+        Self {
+            event: event.to_bytes(),
+            subscription: subscription.to_bytes(),
+            tenant: tenant.to_bytes(),
+            event_type: event_type.as_str().to_owned(),
+            state: (*state).into(),
+            attempts: *attempts,
+            last_http_status: *last_http_status,
+            created_at: created_at.as_millis(),
+            updated_at: updated_at.as_millis(),
+            is_parked,
         }
-    };
+    }
+
+    pub(super) fn into_domain(self, id: DeliveryId) -> Option<Delivery> {
+        let Self {
+            event,
+            subscription,
+            tenant,
+            event_type,
+            state,
+            attempts,
+            last_http_status,
+            created_at,
+            updated_at,
+            is_parked: _,
+        } = self;
+        Some(Delivery {
+            id,
+            event: EventId::from_bytes(event),
+            subscription: SubscriptionId::from_bytes(subscription),
+            tenant: TenantId::from_bytes(tenant),
+            event_type: event_type.parse().ok()?,
+            state: state.into(),
+            attempts,
+            last_http_status,
+            created_at: Timestamp::from_millis(created_at),
+            updated_at: Timestamp::from_millis(updated_at),
+        })
+    }
 }
 
-twin!(RetryReasonRecord of RetryReason { Schedule, RetryAfter, Manual, });
-twin!(ExhaustedReasonRecord of ExhaustedReason { Schedule, Gone, Aborted, });
-twin!(CanceledReasonRecord of CanceledReason { Manual, SubscriptionDeleted, SubscriptionGone, PayloadExpired, });
-twin!(TriggerRecord of Trigger { Schedule, Manual, });
-twin!(ErrorClassRecord of ErrorClass { BlockedAddress, Dns, Connect, Tls, Timeout, Http, });
-
-pub(super) fn write_delivery(delivery: &Delivery) -> Vec<u8> {
-    let Delivery {
-        id: _,
-        event,
-        subscription,
-        tenant,
-        event_type,
-        state,
-        attempts,
-        last_http_status,
-        created_at,
-        updated_at,
-    } = delivery;
-    let state = match *state {
-        State::Pending { next_attempt_at } => StateRecord::Pending(next_attempt_at.as_millis()),
-        State::Retrying { next_attempt_at, reason } => {
-            StateRecord::Retrying(next_attempt_at.as_millis(), RetryReasonRecord::of(reason))
-        }
-        State::Succeeded => StateRecord::Succeeded,
-        State::Exhausted { reason } => StateRecord::Exhausted(ExhaustedReasonRecord::of(reason)),
-        State::Canceled { reason } => StateRecord::Canceled(CanceledReasonRecord::of(reason)),
-    };
-    write(&DeliveryRecord {
-        event: event.to_bytes(),
-        subscription: subscription.to_bytes(),
-        tenant: tenant.to_bytes(),
-        event_type: event_type.to_string(),
-        state,
-        attempts: *attempts,
-        last_http_status: *last_http_status,
-        created_at: created_at.as_millis(),
-        updated_at: updated_at.as_millis(),
-    })
-}
-
-pub(super) fn read_delivery(id: DeliveryId, bytes: &[u8]) -> Result<Delivery, StoreError> {
-    let what = "a delivery";
-    let DeliveryRecord {
-        event,
-        subscription,
-        tenant,
-        event_type,
-        state,
-        attempts,
-        last_http_status,
-        created_at,
-        updated_at,
-    } = read(bytes, what)?;
-    let state = match state {
-        StateRecord::Pending(at) => State::Pending { next_attempt_at: Timestamp::from_millis(at) },
-        StateRecord::Retrying(at, reason) => {
-            State::Retrying { next_attempt_at: Timestamp::from_millis(at), reason: reason.value() }
-        }
-        StateRecord::Succeeded => State::Succeeded,
-        StateRecord::Exhausted(reason) => State::Exhausted { reason: reason.value() },
-        StateRecord::Canceled(reason) => State::Canceled { reason: reason.value() },
-    };
-    Ok(Delivery {
-        id,
-        event: EventId::from_bytes(event),
-        subscription: SubscriptionId::from_bytes(subscription),
-        tenant: TenantId::from_bytes(tenant),
-        event_type: event_type.parse().map_err(|_| damaged(what))?,
-        state,
-        attempts,
-        last_http_status,
-        created_at: Timestamp::from_millis(created_at),
-        updated_at: Timestamp::from_millis(updated_at),
-    })
-}
-
-#[derive(Serialize, Deserialize)]
-struct AttemptRecord {
-    id: u128,
-    trigger: TriggerRecord,
-    started_at: Millis,
-    outcome: OutcomeRecord,
-    /// dns, connect, tls, first byte, total: microseconds.
-    phases: (Option<u32>, Option<u32>, Option<u32>, Option<u32>, u32),
-    request_headers: Vec<(String, String)>,
-    request_body_sha256: [u8; 32],
-    request_body_bytes: u32,
-    secret_version: u32,
-    response: Option<ResponseRecord>,
-    remote_address: Option<SocketAddr>,
-}
-
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum OutcomeRecord {
     Success,
     Status(u16),
-    Error(ErrorClassRecord, String),
+    Error { class: ErrorClassRecord, detail: String },
 }
 
-#[derive(Serialize, Deserialize)]
+/// Microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct PhasesRecord {
+    dns: Option<u64>,
+    connect: Option<u64>,
+    tls: Option<u64>,
+    first_byte: Option<u64>,
+    total: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct ResponseRecord {
     status: u16,
     headers: Vec<(String, String)>,
@@ -611,150 +692,195 @@ struct ResponseRecord {
     body_truncated: bool,
 }
 
-pub(super) fn write_attempt(attempt: &Attempt) -> Vec<u8> {
-    let Attempt {
-        id,
-        delivery: _,
-        number: _,
-        trigger,
-        started_at,
-        outcome,
-        phases,
-        request_headers,
-        request_body_sha256,
-        request_body_bytes,
-        secret_version,
-        response,
-        remote_address,
-    } = attempt.clone();
-    let micros = |duration: Duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
-    let Phases { dns, connect, tls, first_byte, total } = phases;
-    write(&AttemptRecord {
-        id: id.as_u128(),
-        trigger: TriggerRecord::of(trigger),
-        started_at: started_at.as_millis(),
-        outcome: match outcome {
-            Outcome::Success => OutcomeRecord::Success,
-            Outcome::Status(status) => OutcomeRecord::Status(status),
-            Outcome::Error { class, detail } => OutcomeRecord::Error(ErrorClassRecord::of(class), detail),
-        },
-        phases: (dns.map(micros), connect.map(micros), tls.map(micros), first_byte.map(micros), micros(total)),
-        request_headers,
-        request_body_sha256,
-        request_body_bytes,
-        secret_version,
-        response: response.map(|Response { status, headers, body, body_truncated }| ResponseRecord {
-            status,
-            headers,
-            body,
-            body_truncated,
-        }),
-        remote_address,
-    })
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AttemptRecord {
+    id: IdBytes,
+    trigger: TriggerRecord,
+    started_at: i64,
+    outcome: OutcomeRecord,
+    phases: PhasesRecord,
+    request_headers: Vec<(String, String)>,
+    request_body_sha256: [u8; 32],
+    request_body_bytes: u32,
+    secret_version: u32,
+    response: Option<ResponseRecord>,
+    remote_address: Option<SocketAddr>,
+}
+impl Record for AttemptRecord {}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-pub(super) fn read_attempt(delivery: DeliveryId, number: u16, bytes: &[u8]) -> Result<Attempt, StoreError> {
-    let AttemptRecord {
-        id,
-        trigger,
-        started_at,
-        outcome,
-        phases,
-        request_headers,
-        request_body_sha256,
-        request_body_bytes,
-        secret_version,
-        response,
-        remote_address,
-    } = read(bytes, "an attempt")?;
-    let duration = |micros: u32| Duration::from_micros(u64::from(micros));
-    let (dns, connect, tls, first_byte, total) = phases;
-    Ok(Attempt {
-        id: AttemptId::from_u128(id),
-        delivery,
-        number,
-        trigger: trigger.value(),
-        started_at: Timestamp::from_millis(started_at),
-        outcome: match outcome {
-            OutcomeRecord::Success => Outcome::Success,
-            OutcomeRecord::Status(status) => Outcome::Status(status),
-            OutcomeRecord::Error(class, detail) => Outcome::Error { class: class.value(), detail },
-        },
-        phases: Phases {
-            dns: dns.map(duration),
-            connect: connect.map(duration),
-            tls: tls.map(duration),
-            first_byte: first_byte.map(duration),
-            total: duration(total),
-        },
-        request_headers,
-        request_body_sha256,
-        request_body_bytes,
-        secret_version,
-        response: response.map(|ResponseRecord { status, headers, body, body_truncated }| Response {
-            status,
-            headers,
-            body,
-            body_truncated,
-        }),
-        remote_address,
-    })
+impl From<Attempt> for AttemptRecord {
+    fn from(attempt: Attempt) -> Self {
+        let Attempt {
+            id,
+            delivery: _,
+            number: _,
+            trigger,
+            started_at,
+            outcome,
+            phases,
+            request_headers,
+            request_body_sha256,
+            request_body_bytes,
+            secret_version,
+            response,
+            remote_address,
+        } = attempt;
+        let Phases { dns, connect, tls, first_byte, total } = phases;
+        Self {
+            id: id.to_bytes(),
+            trigger: trigger.into(),
+            started_at: started_at.as_millis(),
+            outcome: match outcome {
+                Outcome::Success => OutcomeRecord::Success,
+                Outcome::Status(status) => OutcomeRecord::Status(status),
+                Outcome::Error { class, detail } => OutcomeRecord::Error { class: class.into(), detail },
+            },
+            phases: PhasesRecord {
+                dns: dns.map(micros),
+                connect: connect.map(micros),
+                tls: tls.map(micros),
+                first_byte: first_byte.map(micros),
+                total: micros(total),
+            },
+            request_headers,
+            request_body_sha256,
+            request_body_bytes,
+            secret_version,
+            response: response.map(|Response { status, headers, body, body_truncated }| ResponseRecord {
+                status,
+                headers,
+                body,
+                body_truncated,
+            }),
+            remote_address,
+        }
+    }
+}
+
+impl AttemptRecord {
+    pub(super) fn into_domain(self, delivery: DeliveryId, number: u16) -> Attempt {
+        let Self {
+            id,
+            trigger,
+            started_at,
+            outcome,
+            phases,
+            request_headers,
+            request_body_sha256,
+            request_body_bytes,
+            secret_version,
+            response,
+            remote_address,
+        } = self;
+        let PhasesRecord { dns, connect, tls, first_byte, total } = phases;
+        Attempt {
+            id: AttemptId::from_bytes(id),
+            delivery,
+            number,
+            trigger: trigger.into(),
+            started_at: Timestamp::from_millis(started_at),
+            outcome: match outcome {
+                OutcomeRecord::Success => Outcome::Success,
+                OutcomeRecord::Status(status) => Outcome::Status(status),
+                OutcomeRecord::Error { class, detail } => Outcome::Error { class: class.into(), detail },
+            },
+            phases: Phases {
+                dns: dns.map(Duration::from_micros),
+                connect: connect.map(Duration::from_micros),
+                tls: tls.map(Duration::from_micros),
+                first_byte: first_byte.map(Duration::from_micros),
+                total: Duration::from_micros(total),
+            },
+            request_headers,
+            request_body_sha256,
+            request_body_bytes,
+            secret_version,
+            response: response.map(|ResponseRecord { status, headers, body, body_truncated }| Response {
+                status,
+                headers,
+                body,
+                body_truncated,
+            }),
+            remote_address,
+        }
+    }
 }
 
 // -- remembered answers
 
-#[derive(Serialize, Deserialize)]
-struct AnswerRecord {
-    body_sha256: [u8; 32],
-    key: u128,
-    created_at: Millis,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum BodyRecord {
+    Plain(Bytes),
+    /// It shows a secret.
+    Sealed(SecretOwnerRecord, Sealed),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum SecretOwnerRecord {
+    Subscription(IdBytes),
+    Key(IdBytes),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AnswerRecord {
+    pub body_sha256: [u8; 32],
+    /// The key that asked.
+    pub key: IdBytes,
+    pub created_at: i64,
     status: u16,
     headers: Vec<(String, String)>,
-    /// Encrypted when it shows a secret.
-    body: Bytes,
-    /// (is a subscription, id)
-    shows_secret_of: Option<(bool, u128)>,
+    body: BodyRecord,
+}
+impl Record for AnswerRecord {}
+
+fn answer_label(request: super::RequestName) -> Vec<u8> {
+    [b"answers/", &request.0[..]].concat()
 }
 
-pub(super) struct KeptAnswer {
-    pub body_sha256: [u8; 32],
-    pub key: KeyId,
-    pub created_at: Timestamp,
-    pub answer: StoredAnswer,
-}
+impl AnswerRecord {
+    pub(super) fn from_domain(
+        answer: StoredAnswer,
+        request: super::RequestName,
+        body_sha256: [u8; 32],
+        key: KeyId,
+        created_at: Timestamp,
+        crypt: &Crypt,
+    ) -> Self {
+        let StoredAnswer { status, headers, body, shows_secret_of } = answer;
+        let body = match shows_secret_of {
+            None => BodyRecord::Plain(body),
+            Some(owner) => {
+                let owner = match owner {
+                    super::SecretOwner::Subscription(id) => SecretOwnerRecord::Subscription(id.to_bytes()),
+                    super::SecretOwner::Key(id) => SecretOwnerRecord::Key(id.to_bytes()),
+                };
+                BodyRecord::Sealed(owner, crypt.seal(&body, &answer_label(request)))
+            }
+        };
+        Self { body_sha256, key: key.to_bytes(), created_at: created_at.as_millis(), status, headers, body }
+    }
 
-pub(super) fn write_answer(request: &[u8; 32], kept: &KeptAnswer, cipher: &Cipher) -> Vec<u8> {
-    let KeptAnswer { body_sha256, key, created_at, answer } = kept;
-    let StoredAnswer { status, headers, body, shows_secret_of } = answer.clone();
-    write(&AnswerRecord {
-        body_sha256: *body_sha256,
-        key: key.as_u128(),
-        created_at: created_at.as_millis(),
-        status,
-        headers,
-        body: if shows_secret_of.is_some() { cipher.seal(&body, request).into() } else { body },
-        shows_secret_of: shows_secret_of.map(|owner| match owner {
-            SecretOwner::Subscription(id) => (true, id.as_u128()),
-            SecretOwner::Key(id) => (false, id.as_u128()),
-        }),
-    })
-}
+    pub(super) fn shows_secret_of(&self) -> Option<super::SecretOwner> {
+        match &self.body {
+            BodyRecord::Plain(_) => None,
+            BodyRecord::Sealed(SecretOwnerRecord::Subscription(id), _) => {
+                Some(super::SecretOwner::Subscription(SubscriptionId::from_bytes(*id)))
+            }
+            BodyRecord::Sealed(SecretOwnerRecord::Key(id), _) => Some(super::SecretOwner::Key(KeyId::from_bytes(*id))),
+        }
+    }
 
-pub(super) fn read_answer(request: &[u8; 32], bytes: &[u8], cipher: &Cipher) -> Result<KeptAnswer, StoreError> {
-    let what = "a remembered answer";
-    let AnswerRecord { body_sha256, key, created_at, status, headers, body, shows_secret_of } = read(bytes, what)?;
-    let shows_secret_of = shows_secret_of.map(|(is_subscription, id)| match is_subscription {
-        true => SecretOwner::Subscription(SubscriptionId::from_u128(id)),
-        false => SecretOwner::Key(KeyId::from_u128(id)),
-    });
-    let body = match shows_secret_of {
-        None => body,
-        Some(_) => cipher.open(&body, request).ok_or_else(|| damaged(what))?.to_vec().into(),
-    };
-    Ok(KeptAnswer {
-        body_sha256,
-        key: KeyId::from_u128(key),
-        created_at: Timestamp::from_millis(created_at),
-        answer: StoredAnswer { status, headers, body, shows_secret_of },
-    })
+    pub(super) fn into_domain(self, request: super::RequestName, crypt: &Crypt) -> Option<StoredAnswer> {
+        let shows_secret_of = self.shows_secret_of();
+        let Self { body_sha256: _, key: _, created_at: _, status, headers, body } = self;
+        let body = match body {
+            BodyRecord::Plain(body) => body,
+            BodyRecord::Sealed(_, sealed) => Bytes::copy_from_slice(&crypt.open(&sealed, &answer_label(request))?),
+        };
+        Some(StoredAnswer { status, headers, body, shows_secret_of })
+    }
 }

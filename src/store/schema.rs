@@ -1,172 +1,364 @@
-//! Every table, its keys and what it holds, on one page.
+//! The file on one page: every table, its key and its record.
 //!
-//! Keys are fixed-width big-endian bytes, so that their order is the order of what they mean; values are records
-//! (`record.rs`): a version byte, then postcard. Bytes on both sides, because a typed value of redb cannot fail to
-//! decode and a file can.
+//! Keys are big-endian and of fixed width (a text only as the last part), so the order of bytes is the order of
+//! parts. Values are a version byte and what [`super::record`] writes; an index row has an empty value.
+//!
+//! | table | key | value |
+//! | --- | --- | --- |
+//! | `meta` | name | what [`MetaName`] says |
+//! | `tenants`, `keys`, `subscriptions` | id | configuration; deleted subscriptions stay until their deliveries go |
+//! | `event_types` | name | configuration |
+//! | `keys_used` | key | when it was last used |
+//! | `health` | subscription | how it fares |
+//! | `events` | event | all but its data |
+//! | `payloads` | event | its data, byte for byte |
+//! | `external_ids` | tenant, external id | event |
+//! | `deliveries` | delivery | where it stands; the deliveries of an event follow its own id |
+//! | `attempts` | delivery, number | one request and its response |
+//! | `due` | subscription, next attempt, delivery | – (exactly the parked deliveries) |
+//! | `open` | tenant, delivery | – (exactly the parked deliveries) |
+//! | `failed` | tenant, delivery | – (exactly the exhausted and canceled ones) |
+//! | `events_by_tenant`, `deliveries_by_tenant` | tenant, first id | up to 256 ids (see [`super::postings`]) |
+//! | `deliveries_by_subscription` | subscription, first id | the same |
+//! | `answers` | request | a remembered answer |
+//! | `answers_by_time` | created, request | – |
+//! | `answers_by_secret` | what must go for it to go, request | – |
+//! | `work` | what is being done | how far it came |
 
 use redb::TableDefinition;
 
-use crate::domain::id::{DeliveryId, SubscriptionId};
+use super::RequestName;
+use super::postings::Chunk;
+use super::record::{
+    AnswerRecord, AttemptRecord, DeliveryRecord, EventRecord, EventTypeRecord, HealthRecord, IdRecord, KeyRecord,
+    MetaValue, Payload, SubscriptionRecord, TenantRecord, UsedRecord, Value, WorkRecord,
+};
+use crate::domain::event_type::EventTypeName;
+use crate::domain::id::{DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
+use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
-
-/// The version of this page. A file with a greater one is refused, a lesser one is migrated at open.
-pub(super) const FORMAT_VERSION: u32 = 1;
 
 pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
-macro_rules! tables {
-    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        $($(#[$doc])* pub(super) const $name: Definition = TableDefinition::new($text);)*
+/// A table: what its keys and values are.
+pub(super) trait Kind {
+    type Key: Key;
+    type Value: Value;
+    const NAME: &'static str;
+    /// Its place in [`NAMES`].
+    const PLACE: usize;
+}
 
-        /// All of them, in the order of this page.
-        pub(super) const ALL: &[(&str, Definition)] = &[$(($text, $name),)*];
+macro_rules! tables {
+    ($($table:ident = $name:literal: $key:ty => $value:ty;)*) => {
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "only counts the tables")]
+        enum Place { $($table,)* }
+
+        $(
+            pub(super) enum $table {}
+
+            impl Kind for $table {
+                type Key = $key;
+                type Value = $value;
+                const NAME: &'static str = $name;
+                const PLACE: usize = Place::$table as usize;
+            }
+        )*
+
+        pub(super) const NAMES: &[&str] = &[$($name,)*];
     };
 }
 
 tables! {
-    /// name → number or bytes: see [`meta`]
-    META = "meta";
-
-    /// tenant → TenantRecord
-    TENANTS = "tenants";
-    /// key id → KeyRecord
-    KEYS = "keys";
-    /// name → EventTypeRecord
-    EVENT_TYPES = "event_types";
-    /// subscription → SubscriptionRecord (deleted ones too, while their history is kept)
-    SUBSCRIPTIONS = "subscriptions";
-    /// subscription → HealthRecord: apart, because it moves with each delivery
-    HEALTH = "health";
-    /// key id → time of last use (8)
-    KEYS_USED = "keys_used";
-
-    /// event → EventRecord. The deliveries that an event makes have the ids that follow its own.
-    EVENTS = "events";
-    /// event → the bytes of `data`, as they came: apart, because they are kept for a shorter time
-    PAYLOADS = "payloads";
-    /// delivery → DeliveryRecord
-    DELIVERIES = "deliveries";
-    /// delivery (16), number (2) → AttemptRecord
-    ATTEMPTS = "attempts";
-
-    /// subscription (16), next attempt (8), delivery (16) → nothing. What waits on disk for its time. A delivery above
-    /// the watermark `settled_up_to` may be open without a row here: it is in the dispatcher's memory.
-    DUE = "due";
-    /// tenant (16), delivery (16) → nothing. Open deliveries that have a row in `due`.
-    OPEN = "open_by_tenant";
-    /// tenant (16), delivery (16) → nothing. Exhausted and canceled deliveries.
-    FAILED = "failed_by_tenant";
-
-    /// owner (16), first id (16) → ids, ascending (16 each): see `postings.rs`
-    EVENTS_BY_TENANT = "events_by_tenant";
-    DELIVERIES_BY_TENANT = "deliveries_by_tenant";
-    DELIVERIES_BY_SUBSCRIPTION = "deliveries_by_subscription";
-
-    /// tenant (16), external id → event (16)
-    EXTERNAL_IDS = "external_ids";
-
-    /// request name (32) → AnswerRecord
-    ANSWERS = "answers";
-    /// time (8), request name (32) → nothing
-    ANSWERS_BY_TIME = "answers_by_time";
-    /// whose secret (16), request name (32) → nothing
-    ANSWERS_BY_SECRET = "answers_by_secret";
-
-    /// kind (1), id (16) → nothing. Deletions that are carried out in the background.
-    SWEEPS = "sweeps";
+    Meta = "meta": MetaName => MetaValue;
+    Tenants = "tenants": TenantId => TenantRecord;
+    Keys = "keys": KeyId => KeyRecord;
+    KeysUsed = "keys_used": KeyId => UsedRecord;
+    EventTypes = "event_types": EventTypeName => EventTypeRecord;
+    Subscriptions = "subscriptions": SubscriptionId => SubscriptionRecord;
+    HealthOf = "health": SubscriptionId => HealthRecord;
+    Events = "events": EventId => EventRecord;
+    Payloads = "payloads": EventId => Payload;
+    ExternalIds = "external_ids": (TenantId, ExternalId) => IdRecord;
+    Deliveries = "deliveries": DeliveryId => DeliveryRecord;
+    Attempts = "attempts": (DeliveryId, u16) => AttemptRecord;
+    DueRows = "due": (SubscriptionId, Timestamp, DeliveryId) => ();
+    OpenRows = "open": (TenantId, DeliveryId) => ();
+    FailedRows = "failed": (TenantId, DeliveryId) => ();
+    EventsByTenant = "events_by_tenant": (TenantId, EventId) => Chunk;
+    DeliveriesByTenant = "deliveries_by_tenant": (TenantId, DeliveryId) => Chunk;
+    DeliveriesBySubscription = "deliveries_by_subscription": (SubscriptionId, DeliveryId) => Chunk;
+    Answers = "answers": RequestName => AnswerRecord;
+    AnswersByTime = "answers_by_time": (Timestamp, RequestName) => ();
+    AnswersBySecret = "answers_by_secret": (Holder, RequestName) => ();
+    Work = "work": WorkName => WorkRecord;
 }
 
-/// Names in the table `meta`.
-pub(super) mod meta {
-    /// [`super::FORMAT_VERSION`]
-    pub const FORMAT: &[u8] = b"format";
-    /// A ciphertext of a known text: tells a wrong key.
-    pub const KEY_CHECK: &[u8] = b"key_check";
-    /// Deliveries up to this id are final or have a row in `due`.
-    pub const SETTLED_UP_TO: &[u8] = b"settled_up_to";
-    /// Events and deliveries up to this id are in the postings.
-    pub const INDEXED_UP_TO: &[u8] = b"indexed_up_to";
-    /// Where the retention walk stands.
-    pub const RETAINED_UP_TO: &[u8] = b"retained_up_to";
-    /// By how many milliseconds an id was ever ahead of its `created_at`: bounds a walk by time.
-    pub const AHEAD_MAX: &[u8] = b"ahead_max";
+pub(super) const fn definition(name: &'static str) -> Definition {
+    TableDefinition::new(name)
 }
 
-/// Kinds of background deletion.
-pub(super) mod sweep {
-    pub const SUBSCRIPTION: u8 = 1;
-    pub const TENANT: u8 = 2;
+/// Single values about the whole file, big-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MetaName {
+    /// u32: the format of the file.
+    Format,
+    /// A known text, encrypted: shows whether the secret key is the right one.
+    KeyCheck,
+    /// Delivery id: every delivery up to it is parked or final.
+    SettledUpTo,
+    /// Id: every event and delivery up to it is in its postings.
+    IndexedUpTo,
+    /// Id: no greater one was assigned before the commit that wrote it.
+    AssignedUpTo,
+    /// i64 milliseconds: how far an event's id ever lay after its `created_at`.
+    IdLagMax,
+    /// Event id: where the walk of retention stands.
+    RetentionCursor,
 }
 
-/// Two ids, one after the other.
-pub(super) fn pair(first: u128, second: u128) -> [u8; 32] {
-    let mut key = [0; 32];
-    key[..16].copy_from_slice(&first.to_be_bytes());
-    key[16..].copy_from_slice(&second.to_be_bytes());
-    key
+impl MetaName {
+    const ALL: [Self; 7] = [
+        Self::Format,
+        Self::KeyCheck,
+        Self::SettledUpTo,
+        Self::IndexedUpTo,
+        Self::AssignedUpTo,
+        Self::IdLagMax,
+        Self::RetentionCursor,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::KeyCheck => "key_check",
+            Self::SettledUpTo => "settled_up_to",
+            Self::IndexedUpTo => "indexed_up_to",
+            Self::AssignedUpTo => "assigned_up_to",
+            Self::IdLagMax => "id_lag_max",
+            Self::RetentionCursor => "retention_cursor",
+        }
+    }
 }
 
-/// The ids of a key made by [`pair`].
-pub(super) fn split_pair(key: &[u8]) -> Option<(u128, u128)> {
-    let key: &[u8; 32] = key.try_into().ok()?;
-    let (first, second) = key.split_at(16);
-    Some((u128::from_be_bytes(first.try_into().ok()?), u128::from_be_bytes(second.try_into().ok()?)))
+/// What has to go for a remembered answer to go: a secret that it shows, or the key that asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Holder {
+    Subscription(SubscriptionId),
+    Key(KeyId),
+    Asker(KeyId),
 }
 
-pub(super) fn id(key: &[u8]) -> Option<u128> {
-    Some(u128::from_be_bytes(key.try_into().ok()?))
+/// Work that is done in the background, in steps, also after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum WorkName {
+    /// Cancels what waits for a deleted subscription.
+    Cancel(SubscriptionId),
+    /// Removes all that a deleted tenant had.
+    Erase(TenantId),
 }
 
-/// Order-preserving bytes of a time: the sign is flipped, so that times before 1970 come first.
-pub(super) fn time(at: Timestamp) -> [u8; 8] {
-    ((at.as_millis() as u64) ^ (1 << 63)).to_be_bytes()
+/// A key, as bytes that sort like its parts.
+pub(super) trait Key: Clone + PartialEq + std::fmt::Debug {
+    fn write(&self, bytes: &mut Vec<u8>);
+    /// Takes its part from the front; none when the bytes are no such key.
+    fn read(bytes: &mut &[u8]) -> Option<Self>;
+
+    fn to_key(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(48);
+        self.write(&mut bytes);
+        bytes
+    }
+
+    fn from_key(mut bytes: &[u8]) -> Option<Self> {
+        let key = Self::read(&mut bytes)?;
+        bytes.is_empty().then_some(key)
+    }
 }
 
-pub(super) fn read_time(bytes: &[u8]) -> Option<Timestamp> {
-    let millis = u64::from_be_bytes(bytes.try_into().ok()?) ^ (1 << 63);
-    Some(Timestamp::from_millis(millis as i64))
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (part, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*part)
 }
 
-pub(super) fn due(subscription: SubscriptionId, at: Timestamp, delivery: DeliveryId) -> [u8; 40] {
-    let mut key = [0; 40];
-    key[..16].copy_from_slice(&subscription.to_bytes());
-    key[16..24].copy_from_slice(&time(at));
-    key[24..].copy_from_slice(&delivery.to_bytes());
-    key
+macro_rules! id_keys {
+    ($($id:ident)*) => {$(
+        impl Key for $id {
+            fn write(&self, bytes: &mut Vec<u8>) {
+                bytes.extend_from_slice(&self.to_bytes());
+            }
+
+            fn read(bytes: &mut &[u8]) -> Option<Self> {
+                take(bytes).map(Self::from_bytes)
+            }
+        }
+    )*};
 }
 
-pub(super) fn read_due(key: &[u8]) -> Option<(SubscriptionId, Timestamp, DeliveryId)> {
-    let key: &[u8; 40] = key.try_into().ok()?;
-    Some((SubscriptionId::from_u128(id(&key[..16])?), read_time(&key[16..24])?, DeliveryId::from_u128(id(&key[24..])?)))
+id_keys! { TenantId KeyId SubscriptionId EventId DeliveryId }
+
+impl Key for u16 {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.to_be_bytes());
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        take(bytes).map(Self::from_be_bytes)
+    }
 }
 
-pub(super) fn attempt(delivery: DeliveryId, number: u16) -> [u8; 18] {
-    let mut key = [0; 18];
-    key[..16].copy_from_slice(&delivery.to_bytes());
-    key[16..].copy_from_slice(&number.to_be_bytes());
-    key
+/// The sign bit is turned over, so that times before 1970 sort before the others.
+const SIGN: u64 = 1 << 63;
+
+impl Key for Timestamp {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&(self.as_millis().cast_unsigned() ^ SIGN).to_be_bytes());
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        take(bytes).map(|part| Self::from_millis((u64::from_be_bytes(part) ^ SIGN).cast_signed()))
+    }
 }
 
-pub(super) fn answer_by_time(at: Timestamp, request: &[u8; 32]) -> [u8; 40] {
-    let mut key = [0; 40];
-    key[..8].copy_from_slice(&time(at));
-    key[8..].copy_from_slice(request);
-    key
+impl Key for RequestName {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.0);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        take(bytes).map(Self)
+    }
 }
 
-pub(super) fn answer_by_secret(owner: u128, request: &[u8; 32]) -> [u8; 48] {
-    let mut key = [0; 48];
-    key[..16].copy_from_slice(&owner.to_be_bytes());
-    key[16..].copy_from_slice(request);
-    key
+macro_rules! text_keys {
+    ($($name:ident)*) => {$(
+        /// A text of any length: only ever the last part of a key.
+        impl Key for $name {
+            fn write(&self, bytes: &mut Vec<u8>) {
+                bytes.extend_from_slice(self.as_str().as_bytes());
+            }
+
+            fn read(bytes: &mut &[u8]) -> Option<Self> {
+                std::str::from_utf8(std::mem::take(bytes)).ok()?.parse().ok()
+            }
+        }
+    )*};
 }
 
-pub(super) fn external_id(tenant: u128, text: &str) -> Vec<u8> {
-    [&tenant.to_be_bytes(), text.as_bytes()].concat()
+text_keys! { EventTypeName ExternalId }
+
+impl Key for MetaName {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(self.name().as_bytes());
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let name = std::mem::take(bytes);
+        Self::ALL.into_iter().find(|known| known.name().as_bytes() == name)
+    }
 }
 
-pub(super) fn sweep_of(kind: u8, id: u128) -> [u8; 17] {
-    let mut key = [kind; 17];
-    key[1..].copy_from_slice(&id.to_be_bytes());
-    key
+impl Key for Holder {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let (kind, id) = match self {
+            Self::Subscription(id) => (1, id.to_bytes()),
+            Self::Key(id) => (2, id.to_bytes()),
+            Self::Asker(id) => (3, id.to_bytes()),
+        };
+        bytes.push(kind);
+        bytes.extend_from_slice(&id);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        match take(bytes)? {
+            [1] => Key::read(bytes).map(Self::Subscription),
+            [2] => Key::read(bytes).map(Self::Key),
+            [3] => Key::read(bytes).map(Self::Asker),
+            _ => None,
+        }
+    }
+}
+
+impl Key for WorkName {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let (kind, id) = match self {
+            Self::Cancel(id) => (1, id.to_bytes()),
+            Self::Erase(id) => (2, id.to_bytes()),
+        };
+        bytes.push(kind);
+        bytes.extend_from_slice(&id);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        match take(bytes)? {
+            [1] => Key::read(bytes).map(Self::Cancel),
+            [2] => Key::read(bytes).map(Self::Erase),
+            _ => None,
+        }
+    }
+}
+
+impl<A: Key, B: Key> Key for (A, B) {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        self.0.write(bytes);
+        self.1.write(bytes);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        Some((A::read(bytes)?, B::read(bytes)?))
+    }
+}
+
+impl<A: Key, B: Key, C: Key> Key for (A, B, C) {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        self.0.write(bytes);
+        self.1.write(bytes);
+        self.2.write(bytes);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        Some((A::read(bytes)?, B::read(bytes)?, C::read(bytes)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_sorts_like_its_parts_and_reads_back() {
+        let subscription = SubscriptionId::from_u128;
+        let delivery = DeliveryId::from_u128;
+        let at = Timestamp::from_millis;
+        let sorted = [
+            (subscription(1), at(-5), delivery(9)),
+            (subscription(1), at(-4), delivery(8)),
+            (subscription(1), at(0), delivery(7)),
+            (subscription(1), at(256), delivery(1)),
+            (subscription(1), at(256), delivery(1 << 100)),
+            (subscription(256), at(-9), delivery(0)),
+        ];
+        assert!(sorted.is_sorted_by_key(Key::to_key));
+        for key in sorted {
+            assert_eq!(<(SubscriptionId, Timestamp, DeliveryId)>::from_key(&key.to_key()), Some(key));
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_key_are_refused() {
+        assert_eq!(EventId::from_key(&[0; 15]), None);
+        assert_eq!(EventId::from_key(&[0; 17]), None);
+        assert_eq!(WorkName::from_key(&[9; 17]), None);
+        assert_eq!(<(TenantId, ExternalId)>::from_key(&[0; 16]), None, "an external id is never empty");
+    }
+
+    #[test]
+    fn every_table_has_its_own_name() {
+        let mut names = NAMES.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), NAMES.len());
+        assert_eq!(NAMES[Work::PLACE], Work::NAME);
+    }
 }

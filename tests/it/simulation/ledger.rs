@@ -27,11 +27,11 @@ pub struct Ledger {
     pub requests: u64,
 }
 
-#[derive(Default, Clone, Copy)]
+#[derive(Default, Clone)]
 pub struct Received {
     pub answered_2xx: u32,
-    /// In which life of the process the last request that was answered 2xx was sent: a second one needs another life.
-    life_of_2xx: u32,
+    /// The lives of the process in which a request that was answered 2xx was sent: one each at most.
+    lives_of_2xx: BTreeSet<u32>,
 }
 
 struct Durable {
@@ -104,13 +104,12 @@ impl Ledger {
         }
         if outcome.is_success() {
             let received = self.received.entry(delivery).or_default();
-            let may_repeat = life > received.life_of_2xx || self.asked_again.contains(&delivery);
+            let is_first = received.lives_of_2xx.insert(life);
             assert!(
-                received.answered_2xx == 0 || may_repeat,
+                is_first || self.asked_again.contains(&delivery),
                 "{delivery} was answered 2xx twice with no power cut between"
             );
             received.answered_2xx += 1;
-            received.life_of_2xx = received.life_of_2xx.max(life);
         }
     }
 

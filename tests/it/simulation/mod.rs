@@ -5,7 +5,7 @@ mod ledger;
 mod receiver;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
@@ -16,7 +16,7 @@ use waxwing::domain::profile::Profile;
 
 use world::{Plan, World};
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 240;
 
 fn outcome_text(outcome: &Outcome) -> String {
     match outcome {
@@ -38,7 +38,7 @@ fn run(seed: u64) -> World {
             eprintln!("{line}");
         }
         eprintln!("\nreplay it with SEED={seed}\n");
-        std::panic::resume_unwind(panic);
+        resume_unwind(panic);
     }
     world
 }
@@ -51,13 +51,26 @@ fn nothing_acknowledged_is_lost_and_nothing_wrong_is_sent_whatever_fails() {
         return;
     }
     let seeds = std::env::var("WAXWING_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("WAXWING_SEEDS is a number"));
-    let (mut requests, mut cuts, mut events) = (0, 0, 0);
-    for seed in 0..seeds {
-        let world = run(seed);
-        requests += world.ledger.requests;
-        cuts += world.ledger.power_cuts;
-        events += world.ledger.acknowledged.len();
-    }
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
+    let share = |thread: u64| {
+        let (mut requests, mut cuts, mut events) = (0, 0, 0);
+        for seed in (thread..seeds).step_by(threads as usize) {
+            let world = run(seed);
+            requests += world.ledger.requests;
+            cuts += world.ledger.power_cuts;
+            events += world.ledger.acknowledged.len();
+        }
+        (requests, cuts, events)
+    };
+    let (requests, cuts, events) = std::thread::scope(|scope| {
+        let shares: Vec<_> = (0..threads).map(|thread| scope.spawn(move || share(thread))).collect();
+        shares.into_iter().map(|share| share.join().unwrap_or_else(|panic| resume_unwind(panic))).fold(
+            (0, 0, 0),
+            |(requests, cuts, events), (more_requests, more_cuts, more_events)| {
+                (requests + more_requests, cuts + more_cuts, events + more_events)
+            },
+        )
+    });
     println!("{seeds} seeds: {events} events, {requests} requests, {cuts} power cuts");
     assert!(requests > 0 && cuts > 0 && events > 0, "the simulation did nothing");
 }

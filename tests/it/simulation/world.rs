@@ -8,6 +8,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ use waxwing::store::{self, Change, Due, Location, Options, Published, Recorded, 
 use super::ledger::Ledger;
 use super::receiver::{Answer, Mood};
 use crate::support::disk::SimDisk;
+
+const SECRET_KEY: [u8; 32] = [7; 32];
 
 /// What one run does, drawn from its seed ("swarm": each run has its own mixture).
 #[derive(Debug, Clone)]
@@ -378,7 +382,7 @@ impl World {
         self.note("power cut");
         self.life += 1;
         self.ledger.power_cut();
-        self.disk.power_cut(&mut self.chance);
+        self.disk.power_cut();
         self.machine = Machine::boot(&self.disk, &self.clock, self.seed.wrapping_add(u64::from(self.life)));
         self.find_lanes();
     }
@@ -527,7 +531,10 @@ impl World {
     fn step(&mut self) {
         let stepped = self.machine.writer.step();
         if self.chance.random_bool(0.2) {
-            self.machine.writer.index_pass();
+            self.machine.writer.index_pass().expect("the disk works");
+        }
+        if self.chance.random_bool(0.1) {
+            self.machine.writer.work_pass().expect("the disk works");
         }
         self.changed(stepped.changes);
         self.collect();
@@ -621,7 +628,8 @@ impl World {
     /// Everything that was acknowledged is there, final, and as the outside saw it.
     pub fn settle(&mut self) {
         self.commit_now();
-        while self.machine.writer.index_pass() {}
+        self.machine.writer.index_pass().expect("the disk works");
+        while self.machine.writer.work_pass().expect("the disk works") {}
         assert_eq!(self.machine.dispatcher.pending(), None, "work is left over");
         let lanes = self.machine.store.lanes(None, 10).expect("the disk reads");
         assert!(lanes.is_empty(), "the queue on disk is not empty: {lanes:?}");
@@ -632,7 +640,7 @@ impl World {
             let deliveries = store.deliveries_of(event).expect("the disk reads");
             assert_eq!(deliveries.len(), event.deliveries as usize, "deliveries of {} were lost", event.id);
             for delivery in deliveries {
-                let received = self.ledger.received.get(&delivery.id).copied().unwrap_or_default();
+                let received = self.ledger.received.get(&delivery.id).cloned().unwrap_or_default();
                 match delivery.state {
                     State::Succeeded => assert!(received.answered_2xx > 0, "{} succeeded out of thin air", delivery.id),
                     State::Exhausted { .. } | State::Canceled { .. } => {}
@@ -642,16 +650,18 @@ impl World {
                 assert_eq!(attempts.len(), usize::from(delivery.attempts), "attempts of {} were lost", delivery.id);
             }
         }
-        let report = store::check(Machine::options(&self.disk.copy(), &self.clock, 0)).expect("the file opens");
-        assert!(report.findings.is_empty(), "{:#?}", report.findings);
+        let disk = self.disk.copy(0);
+        let location = Machine::options(&disk, &self.clock, 0).location;
+        let report = store::check(location, Some(SECRET_KEY)).expect("the file opens");
+        assert!(report.is_clean(), "{report:#?}");
     }
 }
 
 impl Machine {
     fn options(disk: &SimDisk, clock: &ManualClock, seed: u64) -> Options {
         Options {
-            location: Location::Backend(Box::new(disk.backend())),
-            secret_key: Some([7; 32]),
+            location: Location::Backend { disk: Box::new(disk.plug_in()), free_bytes: Arc::new(AtomicU64::new(u64::MAX)) },
+            secret_key: Some(SECRET_KEY),
             clock: Clock::Manual(clock.clone()),
             seed,
             retention: Retention { payloads_days: 30, metadata_days: 90 },

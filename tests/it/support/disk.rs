@@ -1,195 +1,198 @@
-//! A simulated disk: keeps what was synced, and loses power.
-//!
-//! Fault model: a write that was not synced survives a power cut whole, not at all, or torn: sector by sector, at
-//! random. A change of length may be lost like a write. What was synced always survives. A disk can also be told to
-//! die at its n-th sync, for the two-pass crash test: nothing of that sync, or anything after it, gets through.
+//! A disk in memory that loses power: what was synced stays, what was not survives whole, torn or not at all, by seed.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rand::rngs::StdRng;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use redb::StorageBackend;
 
+/// What a real disk writes in one piece.
 const SECTOR_BYTES: usize = 512;
 
+/// The disk itself. Clones are the same disk; a machine reaches it through [`SimDisk::plug_in`].
 #[derive(Debug, Clone)]
-pub struct SimDisk(Arc<Mutex<State>>);
+pub struct SimDisk(Arc<Mutex<Platter>>);
 
 #[derive(Debug)]
-struct State {
-    /// What a power cut cannot take.
-    synced: Vec<u8>,
-    /// What a read sees.
-    current: Vec<u8>,
-    unsynced: Vec<Change>,
-    /// Counts power cuts: a backend of an earlier life gets errors.
-    life: u32,
+struct Platter {
+    /// What reads see.
+    live: Vec<u8>,
+    /// What surely survives.
+    durable: Vec<u8>,
+    /// What was written since the last sync, in order.
+    unsynced: Vec<Written>,
     syncs: u64,
+    /// The sync that fails, and with it the machine.
     dies_at_sync: Option<u64>,
     is_dead: bool,
+    /// Which machine it is plugged into. Earlier ones reach nothing any more.
+    machine: u64,
     chance: StdRng,
 }
 
-#[derive(Debug)]
-enum Change {
+#[derive(Debug, Clone)]
+enum Written {
+    Data(usize, Vec<u8>),
     Length(usize),
-    Write { offset: usize, data: Vec<u8> },
-}
-
-impl Change {
-    fn apply(&self, image: &mut Vec<u8>) {
-        match self {
-            Self::Length(length) => image.resize(*length, 0),
-            Self::Write { offset, data } => write(image, *offset, data),
-        }
-    }
-}
-
-fn write(image: &mut Vec<u8>, offset: usize, data: &[u8]) {
-    let end = offset + data.len();
-    if image.len() < end {
-        image.resize(end, 0);
-    }
-    image[offset..end].copy_from_slice(data);
 }
 
 impl SimDisk {
     pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(State {
-            synced: Vec::new(),
-            current: Vec::new(),
+        Self(Arc::new(Mutex::new(Platter {
+            live: Vec::new(),
+            durable: Vec::new(),
             unsynced: Vec::new(),
-            life: 0,
             syncs: 0,
             dies_at_sync: None,
             is_dead: false,
+            machine: 0,
             chance: StdRng::seed_from_u64(seed),
         })))
     }
 
-    /// A handle for one opening of the store. It is of no use after the next power cut.
-    pub fn backend(&self) -> Backend {
-        let life = self.0.lock().unwrap().life;
-        Backend { disk: self.clone(), life }
+    fn platter(&self) -> MutexGuard<'_, Platter> {
+        self.0.lock().expect("no test goes on after a panic")
     }
 
-    pub fn power_cut(&self, chance: &mut impl Rng) {
-        let mut state = self.0.lock().unwrap();
-        let mut survivor = std::mem::take(&mut state.synced);
-        for change in std::mem::take(&mut state.unsynced) {
-            match (chance.random_range(0..3), change) {
-                (0, _) => {}
-                (1, Change::Write { offset, data }) => {
+    /// A connection for the machine that starts now. Those of earlier machines fail from here on.
+    pub fn plug_in(&self) -> Plug {
+        let mut platter = self.platter();
+        platter.machine += 1;
+        platter.is_dead = false;
+        Plug { disk: self.clone(), machine: platter.machine }
+    }
+
+    /// Ends the machine. Each write since the last sync survives whole, torn or not at all.
+    pub fn power_cut(&self) {
+        let mut platter = self.platter();
+        platter.is_dead = true;
+        platter.dies_at_sync = None;
+        for written in std::mem::take(&mut platter.unsynced) {
+            let survival = platter.chance.random_range(0..4);
+            match (survival, written) {
+                (0 | 1, _) => {}
+                (2, Written::Data(offset, data)) => {
                     for (n, sector) in data.chunks(SECTOR_BYTES).enumerate() {
-                        if chance.random_bool(0.5) {
-                            write(&mut survivor, offset + n * SECTOR_BYTES, sector);
+                        if platter.chance.random() {
+                            apply(&mut platter.durable, &Written::Data(offset + n * SECTOR_BYTES, sector.to_vec()));
                         }
                     }
                 }
-                (_, change) => change.apply(&mut survivor),
+                (_, written) => apply(&mut platter.durable, &written),
             }
         }
-        state.current.clone_from(&survivor);
-        state.synced = survivor;
-        state.life += 1;
-        state.is_dead = false;
-        state.dies_at_sync = None;
+        platter.live = platter.durable.clone();
     }
 
-    /// Loses power with the disk's own chance.
-    pub fn power_cut_by_seed(&self) {
-        let seed = self.0.lock().unwrap().chance.random();
-        self.power_cut(&mut StdRng::seed_from_u64(seed));
+    /// The sync that comes after `syncs` more of them fails, and everything after it.
+    pub fn die_after(&self, syncs: u64) {
+        let mut platter = self.platter();
+        platter.dies_at_sync = Some(platter.syncs + syncs);
     }
 
     pub fn syncs(&self) -> u64 {
-        self.0.lock().unwrap().syncs
+        self.platter().syncs
     }
 
-    /// The sync after `syncs` more ones fails, and everything after it.
-    pub fn die_after(&self, syncs: u64) {
-        let mut state = self.0.lock().unwrap();
-        state.dies_at_sync = Some(state.syncs + syncs);
+    pub fn is_dead(&self) -> bool {
+        self.platter().is_dead
     }
 
-    /// Another disk with the same content.
-    pub fn copy(&self) -> Self {
-        let copy = Self::new(0);
-        let content = self.content();
+    /// Another disk that holds the same.
+    pub fn copy(&self, seed: u64) -> Self {
+        let (live, durable) = {
+            let platter = self.platter();
+            (platter.live.clone(), platter.durable.clone())
+        };
+        let copy = Self::new(seed);
         {
-            let mut state = copy.0.lock().unwrap();
-            state.synced.clone_from(&content);
-            state.current = content;
+            let mut platter = copy.platter();
+            platter.live = live;
+            platter.durable = durable;
         }
         copy
     }
 
-    /// Every byte that a reader would see.
-    pub fn content(&self) -> Vec<u8> {
-        self.0.lock().unwrap().current.clone()
+    /// All that a thief would find.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.platter().live.clone()
     }
 }
 
-#[derive(Debug)]
-pub struct Backend {
-    disk: SimDisk,
-    life: u32,
-}
-
-impl Backend {
-    fn with<T>(&self, act: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
-        let mut state = self.disk.0.lock().unwrap();
-        if state.life != self.life || state.is_dead {
-            return Err(io::Error::other("the simulated disk has no power"));
+fn apply(bytes: &mut Vec<u8>, written: &Written) {
+    match written {
+        Written::Data(offset, data) => {
+            let end = offset + data.len();
+            // What lies behind the end of the file has no place to survive in.
+            if end <= bytes.len() {
+                bytes[*offset..end].copy_from_slice(data);
+            }
         }
-        act(&mut state)
+        Written::Length(length) => bytes.resize(*length, 0),
     }
 }
 
-impl StorageBackend for Backend {
+/// One machine's connection to the disk.
+#[derive(Debug)]
+pub struct Plug {
+    disk: SimDisk,
+    machine: u64,
+}
+
+impl Plug {
+    fn platter(&self) -> io::Result<MutexGuard<'_, Platter>> {
+        let platter = self.disk.platter();
+        if platter.is_dead || platter.machine != self.machine {
+            return Err(io::Error::other("the power is off"));
+        }
+        Ok(platter)
+    }
+}
+
+impl StorageBackend for Plug {
     fn len(&self) -> io::Result<u64> {
-        self.with(|state| Ok(state.current.len() as u64))
+        Ok(self.platter()?.live.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.with(|state| {
-            let offset = offset as usize;
-            let found = state.current.get(offset..offset + out.len());
-            out.copy_from_slice(found.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?);
-            Ok(())
-        })
+        let platter = self.platter()?;
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let bytes = platter.live.get(offset..offset + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(bytes);
+        Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.with(|state| {
-            let change = Change::Length(len as usize);
-            change.apply(&mut state.current);
-            state.unsynced.push(change);
-            Ok(())
-        })
+        let written = Written::Length(usize::try_from(len).map_err(io::Error::other)?);
+        let mut platter = self.platter()?;
+        apply(&mut platter.live, &written);
+        platter.unsynced.push(written);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.with(|state| {
-            if state.dies_at_sync == Some(state.syncs) {
-                state.is_dead = true;
-                return Err(io::Error::other("the simulated disk died at this sync"));
-            }
-            state.syncs += 1;
-            for change in std::mem::take(&mut state.unsynced) {
-                change.apply(&mut state.synced);
-            }
-            Ok(())
-        })
+        let mut platter = self.platter()?;
+        if platter.dies_at_sync == Some(platter.syncs) {
+            platter.is_dead = true;
+            return Err(io::Error::other("the power went off in the middle of a sync"));
+        }
+        platter.syncs += 1;
+        for written in std::mem::take(&mut platter.unsynced) {
+            apply(&mut platter.durable, &written);
+        }
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.with(|state| {
-            let change = Change::Write { offset: offset as usize, data: data.to_vec() };
-            change.apply(&mut state.current);
-            state.unsynced.push(change);
-            Ok(())
-        })
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let mut platter = self.platter()?;
+        if offset + data.len() > platter.live.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let written = Written::Data(offset, data.to_vec());
+        apply(&mut platter.live, &written);
+        platter.unsynced.push(written);
+        Ok(())
     }
 }

@@ -1,0 +1,380 @@
+//! Who calls, what they may do, and for which tenant: checked before an operation runs or an answer is repeated.
+
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use poem::http::{HeaderMap, Method, header};
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaSecurityScheme, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use subtle::ConstantTimeEq;
+
+use super::App;
+use super::failures::Verdict;
+use super::limit::{Charge, Over, whole_seconds};
+use super::problem::{Ground, Refusal, Source};
+use super::visit::Visit;
+use crate::domain::id::{KeyId, TenantId};
+use crate::domain::key::{ApiKey, KeyHash, Preset, RateLimits, Scope, may_be_a_key};
+use crate::domain::tenant::Tenant;
+use crate::domain::time::Timestamp;
+use crate::domain::violation::{Rule, Violation};
+use crate::store::Catalogue;
+use crate::store::catalogue::TenantEntry;
+
+pub const TENANT_HEADER: &str = "waxwing-tenant";
+
+/// A call that may proceed: the key is valid, has the scope `S`, and its tenant exists.
+pub struct Caller<S> {
+    call: Call,
+    scope: PhantomData<fn() -> S>,
+}
+
+/// What an operation knows of its caller.
+pub struct Call {
+    pub visit: Arc<Visit>,
+    pub key: Arc<ApiKey>,
+    /// As of the moment when the call came.
+    pub catalogue: Arc<Catalogue>,
+    tenant: Arc<TenantEntry>,
+    /// Whether the caller named the tenant, and did not just get the default one.
+    pub names_tenant: bool,
+    pub method: Method,
+    pub path_and_query: String,
+    pub headers: HeaderMap,
+}
+
+impl<S> Deref for Caller<S> {
+    type Target = Call;
+
+    fn deref(&self) -> &Call {
+        &self.call
+    }
+}
+
+/// What an operation asks of its caller's key. One type for each scope, so that the document can show it.
+pub trait Needs: Send + Sync + 'static {
+    const SCOPE: Scope;
+    /// How the document calls the scheme together with the scope; `document` takes the two apart.
+    const SECURITY: &'static str;
+    /// None: the operation charges by itself, since it has to count first.
+    const CHARGE: Option<Charge> = Some(Charge::Management);
+}
+
+macro_rules! needs {
+    ($($scope:ident $security:literal),* $(,)?) => {
+        pub mod scope {
+            use super::*;
+            $(
+                pub struct $scope;
+                impl Needs for $scope {
+                    const SCOPE: Scope = Scope::$scope;
+                    const SECURITY: &'static str = $security;
+                }
+            )*
+
+            /// `events:write`, charged by the number of events.
+            pub struct Publishing;
+            impl Needs for Publishing {
+                const SCOPE: Scope = Scope::EventsWrite;
+                const SECURITY: &'static str = "ApiKey events:write";
+                const CHARGE: Option<Charge> = None;
+            }
+        }
+    };
+}
+
+needs! {
+    SubscriptionsRead "ApiKey subscriptions:read",
+    SubscriptionsWrite "ApiKey subscriptions:write",
+    EventsRead "ApiKey events:read",
+    DeliveriesRead "ApiKey deliveries:read",
+    DeliveriesWrite "ApiKey deliveries:write",
+    EventTypesRead "ApiKey event_types:read",
+    EventTypesWrite "ApiKey event_types:write",
+    TenantsRead "ApiKey tenants:read",
+    TenantsWrite "ApiKey tenants:write",
+    KeysRead "ApiKey keys:read",
+    KeysWrite "ApiKey keys:write",
+    SettingsRead "ApiKey settings:read",
+}
+
+impl<'a, S: Needs> ApiExtractor<'a> for Caller<S> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        registry.create_security_scheme(
+            "ApiKey",
+            MetaSecurityScheme {
+                ty: "http",
+                description: Some(
+                    "An API key, as `Authorization: Bearer <key>`. `Authorization: <key>` and `X-API-Key: <key>` \
+                     work as well.",
+                ),
+                name: None,
+                key_in: None,
+                scheme: Some("bearer"),
+                bearer_format: None,
+                flows: None,
+                openid_connect_url: None,
+            },
+        );
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![S::SECURITY]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let call = Call::admit(request, S::SCOPE, S::CHARGE)?;
+        Ok(Self { call, scope: PhantomData })
+    }
+}
+
+impl Call {
+    fn admit(request: &Request, scope: Scope, charge: Option<Charge>) -> Result<Self, Refusal> {
+        let visit = Visit::of(request).clone();
+        let app = &visit.app;
+        let catalogue = app.store.catalogue();
+        let now = app.clock.now();
+        let key = match authenticate(app, &catalogue, request.headers(), now) {
+            Ok(key) => key,
+            Err(ground) => return Err(refuse_credentials(app, visit.client, ground, now)),
+        };
+        app.store.key_used(key.id, now);
+        if let Some(charge) = charge {
+            charge_key(&visit, &catalogue, &key, charge)?;
+        }
+        let (tenant, names_tenant) = tenant_of(&catalogue, &key, request.headers())?;
+        if !key.scopes.contains(scope) {
+            let is_read_only = key.preset == Some(Preset::ReadOnly) && !scope.is_read();
+            let ground = if is_read_only { Ground::ReadOnlyKey } else { Ground::MissingScope(scope) };
+            return Err(ground.into());
+        }
+        let path_and_query =
+            request.original_uri().path_and_query().map_or_else(String::new, |path| path.as_str().to_owned());
+        Ok(Self {
+            key,
+            catalogue,
+            tenant,
+            names_tenant,
+            method: request.method().clone(),
+            path_and_query,
+            headers: request.headers().clone(),
+            visit,
+        })
+    }
+
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant.tenant
+    }
+
+    pub fn tenant_entry(&self) -> &TenantEntry {
+        &self.tenant
+    }
+
+    pub fn is_of_the_instance(&self) -> bool {
+        self.key.tenant.is_none()
+    }
+
+    /// Refuses a key that is bound to a tenant.
+    pub fn instance_key_only(&self) -> Result<(), Refusal> {
+        if self.is_of_the_instance() { Ok(()) } else { Err(Ground::InstanceKeyOnly.into()) }
+    }
+
+    /// Charges the events that a call publishes.
+    pub fn charge_events(&self, events: usize) -> Result<(), Refusal> {
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        let charge = Charge::Publish(NonZeroU32::new(events).unwrap_or(NonZeroU32::MIN));
+        charge_key(&self.visit, &self.catalogue, &self.key, charge)
+    }
+}
+
+fn charge_key(visit: &Visit, catalogue: &Catalogue, key: &ApiKey, charge: Charge) -> Result<(), Refusal> {
+    let allowance = match visit.app.limits.charge(key, charge, catalogue) {
+        Ok(allowance) => allowance,
+        Err(Over::Wait(wait, allowance)) => {
+            let _ = visit.allowance.set(allowance);
+            return Err(Refusal::new(Ground::RateLimited).retry_after(whole_seconds(wait).max(1)));
+        }
+        Err(Over::Burst(max)) => {
+            return Err(Violation::at(Rule::TooManyItems { max: max as usize }, "/events").into());
+        }
+    };
+    if let Some(allowance) = allowance {
+        let _ = visit.allowance.set(allowance);
+    }
+    Ok(())
+}
+
+/// `Authorization: Bearer <key>`, `Authorization: <key>` or `X-API-Key: <key>`.
+fn key_text(headers: &HeaderMap) -> Option<&str> {
+    let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok()).map(str::trim);
+    let authorization = text("authorization").map(|value| match value.split_once(' ') {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => key.trim(),
+        _ => value,
+    });
+    authorization.filter(|key| !key.is_empty()).or_else(|| text("x-api-key").filter(|key| !key.is_empty()))
+}
+
+fn authenticate(app: &App, catalogue: &Catalogue, headers: &HeaderMap, now: Timestamp) -> Result<Arc<ApiKey>, Ground> {
+    let text = key_text(headers).ok_or(Ground::MissingApiKey)?;
+    let hash = KeyHash::of(text);
+    if let Some(admin) = &app.admin_key
+        && bool::from(admin.hash.0.ct_eq(&hash.0))
+    {
+        return Ok(admin.clone());
+    }
+    if !may_be_a_key(text) {
+        return Err(Ground::InvalidApiKey);
+    }
+    // The look-up is by hash, whose bytes tell nothing about the key; the comparison is constant all the same.
+    let key = catalogue.key_by_hash(&hash).filter(|key| bool::from(key.hash.0.ct_eq(&hash.0)));
+    let key = key.ok_or(Ground::InvalidApiKey)?;
+    if key.revoked_at.is_some() {
+        return Err(Ground::KeyRevoked);
+    }
+    if key.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        return Err(Ground::KeyExpired);
+    }
+    Ok(key.clone())
+}
+
+/// A wrong key counts against its address; no key at all is only told so.
+fn refuse_credentials(app: &App, client: Option<IpAddr>, ground: Ground, now: Timestamp) -> Refusal {
+    if matches!(ground, Ground::MissingApiKey) {
+        return ground.into();
+    }
+    match client.map_or(Verdict::Tolerated, |client| app.failures.note(client, now)) {
+        Verdict::Tolerated => ground.into(),
+        Verdict::TooMany { wait } => Refusal::new(Ground::RateLimited).retry_after(whole_seconds(wait).max(1)),
+    }
+}
+
+/// The key of `WAXWING_ADMIN_KEY`: full access to the instance, known only to this process.
+pub fn admin_key(hash: KeyHash) -> ApiKey {
+    ApiKey {
+        id: KeyId::ENVIRONMENT,
+        name: "WAXWING_ADMIN_KEY".to_owned(),
+        hash,
+        tenant: None,
+        scopes: Preset::FullAccess.scopes(),
+        preset: Some(Preset::FullAccess),
+        rate_limits: RateLimits::default(),
+        expires_at: None,
+        revoked_at: None,
+        created_at: Timestamp::default(),
+    }
+}
+
+fn tenant_of(catalogue: &Catalogue, key: &ApiKey, headers: &HeaderMap) -> Result<(Arc<TenantEntry>, bool), Refusal> {
+    let unknown =
+        |name: &str| Refusal::at(Ground::UnknownTenant { name: name.to_owned() }, Source::Header("Waxwing-Tenant"));
+    let named = match headers.get(TENANT_HEADER) {
+        Some(value) => {
+            let name = value.to_str().map_err(|_| unknown("?"))?;
+            Some((name, find_tenant(catalogue, name).ok_or_else(|| unknown(name))?))
+        }
+        None => None,
+    };
+    match (key.tenant, named) {
+        (Some(own), Some((name, tenant))) if tenant.tenant.id != own => Err(unknown(name)),
+        (_, Some((_, tenant))) => Ok((tenant, true)),
+        (own, None) => {
+            let id = own.unwrap_or(TenantId::DEFAULT);
+            // A key's tenant can be deleted while the call is on its way.
+            let tenant = catalogue.tenant(id).ok_or_else(|| unknown(&id.to_string()))?;
+            Ok((tenant.clone(), own.is_some()))
+        }
+    }
+}
+
+/// By id, by external id, or one of the two names that always exist.
+pub fn find_tenant(catalogue: &Catalogue, name: &str) -> Option<Arc<TenantEntry>> {
+    let entry = match name {
+        "default" => catalogue.tenant(TenantId::DEFAULT),
+        "system" => catalogue.tenant(TenantId::SYSTEM),
+        _ => match name.parse() {
+            Ok(id) => catalogue.tenant(id),
+            Err(_) => catalogue.tenant_by_external_id(&name.parse().ok()?),
+        },
+    };
+    entry.cloned()
+}
+
+/// The address of the client: the peer's, or, when the peer is a trusted proxy, the right-most address in
+/// `X-Forwarded-For` that is not one.
+pub fn client_address(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(&address));
+    let mut client = peer?.to_canonical();
+    let forwarded: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .collect();
+    for text in forwarded.into_iter().rev() {
+        if !is_trusted(client) {
+            break;
+        }
+        // What a proxy wrote and we cannot read hides who is behind it: the proxy itself is the last one known.
+        let Ok(address) = text.trim().parse::<IpAddr>() else { break };
+        client = address.to_canonical();
+    }
+    Some(client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_trusted_proxies_are_believed_about_who_is_behind_them() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
+        for (peer, forwarded, expected) in [
+            ("203.0.113.9", "", "203.0.113.9"),
+            ("203.0.113.9", "198.51.100.1", "203.0.113.9"),
+            ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
+            ("10.0.0.1", "198.51.100.1, 10.0.0.2", "198.51.100.1"),
+            ("10.0.0.1", "1.2.3.4, 198.51.100.1", "198.51.100.1"),
+            ("10.0.0.1", "nonsense", "10.0.0.1"),
+            ("10.0.0.1", "", "10.0.0.1"),
+            ("::ffff:10.0.0.1", "2001:db8::1", "2001:db8::1"),
+        ] {
+            let mut headers = HeaderMap::new();
+            if !forwarded.is_empty() {
+                headers.insert("x-forwarded-for", forwarded.parse().unwrap());
+            }
+            let client = client_address(Some(peer.parse().unwrap()), &headers, &trusted);
+            assert_eq!(client, Some(expected.parse().unwrap()), "{peer} {forwarded}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_from_each_of_its_three_places() {
+        for (name, value, expected) in [
+            ("authorization", "Bearer abc", Some("abc")),
+            ("authorization", "bearer abc", Some("abc")),
+            ("authorization", "abc", Some("abc")),
+            ("authorization", "Basic abc", Some("Basic abc")),
+            ("authorization", "", None),
+            ("x-api-key", "abc", Some("abc")),
+            ("x-other", "abc", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            assert_eq!(key_text(&headers), expected, "{name}: {value}");
+        }
+    }
+}

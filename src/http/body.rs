@@ -1,0 +1,471 @@
+//! Request bodies: flat JSON objects, read strictly, with every problem reported and not only the first.
+//!
+//! poem-openapi's own `Json<T>` stops at the first problem, takes `5` for `"5"` and does not name a missing field. Here
+//! a body is split into its members without being interpreted, and each field reads its own: `data`, schemas and
+//! examples keep their bytes.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use poem::error::ReadBodyError;
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
+use poem_openapi::types::{MaybeUndefined, Type};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::problem::{Ground, Refusal};
+use super::value::Raw;
+use super::visit::Visit;
+use crate::domain::event::DATA_DEPTH_MAX;
+use crate::domain::violation::{Rule, Violation};
+
+/// A body as it came. [`Body::read`] makes a `T` of it, once the caller is known and no earlier answer is repeated.
+pub struct Body<T> {
+    bytes: Bytes,
+    wire: PhantomData<fn() -> T>,
+}
+
+/// The wire form of a request body.
+pub trait Wire: Type + Sized {
+    /// Whether a request without a body is refused.
+    const IS_BODY_REQUIRED: bool;
+
+    fn read(fields: &mut Fields<'_>) -> Self;
+}
+
+impl<T: Wire> Body<T> {
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// What is wrong so far is in the second part, to which the operation adds its own findings.
+    pub fn read(&self) -> Result<(T, Findings), Refusal> {
+        let text: &[u8] = if self.bytes.is_empty() && !T::IS_BODY_REQUIRED { b"{}" } else { &self.bytes };
+        let mut fields = Fields::of(members(text)?);
+        let body = T::read(&mut fields);
+        Ok((body, fields.into_findings()))
+    }
+}
+
+impl<'a, T: Wire> ApiExtractor<'a> for Body<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(MetaRequest {
+            description: None,
+            content: vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }],
+            required: T::IS_BODY_REQUIRED,
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let bytes = take_bytes(body, Visit::of(request).body_bytes_max).await?;
+        if !bytes.is_empty() || T::IS_BODY_REQUIRED {
+            let media_type = media_type(request);
+            if !media_type.as_deref().is_some_and(is_json) {
+                return Err(Refusal::new(Ground::UnsupportedMediaType { expected: "application/json" }).into());
+            }
+        }
+        Ok(Self { bytes, wire: PhantomData })
+    }
+}
+
+/// Reads a whole body, or refuses it as soon as it is longer than allowed.
+pub async fn take_bytes(body: &mut RequestBody, bytes_max: usize) -> Result<Bytes, Refusal> {
+    let Ok(body) = body.take() else { return Ok(Bytes::new()) };
+    body.into_bytes_limit(bytes_max).await.map_err(|error| match error {
+        ReadBodyError::PayloadTooLarge => Refusal::new(Ground::BodyTooLarge { bytes_max }),
+        // The client went away in the middle: nobody reads this answer.
+        error => Violation::new(Rule::InvalidJson(error.to_string())).into(),
+    })
+}
+
+/// `type/subtype` in lower case, without parameters.
+pub fn media_type(request: &Request) -> Option<String> {
+    let value = request.content_type()?;
+    Some(value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase())
+}
+
+pub fn is_json(media_type: &str) -> bool {
+    media_type == "application/json" || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+}
+
+/// The members of a JSON object, their values untouched.
+pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::with_capacity(8);
+                while let Some(Name(name)) = map.next_key()? {
+                    members.push((name, map.next_value()?));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+/// A member's name, borrowed when it holds no escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+/// Splits a body into its members.
+pub fn members(body: &[u8]) -> Result<Members<'_>, Violation> {
+    let invalid = |text: String| Violation::new(Rule::InvalidJson(text));
+    let text = std::str::from_utf8(body).map_err(|error| invalid(error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Violation::new(Rule::InvalidType { expected: "a JSON object" }),
+        _ => invalid(error.to_string()),
+    })
+}
+
+/// How deep a JSON text nests: 0 for a plain value, 1 for `[]`. It must be valid JSON.
+pub fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut bytes = json.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                while let Some(byte) = bytes.next() {
+                    match byte {
+                        b'\\' => drop(bytes.next()),
+                        b'"' => break,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// A body with its members' order and spacing taken away, for comparing two requests. Text that is not JSON stands for
+/// itself.
+pub fn canonical(body: &[u8]) -> Vec<u8> {
+    // serde_json's map is sorted by name.
+    let sorted = serde_json::from_slice::<Value>(body).ok().and_then(|value| serde_json::to_vec(&value).ok());
+    sorted.unwrap_or_else(|| body.to_vec())
+}
+
+/// What is wrong with a body, as it is found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    violations: Vec<Violation>,
+}
+
+impl Findings {
+    pub fn add(&mut self, rule: Rule, pointer: impl Into<String>) {
+        self.violations.push(Violation::at(rule, pointer));
+    }
+
+    /// Whether nothing is wrong so far with a field or what is in it: only then it is worth a closer look.
+    pub fn is_sound(&self, field: &str) -> bool {
+        !self.violations.iter().any(|violation| {
+            violation.pointer.strip_prefix('/').and_then(|pointer| pointer.split('/').next()) == Some(field)
+        })
+    }
+
+    pub fn finish(self) -> Result<(), Refusal> {
+        Refusal::from_violations(self.violations).map_or(Ok(()), Err)
+    }
+}
+
+/// The members of a body that no field has taken yet.
+pub struct Fields<'a> {
+    members: HashMap<Cow<'a, str>, &'a RawValue>,
+    findings: Findings,
+}
+
+impl<'a> Fields<'a> {
+    fn of(Members(members): Members<'a>) -> Self {
+        let mut fields = Self { members: HashMap::with_capacity(members.len()), findings: Findings::default() };
+        for (name, value) in members {
+            // Which of the two is meant cannot be known, so neither is taken.
+            if fields.members.contains_key(&name) {
+                fields.findings.add(Rule::DuplicateItem, pointer_of(&name));
+            }
+            fields.members.insert(name, value);
+        }
+        fields
+    }
+
+    /// Takes the field out and reads it; what is wrong with it is remembered.
+    pub fn take<F: Field>(&mut self, name: &'static str) -> F {
+        let value = self.members.remove(name);
+        F::read(value, name, &mut self.findings)
+    }
+
+    fn into_findings(mut self) -> Findings {
+        let mut unknown: Vec<&Cow<'a, str>> = self.members.keys().collect();
+        unknown.sort();
+        for name in unknown {
+            self.findings.add(Rule::UnknownField { name: name.to_string() }, pointer_of(name));
+        }
+        self.findings
+    }
+}
+
+/// RFC 6901: `~` and `/` are written `~0` and `~1`.
+pub fn pointer_of(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// What a field of a body can be.
+pub trait Field: Sized {
+    /// A stand-in is returned when something is wrong: the findings say so.
+    fn read(value: Option<&RawValue>, name: &'static str, findings: &mut Findings) -> Self;
+}
+
+/// A JSON value of one type.
+pub trait Scalar: Default {
+    const EXPECTED: &'static str;
+
+    fn from_raw(value: &RawValue, pointer: &str, findings: &mut Findings) -> Option<Self>;
+}
+
+fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+/// Required, and never null.
+fn required<S: Scalar>(value: Option<&RawValue>, name: &'static str, findings: &mut Findings) -> S {
+    match value {
+        Some(value) => present(value, name, findings).unwrap_or_default(),
+        None => {
+            findings.add(Rule::MissingField { name: name.into() }, pointer_of(name));
+            S::default()
+        }
+    }
+}
+
+fn present<S: Scalar>(value: &RawValue, name: &'static str, findings: &mut Findings) -> Option<S> {
+    let pointer = pointer_of(name);
+    let read = S::from_raw(value, &pointer, findings);
+    if read.is_none() && findings.is_sound(name) {
+        findings.add(Rule::InvalidType { expected: S::EXPECTED }, pointer);
+    }
+    read
+}
+
+/// Optional, but not null: an absent field keeps its default.
+impl<S: Scalar> Field for Option<S> {
+    fn read(value: Option<&RawValue>, name: &'static str, findings: &mut Findings) -> Self {
+        present(value?, name, findings)
+    }
+}
+
+/// Optional, and null means something of its own.
+impl<S: Scalar> Field for MaybeUndefined<S> {
+    fn read(value: Option<&RawValue>, name: &'static str, findings: &mut Findings) -> Self {
+        match value {
+            None => Self::Undefined,
+            Some(value) if is_null(value) => Self::Null,
+            Some(value) => present(value, name, findings).map_or(Self::Undefined, Self::Value),
+        }
+    }
+}
+
+macro_rules! required_fields {
+    ($($scalar:ty),*) => {$(
+        impl Field for $scalar {
+            fn read(value: Option<&RawValue>, name: &'static str, findings: &mut Findings) -> Self {
+                required(value, name, findings)
+            }
+        }
+    )*};
+}
+required_fields!(String, Vec<String>);
+
+impl Scalar for String {
+    const EXPECTED: &'static str = "a string";
+
+    fn from_raw(value: &RawValue, _pointer: &str, _findings: &mut Findings) -> Option<Self> {
+        serde_json::from_str(value.get()).ok()
+    }
+}
+
+impl Scalar for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn from_raw(value: &RawValue, _pointer: &str, _findings: &mut Findings) -> Option<Self> {
+        serde_json::from_str(value.get()).ok()
+    }
+}
+
+impl Scalar for i64 {
+    const EXPECTED: &'static str = "an integer";
+
+    fn from_raw(value: &RawValue, _pointer: &str, _findings: &mut Findings) -> Option<Self> {
+        let number: serde_json::Number = serde_json::from_str(value.get()).ok()?;
+        if let Some(integer) = number.as_i64() {
+            return Some(integer);
+        }
+        // 3.0 is an integer in JSON Schema; what is too large for i64 is out of every range.
+        let float = number.as_f64()?;
+        (float.fract() == 0.0).then_some(float as Self)
+    }
+}
+
+impl Scalar for Vec<String> {
+    const EXPECTED: &'static str = "an array of strings";
+
+    fn from_raw(value: &RawValue, pointer: &str, findings: &mut Findings) -> Option<Self> {
+        let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
+        let mut strings = Self::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            match serde_json::from_str(item.get()) {
+                Ok(string) => strings.push(string),
+                Err(_) => findings.add(Rule::InvalidType { expected: "a string" }, format!("{pointer}/{index}")),
+            }
+        }
+        Some(strings)
+    }
+}
+
+impl Scalar for BTreeMap<String, String> {
+    const EXPECTED: &'static str = "an object of strings";
+
+    fn from_raw(value: &RawValue, pointer: &str, findings: &mut Findings) -> Option<Self> {
+        let members: Members<'_> = serde_json::from_str(value.get()).ok()?;
+        let mut pairs = Self::new();
+        for (name, value) in members.0 {
+            match serde_json::from_str(value.get()) {
+                Ok(text) => drop(pairs.insert(name.into_owned(), text)),
+                Err(_) => {
+                    findings.add(Rule::InvalidType { expected: "a string" }, format!("{pointer}{}", pointer_of(&name)))
+                }
+            }
+        }
+        Some(pairs)
+    }
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self(RawValue::NULL.to_owned())
+    }
+}
+
+/// JSON that is kept as it came, no deeper than what can be read back.
+impl Scalar for Raw {
+    const EXPECTED: &'static str = "JSON";
+
+    fn from_raw(value: &RawValue, pointer: &str, findings: &mut Findings) -> Option<Self> {
+        if depth(value.get()) > DATA_DEPTH_MAX {
+            findings.add(Rule::PayloadTooDeep { max: DATA_DEPTH_MAX }, pointer);
+            return None;
+        }
+        Some(Self(value.to_owned()))
+    }
+}
+
+/// The body of an operation that needs none: nothing, or `{}`.
+#[derive(poem_openapi::Object)]
+pub struct Nothing {}
+
+impl Wire for Nothing {
+    const IS_BODY_REQUIRED: bool = false;
+
+    fn read(_fields: &mut Fields<'_>) -> Self {
+        Self {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_arrays_and_objects_and_no_brackets_in_strings() {
+        for (json, expected) in [
+            ("5", 0),
+            (r#""[[[""#, 0),
+            ("[]", 1),
+            ("{}", 1),
+            (r#"{"a":[{"b":1}],"c":[]}"#, 3),
+            (r#"["\"[", "\\", [1]]"#, 2),
+            (r#"[[],[[]],[]]"#, 3),
+        ] {
+            assert_eq!(depth(json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn values_that_a_json_library_would_change_keep_their_bytes() {
+        let body = br#"{"data": {"a":1e400, "a" : -0,"b":[ 123456789012345678901234567890, "\ud800" ]} , "type":"x"}"#;
+        let Members(members) = members(body).unwrap();
+        assert_eq!(members[0].1.get(), r#"{"a":1e400, "a" : -0,"b":[ 123456789012345678901234567890, "\ud800" ]}"#);
+    }
+
+    #[test]
+    fn deep_nesting_is_split_without_recursion() {
+        let deep = format!(r#"{{"data":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let Members(members) = members(deep.as_bytes()).unwrap();
+        assert_eq!(depth(members[0].1.get()), 100_000);
+    }
+
+    #[test]
+    fn the_order_and_spacing_of_members_do_not_make_a_body_another_one() {
+        assert_eq!(canonical(br#"{"b":1, "a":{"d":2,"c":3}}"#), canonical(br#"{"a":{"c":3,"d":2},"b":1}"#));
+        assert_ne!(canonical(br#"{"a":1}"#), canonical(br#"{"a":2}"#));
+        assert_eq!(canonical(b"{nonsense"), b"{nonsense");
+    }
+}

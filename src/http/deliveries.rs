@@ -1,0 +1,525 @@
+//! `/v1/deliveries` (contract 4.3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem::http::StatusCode;
+use poem_openapi::param::Path;
+use poem_openapi::{Object, OpenApi};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::auth::{Call, Caller, scope};
+use super::body::{Body, Nothing};
+use super::idempotency::{Fingerprint, once};
+use super::page::{
+    Cursor, Parameter, Parameters, Params, Query, Walked, choice_parameter, moment_parameter, text_parameter,
+};
+use super::problem::Refusal;
+use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply};
+use super::value::{Nullable, Time, choice};
+use super::{App, Tag, read_disk};
+use crate::domain::delivery::{
+    Attempt, CanceledReason, Delivery, ErrorClass, ExhaustedReason, Outcome, Phases, RetryReason, ShownState, State,
+    Trigger,
+};
+use crate::domain::event::{Event, EventWithData};
+use crate::domain::id::DeliveryId;
+use crate::domain::profile::{Message, Profile};
+use crate::domain::subscription::Envelope;
+use crate::domain::tenant::Tenant;
+use crate::store::{Catalogue, DeliveryFilter, Store, StoreError};
+
+const THING: &str = "Delivery";
+
+choice!(StateName, "delivery_state", ShownState::ALL.map(ShownState::name));
+choice!(ReasonName, "delivery_reason", REASONS);
+choice!(OutcomeName, "attempt_outcome", ["success", "failure"]);
+choice!(TriggerName, "attempt_trigger", ["schedule", "manual"]);
+choice!(ErrorClassName, "error_class", ErrorClass::ALL.map(ErrorClass::name));
+
+/// Why a delivery waits, or why it ended without success.
+const REASONS: [&str; 13] = [
+    "first_attempt",
+    "scheduled_retry",
+    "receiver_asked_to_wait",
+    "manual_retry",
+    "subscription_paused",
+    "subscription_disabled",
+    "attempts_exhausted",
+    "gone",
+    "aborted_by_receiver",
+    "payload_expired",
+    "canceled_by_user",
+    "subscription_deleted",
+    "subscription_gone",
+];
+
+/// A delivery, as it stands
+#[derive(Debug, Serialize, Object)]
+pub struct DeliveryAttributes {
+    event_id: String,
+    event_type: String,
+    subscription_id: String,
+    state: StateName,
+    /// Why it waits, or why it ended without success; null when it succeeded
+    reason: Nullable<ReasonName>,
+    /// Null in a final state
+    next_attempt_at: Nullable<Time>,
+    /// Requests made so far
+    attempts_made: u16,
+    /// The receiver's last status; null when it never answered
+    last_http_status: Nullable<u16>,
+    created_at: Time,
+    updated_at: Time,
+}
+
+impl Attributes for DeliveryAttributes {
+    const TYPE: &'static str = "delivery";
+    const NAME: &'static str = "Delivery";
+    const ONE: &'static str = "The delivery";
+    const PAGE: &'static str = "A page of deliveries, newest first";
+}
+
+/// A delivery with all its attempts
+#[derive(Debug, Serialize, Object)]
+struct DeliveryDetailAttributes {
+    event_id: String,
+    event_type: String,
+    subscription_id: String,
+    state: StateName,
+    /// Why it waits, or why it ended without success; null when it succeeded
+    reason: Nullable<ReasonName>,
+    /// Null in a final state
+    next_attempt_at: Nullable<Time>,
+    /// Requests made so far
+    attempts_made: u16,
+    /// The receiver's last status; null when it never answered
+    last_http_status: Nullable<u16>,
+    created_at: Time,
+    updated_at: Time,
+    /// In the order in which they were made
+    attempts: Vec<AttemptView>,
+}
+
+impl Attributes for DeliveryDetailAttributes {
+    const TYPE: &'static str = "delivery";
+    const NAME: &'static str = "DeliveryDetail";
+    const ONE: &'static str = "The delivery with its attempts";
+    const PAGE: &'static str = "";
+}
+
+/// One HTTP request
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "Attempt")]
+struct AttemptView {
+    id: String,
+    /// From 1
+    number: u16,
+    /// Whether the schedule or a person asked for it
+    trigger: TriggerName,
+    started_at: Time,
+    outcome: OutcomeName,
+    request: RequestView,
+    /// Null when no usable answer came
+    response: Nullable<ResponseView>,
+    /// Null when an answer came
+    error: Nullable<AttemptError>,
+    duration_ms: DurationView,
+    remote_address: Nullable<String>,
+    /// The version of the secret that signed it
+    secret_version: u32,
+}
+
+/// What was sent
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "AttemptRequest")]
+struct RequestView {
+    headers: Vec<HeaderView>,
+    /// The bytes that were signed; null when the event's data is gone
+    body: Nullable<String>,
+    /// SHA-256 of the body, in hex
+    body_sha256: String,
+    body_bytes: u32,
+}
+
+/// What came back
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "AttemptResponse")]
+struct ResponseView {
+    status: u16,
+    headers: Vec<HeaderView>,
+    /// The beginning: 16 KiB of a failure, 1 KiB of a success
+    body: String,
+    /// Whether there was more
+    body_truncated: bool,
+}
+
+/// A header as it was on the wire
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "Header")]
+struct HeaderView {
+    name: String,
+    value: String,
+}
+
+/// Why no usable answer came
+#[derive(Debug, Serialize, Object)]
+struct AttemptError {
+    class: ErrorClassName,
+    /// For the operator: null for a key that is bound to a tenant
+    detail: Nullable<String>,
+}
+
+/// Where the time went, in milliseconds; a phase that did not happen (a connection that was open already) is null
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "AttemptDuration")]
+struct DurationView {
+    dns: Nullable<f64>,
+    connect: Nullable<f64>,
+    tls: Nullable<f64>,
+    /// From the request's first byte to the answer's head
+    first_byte: Nullable<f64>,
+    total: f64,
+}
+
+/// A delivery in the answer that shows its event
+#[derive(Debug, Serialize, Object)]
+pub struct DeliverySummary {
+    id: String,
+    subscription_id: String,
+    state: StateName,
+    reason: Nullable<ReasonName>,
+    next_attempt_at: Nullable<Time>,
+    attempts_made: u16,
+    last_http_status: Nullable<u16>,
+    updated_at: Time,
+}
+
+struct DeliveryList {
+    cursor: Cursor<DeliveryId>,
+    filter: DeliveryFilter,
+}
+
+impl Parameters for DeliveryList {
+    fn documented() -> Vec<Parameter> {
+        let mut parameters = Cursor::<DeliveryId>::documented();
+        parameters.extend([
+            choice_parameter("filter[state]", "Only those in this state", ShownState::ALL.map(ShownState::name)),
+            text_parameter("filter[subscription_id]", "Only those to this subscription"),
+            text_parameter("filter[event_id]", "Only those of this event"),
+            text_parameter("filter[event_type]", "Only those of events of this type"),
+            moment_parameter("filter[since]", "Only those created then or later"),
+            moment_parameter("filter[until]", "Only those created before"),
+            text_parameter("filter[http_status]", "Only those whose last attempt got this status"),
+        ]);
+        parameters
+    }
+
+    fn read(query: &mut Params) -> Self {
+        let state = |name: &str| ShownState::ALL.into_iter().find(|state| state.name() == name);
+        let status = |text: &str| text.parse().ok().filter(|status| (100..=599).contains(status));
+        Self {
+            cursor: Cursor::read(query),
+            filter: DeliveryFilter {
+                state: query.take_with("filter[state]", "a state of deliveries", state),
+                subscription: query.take("filter[subscription_id]", "a subscription's id"),
+                event: query.take("filter[event_id]", "an event's id"),
+                event_type: query.take("filter[event_type]", "an event type"),
+                since: query.take_moment("filter[since]"),
+                until: query.take_moment("filter[until]"),
+                http_status: query.take_with("filter[http_status]", "100 to 599", status),
+            },
+        }
+    }
+}
+
+pub struct DeliveriesApi {
+    pub app: Arc<App>,
+}
+
+#[OpenApi(prefix_path = "/v1/deliveries", tag = "Tag::Deliveries")]
+impl DeliveriesApi {
+    /// List deliveries
+    ///
+    /// Newest first. With a filter a page can come out short and still have a next one: at most 10,000 rows are looked
+    /// at for each.
+    #[oai(path = "/", method = "get", operation_id = "deliveries.list")]
+    async fn list(
+        &self,
+        caller: Caller<scope::DeliveriesRead>,
+        query: Query<DeliveryList>,
+    ) -> Result<Answer<Walked<DeliveryAttributes>, 200>, Refusal> {
+        let Query(DeliveryList { cursor, filter }) = query;
+        let tenant = caller.tenant().id;
+        let page = read_disk(&self.app.store, move |store| store.deliveries(tenant, &filter, cursor.walk)).await?;
+        let rows = page.rows.iter().map(|delivery| object(delivery, &caller.catalogue)).collect();
+        Ok(Reply::json(StatusCode::OK, &cursor.list(&caller, rows, page.next, page.previous)).into())
+    }
+
+    /// Get a delivery with its attempts
+    #[oai(path = "/:id", method = "get", operation_id = "deliveries.get")]
+    async fn get(
+        &self,
+        caller: Caller<scope::DeliveriesRead>,
+        id: Path<String>,
+    ) -> Result<Answer<One<DeliveryDetailAttributes>, 200>, Refusal> {
+        let delivery = find(&self.app.store, &caller, &id).await?;
+        let (delivery_id, event_id) = (delivery.id, delivery.event);
+        let read = move |store: &Store| -> Result<_, StoreError> {
+            let event = store.event(event_id)?.zip(store.event_data(event_id)?);
+            Ok((store.attempts(delivery_id)?, event))
+        };
+        let (attempts, event) = read_disk(&self.app.store, read).await?;
+        let event = event.map(|(event, data)| EventWithData { event, data });
+        let rebuild = Rebuild::new(event.as_ref(), &delivery, caller.tenant());
+        let shows_details = caller.is_of_the_instance();
+        let attempts = attempts.into_iter().map(|attempt| attempt_view(attempt, &rebuild, shows_details)).collect();
+        let one = One::new(delivery.id.to_string(), detail(&delivery, &caller.catalogue, attempts));
+        Ok(Reply::json(StatusCode::OK, &one).into())
+    }
+
+    /// Try a delivery now
+    ///
+    /// One attempt, at once. A delivery that was given up gets exactly one more; one that succeeded or was canceled is
+    /// refused.
+    #[oai(path = "/:id/retry", method = "post", operation_id = "deliveries.retry")]
+    async fn retry(
+        &self,
+        caller: Caller<scope::DeliveriesWrite>,
+        id: Path<String>,
+        body: Body<Nothing>,
+    ) -> Result<Answer<One<DeliveryAttributes>, 202>, Refusal> {
+        once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
+            body.read()?.1.finish()?;
+            let delivery = find(&self.app.store, &caller, &id).await?;
+            let catalogue = caller.catalogue.clone();
+            let render = move |made: &Delivery| answer(StatusCode::ACCEPTED, made, &catalogue);
+            let made = self.app.store.retry_delivery(delivery.id, memory.keep(render.clone())).await?;
+            Ok(render(&made))
+        })
+        .await
+        .map(Into::into)
+    }
+
+    /// Cancel a delivery
+    ///
+    /// No further attempt is made. A final one is refused.
+    #[oai(path = "/:id/cancel", method = "post", operation_id = "deliveries.cancel")]
+    async fn cancel(
+        &self,
+        caller: Caller<scope::DeliveriesWrite>,
+        id: Path<String>,
+        body: Body<Nothing>,
+    ) -> Result<Answer<One<DeliveryAttributes>, 200>, Refusal> {
+        once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
+            body.read()?.1.finish()?;
+            let delivery = find(&self.app.store, &caller, &id).await?;
+            let catalogue = caller.catalogue.clone();
+            let render = move |made: &Delivery| answer(StatusCode::OK, made, &catalogue);
+            let made = self.app.store.cancel_delivery(delivery.id, memory.keep(render.clone())).await?;
+            Ok(render(&made))
+        })
+        .await
+        .map(Into::into)
+    }
+}
+
+async fn find(store: &Store, call: &Call, id: &str) -> Result<Delivery, Refusal> {
+    let not_found = || Refusal::not_found(THING, id);
+    let parsed: DeliveryId = id.parse().map_err(|_| not_found())?;
+    let delivery = read_disk(store, move |store| store.delivery(parsed)).await?;
+    delivery.filter(|delivery| delivery.tenant == call.tenant().id).ok_or_else(not_found)
+}
+
+/// The state as it is shown, and its reason: an open delivery of an inactive subscription is held.
+fn shown(delivery: &Delivery, catalogue: &Catalogue) -> (ShownState, Option<&'static str>) {
+    let inactive = catalogue.subscription(delivery.subscription).filter(|subscription| !subscription.is_active);
+    if let Some(subscription) = inactive
+        && !delivery.state.is_final()
+    {
+        let is_disabled = subscription.disabled_reason.is_some();
+        return (ShownState::Held, Some(if is_disabled { "subscription_disabled" } else { "subscription_paused" }));
+    }
+    match delivery.state {
+        State::Pending { .. } => (ShownState::Pending, Some("first_attempt")),
+        State::Retrying { reason, .. } => (
+            ShownState::Retrying,
+            Some(match reason {
+                RetryReason::Schedule => "scheduled_retry",
+                RetryReason::RetryAfter => "receiver_asked_to_wait",
+                RetryReason::Manual => "manual_retry",
+            }),
+        ),
+        State::Succeeded => (ShownState::Succeeded, None),
+        State::Exhausted { reason } => (
+            ShownState::Exhausted,
+            Some(match reason {
+                ExhaustedReason::Schedule => "attempts_exhausted",
+                ExhaustedReason::Gone => "gone",
+                ExhaustedReason::Aborted => "aborted_by_receiver",
+            }),
+        ),
+        State::Canceled { reason } => (
+            ShownState::Canceled,
+            Some(match reason {
+                CanceledReason::Manual => "canceled_by_user",
+                CanceledReason::SubscriptionDeleted => "subscription_deleted",
+                CanceledReason::SubscriptionGone => "subscription_gone",
+                CanceledReason::PayloadExpired => "payload_expired",
+            }),
+        ),
+    }
+}
+
+fn attributes(delivery: &Delivery, catalogue: &Catalogue) -> DeliveryAttributes {
+    let (state, reason) = shown(delivery, catalogue);
+    DeliveryAttributes {
+        event_id: delivery.event.to_string(),
+        event_type: delivery.event_type.to_string(),
+        subscription_id: delivery.subscription.to_string(),
+        state: StateName(state.name()),
+        reason: reason.map(ReasonName).into(),
+        next_attempt_at: delivery.state.next_attempt_at().map(Time).into(),
+        attempts_made: delivery.attempts,
+        last_http_status: delivery.last_http_status.into(),
+        created_at: Time(delivery.created_at),
+        updated_at: Time(delivery.updated_at),
+    }
+}
+
+fn detail(delivery: &Delivery, catalogue: &Catalogue, attempts: Vec<AttemptView>) -> DeliveryDetailAttributes {
+    let DeliveryAttributes {
+        event_id,
+        event_type,
+        subscription_id,
+        state,
+        reason,
+        next_attempt_at,
+        attempts_made,
+        last_http_status,
+        created_at,
+        updated_at,
+    } = attributes(delivery, catalogue);
+    DeliveryDetailAttributes {
+        event_id,
+        event_type,
+        subscription_id,
+        state,
+        reason,
+        next_attempt_at,
+        attempts_made,
+        last_http_status,
+        created_at,
+        updated_at,
+        attempts,
+    }
+}
+
+fn object(delivery: &Delivery, catalogue: &Catalogue) -> ResourceObject<DeliveryAttributes> {
+    ResourceObject::new(delivery.id.to_string(), attributes(delivery, catalogue))
+}
+
+fn answer(status: StatusCode, delivery: &Delivery, catalogue: &Catalogue) -> Reply {
+    Reply::json(status, &One { data: object(delivery, catalogue) })
+}
+
+pub fn summary(delivery: &Delivery, catalogue: &Catalogue) -> DeliverySummary {
+    let (state, reason) = shown(delivery, catalogue);
+    DeliverySummary {
+        id: delivery.id.to_string(),
+        subscription_id: delivery.subscription.to_string(),
+        state: StateName(state.name()),
+        reason: reason.map(ReasonName).into(),
+        next_attempt_at: delivery.state.next_attempt_at().map(Time).into(),
+        attempts_made: delivery.attempts,
+        last_http_status: delivery.last_http_status.into(),
+        updated_at: Time(delivery.updated_at),
+    }
+}
+
+/// Bodies are not kept: they follow from the event, and the SHA-256 of an attempt says which form it had then.
+struct Rebuild(Vec<([u8; 32], String)>);
+
+impl Rebuild {
+    fn new(event: Option<&EventWithData>, delivery: &Delivery, tenant: &Tenant) -> Self {
+        let Some(EventWithData { event, data }) = event else { return Self(Vec::new()) };
+        let event: &Event = event;
+        let message = Message { event, data, tenant, subscription: delivery.subscription };
+        let profiles = Profile::ALL.map(|profile| profile.body(&message, Envelope::Profile));
+        let raw = Profile::default().body(&message, Envelope::Raw);
+        let forms = profiles.into_iter().chain([raw]);
+        Self(forms.map(|body| (Sha256::digest(&body).into(), String::from_utf8_lossy(&body).into_owned())).collect())
+    }
+
+    fn body(&self, sha256: &[u8; 32]) -> Option<String> {
+        self.0.iter().find(|(known, _)| known == sha256).map(|(_, body)| body.clone())
+    }
+}
+
+fn attempt_view(attempt: Attempt, rebuild: &Rebuild, shows_details: bool) -> AttemptView {
+    let Attempt {
+        id,
+        delivery: _,
+        number,
+        trigger,
+        started_at,
+        outcome,
+        phases,
+        request_headers,
+        request_body_sha256,
+        request_body_bytes,
+        secret_version,
+        response,
+        remote_address,
+    } = attempt;
+    let headers = |headers: Vec<(String, String)>| {
+        headers.into_iter().map(|(name, value)| HeaderView { name, value }).collect::<Vec<_>>()
+    };
+    let is_success = outcome.is_success();
+    let error = match outcome {
+        Outcome::Success | Outcome::Status(_) => None,
+        Outcome::Error { class, detail } => {
+            Some(AttemptError { class: ErrorClassName(class.name()), detail: shows_details.then_some(detail).into() })
+        }
+    };
+    AttemptView {
+        id: id.to_string(),
+        number,
+        trigger: TriggerName(match trigger {
+            Trigger::Schedule => "schedule",
+            Trigger::Manual => "manual",
+        }),
+        started_at: Time(started_at),
+        outcome: OutcomeName(if is_success { "success" } else { "failure" }),
+        request: RequestView {
+            headers: headers(request_headers),
+            body: rebuild.body(&request_body_sha256).into(),
+            body_sha256: hex::encode(request_body_sha256),
+            body_bytes: request_body_bytes,
+        },
+        response: response
+            .map(|response| ResponseView {
+                status: response.status,
+                headers: headers(response.headers),
+                body: String::from_utf8_lossy(&response.body).into_owned(),
+                body_truncated: response.body_truncated,
+            })
+            .into(),
+        error: error.into(),
+        duration_ms: durations(phases),
+        remote_address: remote_address.map(|address| address.to_string()).into(),
+        secret_version,
+    }
+}
+
+fn durations(Phases { dns, connect, tls, first_byte, total }: Phases) -> DurationView {
+    let millis = |duration: Duration| duration.as_micros() as f64 / 1000.0;
+    DurationView {
+        dns: dns.map(millis).into(),
+        connect: connect.map(millis).into(),
+        tls: tls.map(millis).into(),
+        first_byte: first_byte.map(millis).into(),
+        total: millis(total),
+    }
+}

@@ -1,0 +1,529 @@
+//! The OpenAPI document: what poem-openapi says of the routes, rewritten to 3.1 and completed with what follows from
+//! the shape of each operation (who may call it, which refusals it can meet, which headers it reads and answers).
+
+use poem::http::StatusCode;
+use poem::web::{Html, Redirect};
+use poem::{IntoResponse, Response, Route, get, handler};
+use poem_openapi::OpenApi;
+use poem_openapi::registry::Registry;
+use serde_json::{Map, Value, json};
+
+use super::page::QUERY_MEDIA_TYPE;
+use super::{Apis, text};
+
+/// Examples of bodies, by the name of their schema. A test holds each against its schema.
+const EXAMPLES: &str = include_str!("examples.json");
+
+/// Every status that an operation can be refused with: its component, and what it means.
+const REFUSALS: [(u16, &str, &str); 14] = [
+    (400, "BadRequest", "The request is malformed or breaks a rule: one error for each problem"),
+    (401, "Unauthorized", "No API key came, or one that is invalid, expired or revoked"),
+    (403, "Forbidden", "The API key may not do this"),
+    (404, "NotFound", "There is no such thing for this key and tenant"),
+    (409, "Conflict", "What is there already does not allow this, or the idempotency key belongs to another request"),
+    (412, "PreconditionFailed", "It was changed since it was read"),
+    (413, "PayloadTooLarge", "The body is larger than allowed"),
+    (415, "UnsupportedMediaType", "The body is of another media type than expected"),
+    (429, "TooManyRequests", "Over the quota of the key, or too many wrong keys from this address"),
+    (500, "InternalError", "Something went wrong here"),
+    (503, "ShuttingDown", "The server is shutting down"),
+    (507, "StorageFull", "Storage is full"),
+    (405, "MethodNotAllowed", "The path does not take this method"),
+    (410, "Gone", "It is over"),
+];
+
+/// The whole document, OpenAPI 3.1. Needs no running server.
+pub fn document() -> Value {
+    let mut registry = Registry::new();
+    Apis::register(&mut registry);
+    let mut paths = Map::new();
+    for path in Apis::meta().iter().flat_map(|api| &api.paths) {
+        let operations = serde_json::to_value(path).expect("poem-openapi describes paths in JSON");
+        paths.insert(path.path.clone(), operations);
+    }
+    let mut document = json!({
+        "openapi": "3.1.0",
+        "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
+        "info": {
+            "title": "Waxwing",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "Webhooks: publish events, and have them signed, delivered and retried",
+            "description": DESCRIPTION,
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "/", "description": "This server" }],
+        "tags": registry.tags,
+        "paths": paths,
+        "components": {
+            "schemas": registry.schemas,
+            "securitySchemes": registry.security_schemes,
+        },
+    });
+    complete(&mut document);
+    modernise(&mut document);
+    document
+}
+
+const DESCRIPTION: &str = "\
+Answers are JSON:API-like: `{\"data\": {\"type\", \"id\", \"attributes\"}}`, lists `{\"data\": […], \"meta\": {…}, \"links\": {…}}`, \
+errors `{\"errors\": […]}` with one entry for each problem. Request bodies are flat JSON objects; unknown fields are refused, \
+and so is a field that occurs twice. Times are RFC 3339 in UTC with milliseconds.
+
+Each error has a `code` that never changes; `X-Request-Id` of every answer is the `id` of its errors and in the server's log.";
+
+fn complete(document: &mut Value) {
+    let examples: Map<String, Value> = serde_json::from_str(EXAMPLES).expect("a test reads it");
+    let paths = document["paths"].as_object_mut().expect("it was made above");
+    for (path, operations) in paths.iter_mut() {
+        for (method, operation) in operations.as_object_mut().into_iter().flatten() {
+            Operation { path, method, operation }.complete();
+        }
+    }
+    close_requests(document);
+    let components = document["components"].as_object_mut().expect("it was made above");
+    let schemas = components["schemas"].as_object_mut().expect("it was made above");
+    schemas.insert("Error".to_owned(), error_schema());
+    schemas.insert("Errors".to_owned(), errors_schema());
+    for (name, example) in examples {
+        if let Some(schema) = schemas.get_mut(&name) {
+            schema["examples"] = json!([example]);
+        }
+    }
+    components.insert("responses".to_owned(), refusal_responses());
+    components.insert("headers".to_owned(), headers());
+    components.insert("parameters".to_owned(), parameters());
+    document["webhooks"] = webhooks();
+}
+
+/// One operation, with what its place in the API says about it.
+struct Operation<'a> {
+    path: &'a str,
+    method: &'a str,
+    operation: &'a mut Value,
+}
+
+impl Operation<'_> {
+    fn complete(mut self) {
+        self.move_query_parameters();
+        self.split_security();
+        self.add_header_parameters();
+        self.normalise_responses();
+        self.add_refusals();
+    }
+
+    fn needs_key(&self) -> bool {
+        self.operation.get("security").is_some()
+    }
+
+    fn has_body(&self) -> bool {
+        self.operation.get("requestBody").is_some()
+    }
+
+    /// Whether the caller's tenant decides what it sees. (Of the others, only that the tenant exists is checked.)
+    fn is_write(&self) -> bool {
+        self.method != "get"
+    }
+
+    /// Objects have revisions; keys are never changed.
+    fn has_revision(&self) -> bool {
+        self.path.contains('{')
+            && !self.path.starts_with("/v1/api-keys")
+            && matches!(self.method, "put" | "patch" | "delete")
+    }
+
+    /// `page::Query` can only say what it reads as if it were a body.
+    fn move_query_parameters(&mut self) {
+        let content = &self.operation["requestBody"]["content"][QUERY_MEDIA_TYPE]["schema"]["properties"];
+        let Some(properties) = content.as_object().cloned() else { return };
+        let parameters = properties.into_iter().map(|(name, mut schema)| {
+            let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+            json!({ "name": name, "in": "query", "description": description, "schema": schema })
+        });
+        let parameters: Vec<Value> = parameters.collect();
+        self.parameters().extend(parameters);
+        self.operation.as_object_mut().expect("an operation is an object").remove("requestBody");
+    }
+
+    fn parameters(&mut self) -> &mut Vec<Value> {
+        let operation = self.operation.as_object_mut().expect("an operation is an object");
+        operation.entry("parameters").or_insert_with(|| json!([])).as_array_mut().expect("parameters are a list")
+    }
+
+    /// `auth::Needs` names the scheme and the scope in one text.
+    fn split_security(&mut self) {
+        let Some(requirements) = self.operation.get_mut("security").and_then(Value::as_array_mut) else { return };
+        for requirement in requirements {
+            let names: Vec<String> =
+                requirement.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+            let pairs = names.iter().filter_map(|name| name.split_once(' '));
+            *requirement = pairs.map(|(scheme, scope)| (scheme.to_owned(), json!([scope]))).collect();
+        }
+    }
+
+    fn add_header_parameters(&mut self) {
+        let mut names = Vec::new();
+        if self.needs_key() && self.path != "/metrics" {
+            names.push("WaxwingTenant");
+        }
+        if self.method == "post" {
+            names.push("IdempotencyKey");
+        }
+        if self.has_revision() {
+            names.push("IfMatch");
+        }
+        let references = names.into_iter().map(|name| json!({ "$ref": format!("#/components/parameters/{name}") }));
+        let references: Vec<Value> = references.collect();
+        if !references.is_empty() {
+            self.parameters().extend(references);
+        }
+    }
+
+    /// The charset and the capitals are poem-openapi's: clients would repeat them as keys.
+    fn normalise_responses(&mut self) {
+        let shows_revision = self.has_revision() || self.shows_object();
+        let (method, needs_key) = (self.method.to_owned(), self.needs_key());
+        for (status, response) in self.operation["responses"].as_object_mut().into_iter().flatten() {
+            if let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) {
+                let plain = |(media_type, body): (String, Value)| {
+                    (media_type.split(';').next().unwrap_or_default().to_owned(), body)
+                };
+                *content = std::mem::take(content).into_iter().map(plain).collect();
+            }
+            let mut names = vec![("X-Request-Id", "RequestId")];
+            if needs_key {
+                names.extend([
+                    ("RateLimit-Limit", "RateLimitLimit"),
+                    ("RateLimit-Remaining", "RateLimitRemaining"),
+                    ("RateLimit-Reset", "RateLimitReset"),
+                ]);
+            }
+            if method == "post" {
+                names.push(("Idempotency-Replayed", "IdempotencyReplayed"));
+            }
+            if status == "201" {
+                names.push(("Location", "Location"));
+            }
+            if shows_revision && status != "204" {
+                names.push(("ETag", "ETag"));
+            }
+            response["headers"] = header_references(&names);
+        }
+    }
+
+    /// Reading one object, or making it, shows its revision.
+    fn shows_object(&self) -> bool {
+        let with_revisions = ["/v1/webhook-subscriptions", "/v1/event-types", "/v1/tenants"];
+        let is_one = self.path.ends_with('}') || (self.method == "post" && !self.path.ends_with("/test"));
+        is_one && with_revisions.iter().any(|prefix| self.path.starts_with(prefix))
+    }
+
+    fn add_refusals(&mut self) {
+        let mut statuses = vec![500];
+        if self.path == "/readyz" || self.path.starts_with("/v1/") {
+            statuses.push(503);
+        }
+        if self.needs_key() {
+            statuses.extend([401, 403, 404, 429]);
+        }
+        if self.has_body() {
+            statuses.extend([400, 413, 415]);
+        }
+        if self.operation["parameters"].as_array().is_some_and(|all| all.iter().any(|one| one["in"] == "query")) {
+            statuses.push(400);
+        }
+        if self.is_write() {
+            statuses.push(507);
+        }
+        if self.method == "post" {
+            statuses.extend([400, 409]);
+        }
+        if self.has_revision() {
+            statuses.push(412);
+        }
+        if let Some((_, more)) = OWN_REFUSALS.iter().find(|(id, _)| self.operation["operationId"] == *id) {
+            statuses.extend(*more);
+        }
+        for status in statuses {
+            let (_, name, _) =
+                REFUSALS.iter().find(|(known, ..)| *known == status).expect("each status is in the table");
+            self.operation["responses"][status.to_string()] =
+                json!({ "$ref": format!("#/components/responses/{name}") });
+        }
+    }
+}
+
+/// Refusals that do not follow from the shape.
+const OWN_REFUSALS: [(&str, &[u16]); 3] = [
+    // An external id that is taken.
+    ("tenants.put", &[409]),
+    ("tenants.update", &[409]),
+    // `default` and `system` stay.
+    ("tenants.delete", &[409]),
+];
+
+/// Unknown members are refused, at every depth that the schema describes.
+fn close_requests(document: &mut Value) {
+    let mut names = Vec::new();
+    for (_, operations) in document["paths"].as_object().into_iter().flatten() {
+        for (_, operation) in operations.as_object().into_iter().flatten() {
+            for (_, body) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
+                names.extend(
+                    body["schema"]["$ref"].as_str().and_then(|name| name.rsplit('/').next()).map(str::to_owned),
+                );
+            }
+        }
+    }
+    for name in names {
+        close(&mut document["components"]["schemas"][name]);
+    }
+}
+
+fn close(schema: &mut Value) {
+    if schema["type"] == "object" && schema.get("additionalProperties").is_none() {
+        schema["additionalProperties"] = json!(false);
+    }
+    for (_, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+        if property["type"] == "object" {
+            close(property);
+        }
+    }
+}
+
+/// 3.0 to 3.1: a schema says null as a type, and exclusive bounds as numbers.
+fn modernise(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(modernise),
+        Value::Object(members) => {
+            members.values_mut().for_each(modernise);
+            if members.get("nullable").is_some_and(|nullable| nullable == true) {
+                members.remove("nullable");
+                make_nullable(members);
+            }
+            if members.get("deprecated").is_some_and(|deprecated| deprecated == false) {
+                members.remove("deprecated");
+            }
+            if members.get("in").is_some_and(Value::is_string) {
+                members.remove("explode");
+            }
+            for (flag, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
+                match members.get(flag) {
+                    Some(Value::Bool(true)) => {
+                        let bound = members.remove(bound).unwrap_or(Value::Null);
+                        members.insert(flag.to_owned(), bound);
+                    }
+                    Some(Value::Bool(false)) => drop(members.remove(flag)),
+                    _ => {}
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn make_nullable(schema: &mut Map<String, Value>) {
+    if let Some(kind @ Value::String(_)) = schema.get("type").cloned() {
+        schema.insert("type".to_owned(), json!([kind, "null"]));
+        if let Some(Value::Array(names)) = schema.get_mut("enum") {
+            names.push(Value::Null);
+        }
+    } else if let Some(Value::Array(kinds)) = schema.get_mut("anyOf") {
+        kinds.push(json!({ "type": "null" }));
+    }
+    // A schema without a type takes null as it is.
+}
+
+fn error_schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "One problem",
+        "required": ["id", "status", "code", "title", "detail"],
+        "properties": {
+            "id": { "type": "string", "description": "The request's id: the same in `X-Request-Id` and in the log" },
+            "status": { "type": "string", "description": "The HTTP status", "pattern": "^[45][0-9]{2}$" },
+            "code": { "type": "string", "description": "What is wrong; never changes" },
+            "title": { "type": "string" },
+            "detail": { "type": "string", "description": "What is wrong, for people" },
+            "source": {
+                "type": "object",
+                "description": "Where it is wrong: one of these",
+                "properties": {
+                    "pointer": { "type": "string", "description": "JSON pointer into the body" },
+                    "parameter": { "type": "string", "description": "A query parameter" },
+                    "header": { "type": "string", "description": "A header" },
+                },
+            },
+        },
+    })
+}
+
+fn errors_schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "Everything that is wrong with a request",
+        "required": ["errors"],
+        "properties": {
+            "errors": { "type": "array", "minItems": 1, "items": { "$ref": "#/components/schemas/Error" } },
+        },
+    })
+}
+
+fn refusal_responses() -> Value {
+    let response = |(status, name, description): &(u16, &str, &str)| {
+        let mut names = vec![("X-Request-Id", "RequestId")];
+        match status {
+            401 => names.push(("WWW-Authenticate", "WwwAuthenticate")),
+            405 => names.push(("Allow", "Allow")),
+            409 | 429 | 503 => names.push(("Retry-After", "RetryAfter")),
+            _ => {}
+        }
+        let title = StatusCode::from_u16(*status).map(text::title).unwrap_or_default();
+        let body = json!({
+            "description": description,
+            "headers": header_references(&names),
+            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Errors" } } },
+            "x-title": title,
+        });
+        ((*name).to_owned(), body)
+    };
+    // 405 and 410 are answers of paths and events that the document does not list.
+    REFUSALS.iter().filter(|(status, ..)| ![405, 410].contains(status)).map(response).collect()
+}
+
+fn header_references(names: &[(&str, &str)]) -> Value {
+    let reference = |(header, name): &(&str, &str)| {
+        ((*header).to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }))
+    };
+    names.iter().map(reference).collect()
+}
+
+fn headers() -> Value {
+    let text = |description| json!({ "description": description, "schema": { "type": "string" } });
+    let number = |description| json!({ "description": description, "schema": { "type": "integer", "minimum": 0 } });
+    json!({
+        "RequestId": text("The request's id, a ULID"),
+        "RateLimitLimit": number("The largest burst of the key's quota; absent when it has none"),
+        "RateLimitRemaining": number("What is left of it"),
+        "RateLimitReset": number("Seconds until all of it is there again"),
+        "RetryAfter": number("Seconds to wait"),
+        "IdempotencyReplayed": text("`true`: this is the answer to the first request with this idempotency key"),
+        "Location": text("Where the new object is"),
+        "ETag": text("The revision of its configuration, for `If-Match`"),
+        "WwwAuthenticate": text("How to authenticate"),
+    })
+}
+
+fn parameters() -> Value {
+    json!({
+        "WaxwingTenant": {
+            "name": "Waxwing-Tenant", "in": "header", "schema": { "type": "string" },
+            "description": "The tenant, by its id or `external_id`. Only instance keys may name another than their own; `default` unless given",
+        },
+        "IdempotencyKey": {
+            "name": "Idempotency-Key", "in": "header",
+            "schema": { "type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]+$" },
+            "description": "The same request with the same key gets the first answer again, for 24 hours",
+        },
+        "IfMatch": {
+            "name": "If-Match", "in": "header", "schema": { "type": "string" },
+            "description": "The `ETag` that was read: 412 when somebody changed the object since",
+        },
+    })
+}
+
+/// What receivers get, one entry for each profile.
+fn webhooks() -> Value {
+    let header = |name: &str, description: &str| json!({ "name": name, "in": "header", "required": true, "description": description, "schema": { "type": "string" } });
+    let responses = || {
+        json!({
+            "2XX": { "description": "Taken. Any 2xx whose head comes in time will do" },
+            "410": { "description": "The receiver is gone: the subscription is disabled at once" },
+            "default": { "description": "Not taken: it is tried again, later each time" },
+        })
+    };
+    json!({
+        "delivery.standard": { "post": {
+            "operationId": "deliveries.standard",
+            "tags": ["Deliveries"],
+            "summary": "A delivery in the profile `standard`",
+            "description": "Signed as Standard Webhooks 1.0.0 describes. `webhook-id` is the event's id, the same for every retry.",
+            "parameters": [
+                header("webhook-id", "The event's id"),
+                header("webhook-timestamp", "When this attempt was signed, in seconds since 1970"),
+                header("webhook-signature", "`v1,` and the base64 of HMAC-SHA256 over `{id}.{timestamp}.{body}`; two of them, with a space between, while a rotated secret lives on"),
+            ],
+            "requestBody": { "required": true, "content": { "application/json": { "schema": {
+                "type": "object",
+                "required": ["type", "timestamp", "data"],
+                "properties": {
+                    "type": { "type": "string", "description": "The event type" },
+                    "timestamp": { "type": "string", "format": "date-time", "description": "When the fact happened" },
+                    "data": { "description": "As it was published, byte for byte" },
+                },
+                "examples": [{ "type": "order.paid", "timestamp": "2026-02-18T12:00:00.000Z", "data": { "order_id": "1001", "total": "49.90" } }],
+            } } } },
+            "responses": responses(),
+            "security": [],
+        } },
+        "delivery.mage": { "post": {
+            "operationId": "deliveries.mage",
+            "tags": ["Deliveries"],
+            "summary": "A delivery in the profile `mage`",
+            "description": "Signed with the 64 characters of the secret as the key.",
+            "parameters": [
+                header("x-webhook-event", "The event type"),
+                header("x-webhook-timestamp", "When this attempt was signed"),
+                header("x-webhook-signature", "`sha256=` and the hex of HMAC-SHA256 over `{timestamp}.{body}`"),
+            ],
+            "requestBody": { "required": true, "content": { "application/json": { "schema": {
+                "type": "object",
+                "required": ["event", "shop", "timestamp", "data"],
+                "properties": {
+                    "event": { "type": "string", "description": "The event type" },
+                    "shop": { "type": "string", "description": "The tenant's `external_id`, else its name" },
+                    "timestamp": { "type": "string", "format": "date-time", "description": "When the fact happened" },
+                    "data": { "description": "As it was published, byte for byte" },
+                },
+                "examples": [{ "event": "points.earned", "shop": "my-store", "timestamp": "2026-02-18T12:00:00.000Z", "data": { "points_earned": 50 } }],
+            } } } },
+            "responses": responses(),
+            "security": [],
+        } },
+    })
+}
+
+/// The document as it is served: written once, at the start.
+#[derive(Clone)]
+pub struct Pages {
+    json: String,
+    yaml: String,
+    html: String,
+}
+
+pub fn pages(document: &Value) -> Pages {
+    let json = serde_json::to_string_pretty(document).expect("a JSON value can be written");
+    let yaml = serde_saphyr::to_string(document).expect("JSON can be written as YAML");
+    let placeholder = poem_openapi::OpenApiService::new((), "", "").swagger_ui_html();
+    let spec = poem_openapi::OpenApiService::new((), "", "").spec();
+    // Inside a script element `</` would end it.
+    let html = placeholder.replacen(&spec, &json.replace("</", "<\\/"), 1).replacen("Swagger UI", "Waxwing API", 1);
+    Pages { json, yaml, html }
+}
+
+/// Adds the document and its page to the routes. All of them work without a key.
+pub fn with_pages(routes: Route, Pages { json, yaml, html }: Pages) -> Route {
+    let fixed = |content_type: &'static str, text: String| {
+        get(poem::endpoint::make_sync(move |_| {
+            Response::builder().content_type(content_type).body(text.clone()).into_response()
+        }))
+    };
+    routes
+        .at("/openapi.json", fixed("application/json", json))
+        .at("/openapi.yaml", fixed("application/yaml", yaml))
+        .at("/docs", get(poem::endpoint::make_sync(move |_| Html(html.clone()))))
+        .at("/", get(to_docs))
+}
+
+#[handler]
+fn to_docs() -> Redirect {
+    Redirect::temporary("/docs")
+}

@@ -1,0 +1,165 @@
+//! The outermost layer: a request id for every request, and the one body format for every error (contract 3, 3.1).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use poem::{Endpoint, IntoResponse, Request, Response, Result};
+use serde_json::Value;
+use tracing::Instrument;
+use ulid::Ulid;
+
+use super::App;
+use super::auth::client_address;
+use super::limit::{Allowance, whole_seconds};
+use super::problem::{Ground, Refusal};
+use super::reply::Finished;
+use super::visit::Visit;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+pub struct Edge<E> {
+    app: Arc<App>,
+    paths: Paths,
+    inner: E,
+}
+
+impl<E: Endpoint> Edge<E> {
+    pub fn new(app: Arc<App>, document: &Value, inner: E) -> Self {
+        Self { app, paths: Paths::of(document), inner }
+    }
+
+    async fn answer(&self, mut request: Request) -> Response {
+        let visit = Arc::new(Visit {
+            id: self.new_id(),
+            client: client_address(
+                request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip),
+                request.headers(),
+                &self.app.settings.trusted_proxies,
+            ),
+            body_bytes_max: self.app.settings.body_bytes_max,
+            allowance: Default::default(),
+            app: self.app.clone(),
+        });
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let span = tracing::info_span!("request", id = %visit.id, %method, path);
+        request.extensions_mut().insert(visit.clone());
+        async move {
+            let is_api = path.starts_with("/v1/");
+            let mut response = if is_api && self.app.settings.is_shutting_down.load(Ordering::Acquire) {
+                Refusal::new(Ground::ShuttingDown).retry_after(1).render(&visit.id).into_response()
+            } else {
+                match self.inner.call(request).await {
+                    Ok(output) => output.into_response(),
+                    Err(error) => error.into_response(),
+                }
+            };
+            if needs_body(&response) {
+                response = self.explain(response, &visit, &method, &path);
+            }
+            self.finish(response, &visit)
+        }
+        .instrument(span)
+        .await
+    }
+
+    fn new_id(&self) -> String {
+        let millis = u64::try_from(self.app.clock.now().as_millis()).unwrap_or(0);
+        Ulid::from_parts(millis, rand::random()).to_string()
+    }
+
+    /// Gives an error its body: ours as it was refused, poem's by its status.
+    fn explain(&self, response: Response, visit: &Visit, method: &Method, path: &str) -> Response {
+        let refusal = match response.data::<Refusal>() {
+            Some(refusal) => refusal.clone(),
+            None => Refusal::new(ground_of(response.status())),
+        };
+        let status = refusal.status();
+        if status.is_server_error() {
+            tracing::error!(%status, "a request failed");
+        }
+        let mut answer = refusal.render(&visit.id).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED
+            && let Ok(allow) = HeaderValue::from_str(&self.paths.allow(path))
+        {
+            answer.headers_mut().insert(header::ALLOW, allow);
+        }
+        // A HEAD answer says in its head what a GET would say, and nothing more.
+        if method == Method::HEAD {
+            answer.set_body(());
+        }
+        answer
+    }
+
+    fn finish(&self, mut response: Response, visit: &Visit) -> Response {
+        self.app.answers.count(response.status());
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, HeaderValue::from_str(&visit.id).expect("a ULID is ASCII"));
+        if let Some(Allowance { limit, remaining, reset }) = visit.allowance.get().copied() {
+            headers.insert("ratelimit-limit", limit.into());
+            headers.insert("ratelimit-remaining", remaining.into());
+            headers.insert("ratelimit-reset", whole_seconds(reset).into());
+        }
+        response
+    }
+}
+
+impl<E: Endpoint> Endpoint for Edge<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        Ok(self.answer(request).await)
+    }
+}
+
+/// An error whose body nobody has written yet.
+fn needs_body(response: &Response) -> bool {
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    is_error && response.data::<Finished>().is_none()
+}
+
+/// What an error of poem's own comes to. Its text is for developers of this program, and is not shown.
+fn ground_of(status: StatusCode) -> Ground {
+    match status {
+        StatusCode::NOT_FOUND => Ground::NoSuchPath,
+        StatusCode::METHOD_NOT_ALLOWED => Ground::MethodNotAllowed,
+        // A path parameter that is not UTF-8: it names nothing.
+        StatusCode::BAD_REQUEST => Ground::NoSuchPath,
+        _ => Ground::Internal,
+    }
+}
+
+/// Which methods each path takes, from the document.
+struct Paths(Vec<(Vec<String>, String)>);
+
+impl Paths {
+    fn of(document: &Value) -> Self {
+        let paths = document["paths"].as_object().into_iter().flatten();
+        let entry = |(path, operations): (&String, &Value)| {
+            let mut methods: Vec<String> =
+                operations.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase()).collect();
+            if methods.iter().any(|method| method == "GET") {
+                methods.push("HEAD".to_owned());
+            }
+            methods.sort();
+            (path.split('/').map(str::to_owned).collect(), methods.join(", "))
+        };
+        Self(paths.map(entry).collect())
+    }
+
+    fn allow(&self, path: &str) -> String {
+        let parts: Vec<&str> = path.split('/').collect();
+        let fits = |known: &[String]| {
+            known.len() == parts.len()
+                && known.iter().zip(&parts).all(|(known, part)| known.starts_with('{') || known == part)
+        };
+        // `/v1/events/batch` also fits `/v1/events/{id}`: the path without a parameter there is the one that was asked.
+        let known = self.0.iter().filter(|(known, _)| fits(known));
+        let best = known.min_by_key(|(known, _)| known.iter().filter(|part| part.starts_with('{')).count());
+        // The pages outside the document are read only.
+        best.map_or_else(|| "GET, HEAD".to_owned(), |(_, methods)| methods.clone())
+    }
+}

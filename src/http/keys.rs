@@ -1,0 +1,420 @@
+//! `/v1/api-keys` (contract 4.4). A key gives no more than it has itself.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use poem::http::StatusCode;
+use poem_openapi::param::Path;
+use poem_openapi::registry::MetaSchema;
+use poem_openapi::types::MaybeUndefined;
+use poem_openapi::{Object, OpenApi};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::auth::{Call, Caller, find_tenant, scope};
+use super::body::{Body, Fields, Findings, Scalar, Wire, pointer_of};
+use super::idempotency::{Fingerprint, once};
+use super::limit::PerSecond;
+use super::page::{Listed, Numbered, Parameter, Parameters, Params, Query};
+use super::problem::{Ground, Refusal, Source};
+use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply, inline};
+use super::value::{Nullable, Time, choice, documented};
+use super::{App, Tag};
+use crate::domain::id::{KeyId, TenantId};
+use crate::domain::key::{ApiKey, KeyText, NAME_LENGTH_MAX, Preset, Quota, RATE_CEILING, RateLimits, Scope, Scopes};
+use crate::domain::time::Timestamp;
+use crate::domain::violation::Rule;
+use crate::store::SecretOwner;
+
+const THING: &str = "API key";
+
+choice!(PresetName, "preset", Preset::ALL.map(Preset::name));
+choice!(ScopeName, "scope", Scope::ALL.iter().map(|scope| scope.name()));
+
+/// An API key, as it stands
+#[derive(Debug, Serialize, Object)]
+struct KeyAttributes {
+    name: String,
+    /// The key itself: only in the answer of create
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    /// The id of the tenant that it is bound to; null: the whole instance
+    tenant: Nullable<String>,
+    /// The preset that its scopes came from
+    preset: Nullable<PresetName>,
+    scopes: Vec<ScopeName>,
+    rate_limits: RateLimitsView,
+    expires_at: Nullable<Time>,
+    last_used_at: Nullable<Time>,
+    created_at: Time,
+}
+
+impl Attributes for KeyAttributes {
+    const TYPE: &'static str = "api_key";
+    const NAME: &'static str = "ApiKey";
+    const ONE: &'static str = "The API key";
+    const PAGE: &'static str = "A page of API keys";
+}
+
+/// What the key may do a second; null: not limited
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "RateLimits")]
+struct RateLimitsView {
+    /// Calls
+    management: Nullable<u32>,
+    /// Events
+    publish: Nullable<u32>,
+}
+
+/// What a key is made from: a preset, or scopes
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct CreateKey {
+    #[oai(validator(min_length = 1, max_length = 128))]
+    name: String,
+    /// `full_access`, `read_only`, `publish_only` or `subscriber`
+    preset: Option<String>,
+    /// Instead of a preset
+    #[oai(validator(min_items = 1, unique_items))]
+    scopes: Option<Vec<String>>,
+    /// An id or `external_id`; null: a key of the whole instance; absent: the tenant of the request
+    #[oai(nullable)]
+    tenant: MaybeUndefined<String>,
+    /// When it ends; null: never
+    #[oai(nullable)]
+    expires_at: MaybeUndefined<String>,
+    /// What it may do a second: a number, or null for no limit; absent: what the instance gives
+    rate_limits: Option<Quotas>,
+}
+
+impl Wire for CreateKey {
+    const IS_BODY_REQUIRED: bool = true;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            name: fields.take("name"),
+            preset: fields.take("preset"),
+            scopes: fields.take("scopes"),
+            tenant: fields.take("tenant"),
+            expires_at: fields.take("expires_at"),
+            rate_limits: fields.take("rate_limits"),
+        }
+    }
+}
+
+/// `{"management": n, "publish": n}` as it was asked for.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[serde(into = "BTreeMap<&'static str, Option<u32>>")]
+struct Quotas(RateLimits);
+
+impl From<Quotas> for BTreeMap<&'static str, Option<u32>> {
+    fn from(Quotas(RateLimits { management, publish }): Quotas) -> Self {
+        let number = |quota| match quota {
+            Quota::PerSecond(per_second) => Some(per_second.get()),
+            Quota::InstanceDefault | Quota::Unlimited => None,
+        };
+        Self::from([("management", number(management)), ("publish", number(publish))])
+    }
+}
+
+documented!(Quotas, "quotas", {
+    let quota = |description| {
+        inline(MetaSchema {
+            nullable: true,
+            minimum: Some(1.0),
+            maximum: Some(f64::from(RATE_CEILING)),
+            description: Some(description),
+            ..MetaSchema::new("integer")
+        })
+    };
+    let properties = vec![("management", quota("Calls")), ("publish", quota("Events"))];
+    MetaSchema { properties, ..MetaSchema::new("object") }
+});
+
+impl Scalar for Quotas {
+    const EXPECTED: &'static str = "an object with management and publish";
+
+    fn from_raw(value: &RawValue, pointer: &str, findings: &mut Findings) -> Option<Self> {
+        let members: BTreeMap<String, &RawValue> = serde_json::from_str(value.get()).ok()?;
+        let mut limits = RateLimits::default();
+        for (name, value) in members {
+            let pointer = format!("{pointer}{}", pointer_of(&name));
+            let quota = match name.as_str() {
+                "management" => &mut limits.management,
+                "publish" => &mut limits.publish,
+                _ => {
+                    findings.add(Rule::UnknownField { name }, pointer);
+                    continue;
+                }
+            };
+            if value.get() == "null" {
+                *quota = Quota::Unlimited;
+                continue;
+            }
+            let max = i64::from(RATE_CEILING);
+            match i64::from_raw(value, &pointer, findings) {
+                Some(number) if (1..=max).contains(&number) => {
+                    let number = u32::try_from(number).ok().and_then(NonZeroU32::new);
+                    *quota = number.map_or(Quota::InstanceDefault, Quota::PerSecond);
+                }
+                Some(_) => findings.add(Rule::OutOfRange { min: 1, max, unit: "a second" }, pointer),
+                None => findings.add(Rule::InvalidType { expected: "an integer, or null for no limit" }, pointer),
+            }
+        }
+        Some(Self(limits))
+    }
+}
+
+struct KeyList(Numbered);
+
+impl Parameters for KeyList {
+    fn documented() -> Vec<Parameter> {
+        Numbered::documented()
+    }
+
+    fn read(query: &mut Params) -> Self {
+        Self(Numbered::read(query))
+    }
+}
+
+pub struct KeysApi {
+    pub app: Arc<App>,
+}
+
+#[OpenApi(prefix_path = "/v1/api-keys", tag = "Tag::ApiKeys")]
+impl KeysApi {
+    /// Create an API key
+    ///
+    /// The answer is the only one that shows it. A key gives no more than it has itself.
+    #[oai(path = "/", method = "post", operation_id = "api_keys.create")]
+    async fn create(
+        &self,
+        caller: Caller<scope::KeysWrite>,
+        body: Body<CreateKey>,
+    ) -> Result<Answer<One<KeyAttributes>, 201>, Refusal> {
+        once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
+            let (wire, findings) = body.read()?;
+            let text = KeyText::generate(&mut rand::rng());
+            let key = self.new_key(&caller, wire, findings, &text)?;
+            let app = self.app.clone();
+            let shown = text.as_str().to_owned();
+            let render = move |made: &ApiKey| {
+                let attributes = attributes(&app, made, Some(shown.clone()));
+                Reply::json(StatusCode::CREATED, &One::new(made.id.to_string(), attributes))
+                    .header("location", format!("/v1/api-keys/{}", made.id))
+                    .shows_secret_of(SecretOwner::Key(made.id))
+            };
+            let made = self.app.store.create_key(key, memory.keep(render.clone())).await?;
+            Ok(render(&made))
+        })
+        .await
+        .map(Into::into)
+    }
+
+    /// List API keys
+    ///
+    /// An instance key sees all of them, or those of the tenant that `Waxwing-Tenant` names.
+    #[oai(path = "/", method = "get", operation_id = "api_keys.list")]
+    async fn list(
+        &self,
+        caller: Caller<scope::KeysRead>,
+        query: Query<KeyList>,
+    ) -> Result<Answer<Listed<KeyAttributes>, 200>, Refusal> {
+        let Query(KeyList(page)) = query;
+        let rows: Vec<_> = caller.catalogue.keys().filter(|key| is_visible(&caller, key)).collect();
+        let page =
+            page.cut(&caller, rows, |key| ResourceObject::new(key.id.to_string(), attributes(&self.app, key, None)));
+        Ok(Reply::json(StatusCode::OK, &page).into())
+    }
+
+    /// Get an API key
+    #[oai(path = "/:id", method = "get", operation_id = "api_keys.get")]
+    async fn get(
+        &self,
+        caller: Caller<scope::KeysRead>,
+        id: Path<String>,
+    ) -> Result<Answer<One<KeyAttributes>, 200>, Refusal> {
+        let key = find(&caller, &id)?;
+        Ok(Reply::json(StatusCode::OK, &One::new(key.id.to_string(), attributes(&self.app, key, None))).into())
+    }
+
+    /// Revoke an API key
+    ///
+    /// It stops at once.
+    #[oai(path = "/:id", method = "delete", operation_id = "api_keys.revoke")]
+    async fn revoke(&self, caller: Caller<scope::KeysWrite>, id: Path<String>) -> Result<Answer<(), 204>, Refusal> {
+        let key = find(&caller, &id)?;
+        self.app.store.revoke_key(key.id).await?;
+        Ok(Reply::empty(StatusCode::NO_CONTENT).into())
+    }
+}
+
+impl KeysApi {
+    fn new_key(&self, call: &Call, wire: CreateKey, mut findings: Findings, text: &KeyText) -> Result<ApiKey, Refusal> {
+        let CreateKey { name, preset, scopes, tenant, expires_at, rate_limits } = wire;
+        let now = self.app.clock.now();
+        if findings.is_sound("name") {
+            if name.is_empty() {
+                findings.add(Rule::TooShort { min: 1 }, "/name");
+            } else if name.chars().count() > NAME_LENGTH_MAX {
+                findings.add(Rule::TooLong { max: NAME_LENGTH_MAX }, "/name");
+            }
+        }
+        let (preset, scopes) = check_scopes(preset, scopes, &mut findings);
+        let expires_at = check_expiry(expires_at, call, now, &mut findings);
+        findings.finish()?;
+        let key = ApiKey {
+            // The store assigns it.
+            id: KeyId::from_u128(0),
+            name,
+            hash: text.hash(),
+            tenant: tenant_of(call, tenant)?,
+            scopes,
+            preset,
+            rate_limits: self.limits_of(call, rate_limits),
+            expires_at,
+            revoked_at: None,
+            created_at: now,
+        };
+        self.refuse_more_than_own(call, &key)?;
+        Ok(key)
+    }
+
+    /// What is not asked for is what the caller's own key has, when that is something of its own.
+    fn limits_of(&self, call: &Call, asked: Option<Quotas>) -> RateLimits {
+        let own = call.key.rate_limits;
+        let Quotas(RateLimits { management, publish }) = asked.unwrap_or_default();
+        let or_own = |asked, own| if asked == Quota::InstanceDefault { own } else { asked };
+        RateLimits { management: or_own(management, own.management), publish: or_own(publish, own.publish) }
+    }
+
+    fn refuse_more_than_own(&self, call: &Call, key: &ApiKey) -> Result<(), Refusal> {
+        let own = &call.key;
+        let beyond =
+            |what, pointer: &str| Err(Refusal::at(Ground::BeyondOwnKey { what }, Source::Pointer(pointer.to_owned())));
+        if !key.scopes.is_subset_of(own.scopes) {
+            return beyond("it lacks some of these scopes", "/scopes");
+        }
+        if own.expires_at.is_some_and(|own| key.expires_at.is_none_or(|expires_at| expires_at > own)) {
+            return beyond("it expires earlier", "/expires_at");
+        }
+        // An instance key without quotas of its own is the operator's: the instance's defaults do not bind it.
+        let binds = |own: Quota| own != Quota::InstanceDefault || !call.is_of_the_instance();
+        let limits = &self.app.limits;
+        let is_more = |asked: PerSecond, own: PerSecond| own.is_some_and(|own| asked.is_none_or(|asked| asked > own));
+        let (asked, has) = (key.rate_limits, own.rate_limits);
+        if binds(has.management) && is_more(limits.management(asked.management), limits.management(has.management)) {
+            return beyond("it may call less often", "/rate_limits/management");
+        }
+        if binds(has.publish) && is_more(limits.publish(asked.publish), limits.publish(has.publish)) {
+            return beyond("it may publish less", "/rate_limits/publish");
+        }
+        Ok(())
+    }
+}
+
+fn is_visible(call: &Call, key: &ApiKey) -> bool {
+    let is_in_reach = if call.names_tenant { key.tenant == Some(call.tenant().id) } else { true };
+    key.revoked_at.is_none() && is_in_reach
+}
+
+fn find<'a>(call: &'a Call, id: &str) -> Result<&'a Arc<ApiKey>, Refusal> {
+    let key = id.parse().ok().and_then(|id| call.catalogue.key(id)).filter(|key| is_visible(call, key));
+    key.ok_or_else(|| Refusal::not_found(THING, id))
+}
+
+fn tenant_of(call: &Call, tenant: MaybeUndefined<String>) -> Result<Option<TenantId>, Refusal> {
+    match tenant {
+        MaybeUndefined::Undefined => Ok(Some(call.tenant().id)),
+        MaybeUndefined::Null => call.instance_key_only().map(|()| None),
+        MaybeUndefined::Value(name) => {
+            let found = find_tenant(&call.catalogue, &name).map(|entry| entry.tenant.id);
+            match found.filter(|id| call.key.tenant.is_none_or(|own| own == *id)) {
+                Some(id) => Ok(Some(id)),
+                None => Err(Refusal::at(Ground::UnknownTenant { name }, Source::Pointer("/tenant".to_owned()))),
+            }
+        }
+    }
+}
+
+fn check_scopes(
+    preset: Option<String>,
+    scopes: Option<Vec<String>>,
+    findings: &mut Findings,
+) -> (Option<Preset>, Scopes) {
+    match (preset, scopes) {
+        (Some(name), None) => {
+            let preset = Preset::from_name(&name);
+            if preset.is_none() {
+                let expected = "full_access, read_only, publish_only or subscriber";
+                findings.add(Rule::InvalidFormat { expected }, "/preset");
+            }
+            (preset, preset.map(Preset::scopes).unwrap_or_default())
+        }
+        (None, Some(names)) => {
+            if names.is_empty() && findings.is_sound("scopes") {
+                findings.add(Rule::InvalidFormat { expected: "at least one scope" }, "/scopes");
+            }
+            let mut known = Vec::with_capacity(names.len());
+            for (index, name) in names.iter().enumerate() {
+                let pointer = format!("/scopes/{index}");
+                match Scope::from_name(name) {
+                    None => findings.add(Rule::InvalidFormat { expected: "the name of a scope" }, pointer),
+                    Some(scope) if known.contains(&scope) => findings.add(Rule::DuplicateItem, pointer),
+                    Some(scope) => known.push(scope),
+                }
+            }
+            (None, known.into_iter().collect())
+        }
+        (Some(_), Some(_)) => {
+            findings.add(Rule::InvalidFormat { expected: "left out when preset is given" }, "/scopes");
+            (None, Scopes::default())
+        }
+        (None, None) => {
+            // A field of the wrong type was told of already.
+            if findings.is_sound("preset") && findings.is_sound("scopes") {
+                findings.add(Rule::MissingField { name: "preset".into() }, "/preset");
+            }
+            (None, Scopes::default())
+        }
+    }
+}
+
+/// Absent: as long as the caller's own key lives.
+fn check_expiry(
+    text: MaybeUndefined<String>,
+    call: &Call,
+    now: Timestamp,
+    findings: &mut Findings,
+) -> Option<Timestamp> {
+    match text {
+        MaybeUndefined::Undefined => call.key.expires_at,
+        MaybeUndefined::Null => None,
+        MaybeUndefined::Value(text) => {
+            let at = text.parse().ok().filter(|at| *at > now);
+            if at.is_none() {
+                findings.add(Rule::InvalidFormat { expected: "an RFC 3339 date and time to come" }, "/expires_at");
+            }
+            at
+        }
+    }
+}
+
+fn attributes(app: &App, key: &ApiKey, secret: Option<String>) -> KeyAttributes {
+    let ApiKey { id, name, hash: _, tenant, scopes, preset, rate_limits, expires_at, revoked_at: _, created_at } = key;
+    KeyAttributes {
+        name: name.clone(),
+        secret,
+        tenant: tenant.map(|tenant| tenant.to_string()).into(),
+        preset: preset.map(|preset| PresetName(preset.name())).into(),
+        scopes: scopes.iter().map(|scope| ScopeName(scope.name())).collect(),
+        rate_limits: RateLimitsView {
+            management: app.limits.management(rate_limits.management).map(NonZeroU32::get).into(),
+            publish: app.limits.publish(rate_limits.publish).map(NonZeroU32::get).into(),
+        },
+        expires_at: expires_at.map(Time).into(),
+        last_used_at: app.store.key_last_used(*id).map(Time).into(),
+        created_at: Time(*created_at),
+    }
+}

@@ -1,0 +1,241 @@
+//! How often a key may call: two quotas a key, by `governor` (contract 3).
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use governor::clock::Clock as GovernorClock;
+use governor::middleware::StateInformationMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{NotUntil, RateLimiter};
+
+use crate::clock::Clock;
+use crate::domain::id::KeyId;
+use crate::domain::key::{ApiKey, Quota};
+use crate::store::Catalogue;
+
+/// What counts against which quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Charge {
+    /// One call.
+    Management,
+    /// So many events.
+    Publish(NonZeroU32),
+}
+
+/// Per second; none: not limited.
+pub type PerSecond = Option<NonZeroU32>;
+
+/// What a key gets that has no quotas of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults {
+    pub management: PerSecond,
+    pub publish: PerSecond,
+}
+
+/// 6 calls and 1,000 events a second (contract 3).
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { management: NonZeroU32::new(6), publish: NonZeroU32::new(1000) }
+    }
+}
+
+/// What the `RateLimit-*` headers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// The largest burst.
+    pub limit: u32,
+    pub remaining: u32,
+    /// Until everything is there again.
+    pub reset: Duration,
+}
+
+/// Why a charge did not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// It would pass after this time.
+    Wait(Duration, Allowance),
+    /// It would never pass: it is larger than the largest burst.
+    Burst(u32),
+}
+
+/// The quotas in use. Entries of keys that are gone are dropped, so there are never many more than there are keys.
+pub struct Limits {
+    defaults: Defaults,
+    ticks: Ticks,
+    keys: RwLock<HashMap<KeyId, Arc<KeyQuotas>>>,
+}
+
+/// Entries above the number of keys that are tolerated before the ones of revoked keys are looked for.
+const STALE_ENTRIES_MAX: usize = 64;
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, Ticks, StateInformationMiddleware>;
+
+struct KeyQuotas {
+    management: Option<Limiter>,
+    publish: Option<Limiter>,
+}
+
+impl Limits {
+    pub fn new(defaults: Defaults, clock: Clock) -> Self {
+        Self { defaults, ticks: Ticks { clock, start: Instant::now() }, keys: RwLock::default() }
+    }
+
+    /// Charges a key. None: the quota is not limited.
+    pub fn charge(&self, key: &ApiKey, charge: Charge, catalogue: &Catalogue) -> Result<Option<Allowance>, Over> {
+        let quotas = self.quotas_of(key, catalogue);
+        let (limiter, amount) = match charge {
+            Charge::Management => (&quotas.management, NonZeroU32::MIN),
+            Charge::Publish(events) => (&quotas.publish, events),
+        };
+        let Some(limiter) = limiter else { return Ok(None) };
+        match limiter.check_n(amount) {
+            Ok(Ok(snapshot)) => {
+                let quota = snapshot.quota();
+                let limit = quota.burst_size().get();
+                let remaining = snapshot.remaining_burst_capacity();
+                let reset = quota.replenish_interval() * limit.saturating_sub(remaining);
+                Ok(Some(Allowance { limit, remaining, reset }))
+            }
+            Ok(Err(not_until)) => Err(self.wait(&not_until)),
+            Err(insufficient) => Err(Over::Burst(insufficient.0)),
+        }
+    }
+
+    fn wait(&self, not_until: &NotUntil<Nanos>) -> Over {
+        let wait = not_until.wait_time_from(self.ticks.now());
+        let quota = not_until.quota();
+        let reset = wait + quota.replenish_interval() * quota.burst_size().get().saturating_sub(1);
+        Over::Wait(wait, Allowance { limit: quota.burst_size().get(), remaining: 0, reset })
+    }
+
+    fn quotas_of(&self, key: &ApiKey, catalogue: &Catalogue) -> Arc<KeyQuotas> {
+        if let Some(known) = self.keys.read().expect("no holder of it panics").get(&key.id) {
+            return known.clone();
+        }
+        let mut keys = self.keys.write().expect("no holder of it panics");
+        if keys.len() > catalogue.keys().count() + STALE_ENTRIES_MAX {
+            keys.retain(|id, _| catalogue.key(*id).is_some());
+        }
+        let limiter = |own: Quota, default: PerSecond| {
+            let per_second = self.per_second(own, default)?;
+            let quota = governor::Quota::per_second(per_second);
+            let limiter = RateLimiter::direct_with_clock(quota, self.ticks.clone());
+            Some(limiter.with_middleware::<StateInformationMiddleware>())
+        };
+        let quotas = KeyQuotas {
+            management: limiter(key.rate_limits.management, self.defaults.management),
+            publish: limiter(key.rate_limits.publish, self.defaults.publish),
+        };
+        keys.entry(key.id).or_insert_with(|| Arc::new(quotas)).clone()
+    }
+
+    fn per_second(&self, own: Quota, default: PerSecond) -> PerSecond {
+        match own {
+            Quota::InstanceDefault => default,
+            Quota::PerSecond(per_second) => Some(per_second),
+            Quota::Unlimited => None,
+        }
+    }
+
+    /// What a quota comes to on this instance.
+    pub fn management(&self, own: Quota) -> PerSecond {
+        self.per_second(own, self.defaults.management)
+    }
+
+    pub fn publish(&self, own: Quota) -> PerSecond {
+        self.per_second(own, self.defaults.publish)
+    }
+}
+
+/// Time for governor: steps of the system's monotonic clock (a wall clock that is set back would lock callers out),
+/// or of a manual clock.
+#[derive(Debug, Clone)]
+struct Ticks {
+    clock: Clock,
+    start: Instant,
+}
+
+impl GovernorClock for Ticks {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        match &self.clock {
+            Clock::System => self.start.elapsed().into(),
+            Clock::Manual(clock) => Duration::from_millis(u64::try_from(clock.now().as_millis()).unwrap_or(0)).into(),
+        }
+    }
+}
+
+/// Whole seconds, rounded up: a client that waits so long is never early.
+pub fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::key::{KeyHash, Preset, RateLimits};
+    use crate::domain::time::Timestamp;
+
+    fn key(rate_limits: RateLimits) -> ApiKey {
+        ApiKey {
+            id: KeyId::ENVIRONMENT,
+            name: String::new(),
+            hash: KeyHash([0; 32]),
+            tenant: None,
+            scopes: Preset::FullAccess.scopes(),
+            preset: Some(Preset::FullAccess),
+            rate_limits,
+            expires_at: None,
+            revoked_at: None,
+            created_at: Timestamp::default(),
+        }
+    }
+
+    fn limits(clock: &ManualClock) -> Limits {
+        let defaults = Defaults { management: NonZeroU32::new(6), publish: NonZeroU32::new(1000) };
+        Limits::new(defaults, Clock::Manual(clock.clone()))
+    }
+
+    #[test]
+    fn six_calls_pass_at_once_and_the_seventh_after_a_sixth_of_a_second() {
+        let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
+        let (limits, key, catalogue) = (limits(&clock), key(RateLimits::default()), Catalogue::default());
+        let mut remaining = Vec::new();
+        for _ in 0..6 {
+            remaining.push(limits.charge(&key, Charge::Management, &catalogue).unwrap().unwrap().remaining);
+        }
+        assert_eq!(remaining, [5, 4, 3, 2, 1, 0]);
+        let Err(Over::Wait(wait, allowance)) = limits.charge(&key, Charge::Management, &catalogue) else {
+            panic!("the seventh call passed");
+        };
+        assert_eq!((whole_seconds(wait), allowance.remaining), (1, 0));
+        clock.set(clock.now().plus(Duration::from_millis(167)));
+        assert!(limits.charge(&key, Charge::Management, &catalogue).is_ok());
+    }
+
+    #[test]
+    fn a_batch_is_charged_by_its_events_and_one_larger_than_the_burst_never_passes() {
+        let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
+        let ten = RateLimits { publish: Quota::PerSecond(NonZeroU32::new(10).unwrap()), ..RateLimits::default() };
+        let (limits, key, catalogue) = (limits(&clock), key(ten), Catalogue::default());
+        let publish = |events| limits.charge(&key, Charge::Publish(NonZeroU32::new(events).unwrap()), &catalogue);
+        assert_eq!(publish(11), Err(Over::Burst(10)));
+        assert_eq!(publish(8).unwrap().unwrap().remaining, 2);
+        assert!(matches!(publish(3), Err(Over::Wait(..))));
+    }
+
+    #[test]
+    fn an_unlimited_key_is_never_refused() {
+        let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
+        let free = RateLimits { management: Quota::Unlimited, publish: Quota::Unlimited };
+        let (limits, key, catalogue) = (limits(&clock), key(free), Catalogue::default());
+        for _ in 0..1000 {
+            assert_eq!(limits.charge(&key, Charge::Management, &catalogue), Ok(None));
+        }
+    }
+}

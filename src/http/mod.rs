@@ -1,0 +1,179 @@
+//! The HTTP side: every route, what it takes and what it answers (contract 3 and 4). The only part that knows poem.
+
+mod auth;
+mod body;
+mod deliveries;
+mod document;
+mod edge;
+mod etag;
+mod event_types;
+mod events;
+mod failures;
+mod health;
+mod idempotency;
+mod keys;
+mod limit;
+mod metrics;
+mod page;
+mod problem;
+mod reply;
+mod server;
+mod subscriptions;
+mod tenants;
+mod text;
+mod value;
+mod visit;
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use ipnet::IpNet;
+use poem::{Endpoint, EndpointExt, Route};
+use poem_openapi::{OpenApiService, Tags};
+
+pub use document::document;
+pub use limit::{Defaults, PerSecond};
+pub use server::serve;
+
+use problem::{Ground, Refusal};
+
+use crate::clock::Clock;
+use crate::dispatch::Dispatch;
+use crate::domain::key::{ApiKey, KeyHash};
+use crate::domain::target::TargetRules;
+use crate::net;
+use crate::store::{Store, StoreError};
+
+/// What the API stands on.
+#[derive(Clone)]
+pub struct Api {
+    pub store: Store,
+    pub dispatch: Dispatch,
+    pub net: net::Client,
+    pub clock: Clock,
+    pub settings: Settings,
+}
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which URLs a subscription may have.
+    pub targets: TargetRules,
+    /// Quotas of keys that have none of their own.
+    pub rate_limits: Defaults,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The key of `WAXWING_ADMIN_KEY`.
+    pub admin_key: Option<KeyHash>,
+    pub body_bytes_max: usize,
+    pub batch_bytes_max: usize,
+    /// `data` of one event.
+    pub data_bytes_max: usize,
+    /// Once true, new work is refused with 503.
+    pub is_shutting_down: Arc<AtomicBool>,
+}
+
+/// A body, unless its route says otherwise (contract 3).
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            targets: TargetRules::default(),
+            rate_limits: Defaults::default(),
+            trusted_proxies: Vec::new(),
+            admin_key: None,
+            body_bytes_max: BODY_BYTES_MAX,
+            batch_bytes_max: BATCH_BYTES_MAX,
+            data_bytes_max: crate::domain::event::DATA_BYTES_MAX,
+            is_shutting_down: Arc::default(),
+        }
+    }
+}
+
+/// The API with what it remembers between requests.
+pub(crate) struct App {
+    api: Api,
+    admin_key: Option<Arc<ApiKey>>,
+    limits: limit::Limits,
+    failures: failures::Failures,
+    running: idempotency::Running,
+    answers: metrics::Answers,
+}
+
+impl Deref for App {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+/// In the order of the document.
+#[derive(Tags)]
+enum Tag {
+    /// URLs that events are delivered to
+    Subscriptions,
+    /// Facts that are published
+    Events,
+    /// Events on their way to subscriptions, and each attempt
+    Deliveries,
+    /// What can be published, with schemas and examples
+    #[oai(rename = "Event types")]
+    EventTypes,
+    /// Your customers
+    Tenants,
+    /// Who may call this API
+    #[oai(rename = "API keys")]
+    ApiKeys,
+    /// How the server fares
+    Instance,
+}
+
+type Apis = (
+    subscriptions::SubscriptionsApi,
+    events::EventsApi,
+    deliveries::DeliveriesApi,
+    event_types::EventTypesApi,
+    tenants::TenantsApi,
+    keys::KeysApi,
+    health::HealthApi,
+    metrics::MetricsApi,
+);
+
+/// Reads the disk on a thread that may wait for it.
+async fn read_disk<T: Send + 'static>(
+    store: &Store,
+    read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Refusal> {
+    let store = store.clone();
+    let joined = tokio::task::spawn_blocking(move || read(&store)).await;
+    Ok(joined.map_err(|_| Ground::Internal)??)
+}
+
+/// Every route, with its middleware.
+pub fn endpoint(api: Api) -> impl Endpoint {
+    let app = Arc::new(App {
+        admin_key: api.settings.admin_key.map(|hash| Arc::new(auth::admin_key(hash))),
+        limits: limit::Limits::new(api.settings.rate_limits, api.clock.clone()),
+        failures: failures::Failures::default(),
+        running: idempotency::Running::default(),
+        answers: metrics::Answers::default(),
+        api,
+    });
+    let apis: Apis = (
+        subscriptions::SubscriptionsApi { app: app.clone() },
+        events::EventsApi { app: app.clone() },
+        deliveries::DeliveriesApi { app: app.clone() },
+        event_types::EventTypesApi { app: app.clone() },
+        tenants::TenantsApi { app: app.clone() },
+        keys::KeysApi { app: app.clone() },
+        health::HealthApi { app: app.clone() },
+        metrics::MetricsApi { app: app.clone() },
+    );
+    let routes = Route::new().nest_no_strip("/", OpenApiService::new(apis, "", ""));
+    let document = document();
+    let pages = document::pages(&document);
+    edge::Edge::new(app, &document, document::with_pages(routes, pages)).map_to_response()
+}

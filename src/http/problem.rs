@@ -1,0 +1,299 @@
+//! What an error answer says, before it becomes bytes (contract 3.1): every problem of a request, all at once.
+
+use poem::http::StatusCode;
+use poem_openapi::ApiResponse;
+use poem_openapi::registry::{MetaResponses, Registry};
+use serde::Serialize;
+
+use super::reply::Reply;
+use super::text;
+use crate::domain::key::Scope;
+use crate::domain::violation::{Rule, Violation};
+use crate::store::StoreError;
+
+/// Why a request is not carried out. It becomes an answer at the edge, which knows the request's id.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// Never empty; the status of the answer is the first one's.
+    problems: Vec<Problem>,
+    retry_after_seconds: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Problem {
+    ground: Ground,
+    source: Option<Source>,
+}
+
+/// Where in the request the problem is.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// JSON pointer into the body.
+    Pointer(String),
+    /// A query parameter.
+    Parameter(String),
+    Header(&'static str),
+}
+
+/// Everything that can be wrong, validation being one kind of it.
+#[derive(Debug, Clone)]
+pub enum Ground {
+    Rule(Rule),
+    MissingApiKey,
+    InvalidApiKey,
+    KeyExpired,
+    KeyRevoked,
+    ReadOnlyKey,
+    MissingScope(Scope),
+    /// The operation concerns the whole instance, and the key is bound to a tenant.
+    InstanceKeyOnly,
+    /// A key would give more than it has itself.
+    BeyondOwnKey {
+        what: &'static str,
+    },
+    NoSuchPath,
+    /// `thing` with a capital: it begins the sentence.
+    NotFound {
+        thing: &'static str,
+        id: String,
+    },
+    UnknownTenant {
+        name: String,
+    },
+    MethodNotAllowed,
+    UnsupportedMediaType {
+        expected: &'static str,
+    },
+    BodyTooLarge {
+        bytes_max: usize,
+    },
+    InvalidIdempotencyKey,
+    IdempotencyConflict,
+    IdempotencyInProgress,
+    AlreadyExists,
+    ExternalIdConflict,
+    InvalidState,
+    /// Nobody publishes into the tenant that hears about the instance itself.
+    SystemTenant,
+    PreconditionFailed,
+    LimitExceeded {
+        max: u32,
+    },
+    RateLimited,
+    StorageFull,
+    ShuttingDown,
+    /// The log has the details.
+    Internal,
+}
+
+impl Ground {
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Rule(_) | Self::InvalidIdempotencyKey => StatusCode::BAD_REQUEST,
+            Self::MissingApiKey | Self::InvalidApiKey | Self::KeyExpired | Self::KeyRevoked => StatusCode::UNAUTHORIZED,
+            Self::ReadOnlyKey | Self::MissingScope(_) | Self::InstanceKeyOnly | Self::BeyondOwnKey { .. } => {
+                StatusCode::FORBIDDEN
+            }
+            Self::NoSuchPath | Self::NotFound { .. } | Self::UnknownTenant { .. } => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::IdempotencyConflict
+            | Self::IdempotencyInProgress
+            | Self::AlreadyExists
+            | Self::ExternalIdConflict
+            | Self::InvalidState
+            | Self::SystemTenant
+            | Self::LimitExceeded { .. } => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Stable: clients decide by it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Rule(rule) => rule.code(),
+            Self::MissingApiKey => "missing_api_key",
+            Self::InvalidApiKey => "invalid_api_key",
+            Self::KeyExpired => "key_expired",
+            Self::KeyRevoked => "key_revoked",
+            Self::ReadOnlyKey => "read_only_key",
+            Self::MissingScope(_) | Self::InstanceKeyOnly | Self::BeyondOwnKey { .. } => "missing_scope",
+            Self::NoSuchPath | Self::NotFound { .. } => "not_found",
+            Self::UnknownTenant { .. } => "unknown_tenant",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::UnsupportedMediaType { .. } => "unsupported_media_type",
+            Self::BodyTooLarge { .. } => "payload_too_large",
+            Self::InvalidIdempotencyKey => "invalid_idempotency_key",
+            Self::IdempotencyConflict => "idempotency_conflict",
+            Self::IdempotencyInProgress => "idempotency_in_progress",
+            Self::AlreadyExists => "already_exists",
+            Self::ExternalIdConflict => "external_id_conflict",
+            Self::InvalidState | Self::SystemTenant => "invalid_state",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::LimitExceeded { .. } => "limit_exceeded",
+            Self::RateLimited => "rate_limited",
+            Self::StorageFull => "storage_full",
+            Self::ShuttingDown => "shutting_down",
+            Self::Internal => "internal_error",
+        }
+    }
+}
+
+impl Refusal {
+    pub fn new(ground: Ground) -> Self {
+        Self { problems: vec![Problem { ground, source: None }], retry_after_seconds: None }
+    }
+
+    pub fn at(ground: Ground, source: Source) -> Self {
+        Self { problems: vec![Problem { ground, source: Some(source) }], retry_after_seconds: None }
+    }
+
+    pub fn not_found(thing: &'static str, id: impl Into<String>) -> Self {
+        Self::new(Ground::NotFound { thing, id: id.into() })
+    }
+
+    /// None when there is nothing to refuse.
+    pub fn from_violations(violations: Vec<Violation>) -> Option<Self> {
+        let problems: Vec<Problem> = violations.into_iter().map(Problem::from).collect();
+        (!problems.is_empty()).then_some(Self { problems, retry_after_seconds: None })
+    }
+
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.problems[0].ground.status()
+    }
+
+    /// Whether a repetition with the same idempotency key gets this again: what follows from the request, and not
+    /// from who asks or from the moment (contract 3).
+    pub fn is_lasting(&self) -> bool {
+        let is_of_the_moment = |ground: &Ground| {
+            matches!(
+                ground,
+                Ground::IdempotencyInProgress | Ground::IdempotencyConflict | Ground::InvalidIdempotencyKey
+            )
+        };
+        let status = self.status();
+        status.is_client_error()
+            && ![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS].contains(&status)
+            && !self.problems.iter().any(|problem| is_of_the_moment(&problem.ground))
+    }
+
+    /// The answer, with the request's id in each error.
+    pub fn render(&self, request_id: &str) -> Reply {
+        let body = ErrorsBody { errors: self.problems.iter().map(|problem| problem.view(request_id)).collect() };
+        let reply = Reply::json(self.status(), &body);
+        match self.retry_after_seconds {
+            Some(seconds) => reply.header("retry-after", seconds.to_string()),
+            None => reply,
+        }
+    }
+
+    /// The members of `errors`, for one item of a batch.
+    pub fn views<'a>(&'a self, request_id: &'a str) -> Vec<ProblemView<'a>> {
+        self.problems.iter().map(|problem| problem.view(request_id)).collect()
+    }
+}
+
+impl Problem {
+    fn view<'a>(&'a self, request_id: &'a str) -> ProblemView<'a> {
+        ProblemView {
+            id: request_id,
+            status: self.ground.status().as_u16().to_string(),
+            code: self.ground.code(),
+            title: text::title(self.ground.status()),
+            detail: text::detail(&self.ground),
+            source: self.source.as_ref(),
+        }
+    }
+}
+
+impl From<Violation> for Problem {
+    fn from(Violation { rule, pointer }: Violation) -> Self {
+        let source = match &rule {
+            Rule::InvalidParameter { name, .. } if pointer.is_empty() => Some(Source::Parameter(name.clone())),
+            _ if pointer.is_empty() => None,
+            _ => Some(Source::Pointer(pointer)),
+        };
+        Self { ground: Ground::Rule(rule), source }
+    }
+}
+
+impl From<Violation> for Refusal {
+    fn from(violation: Violation) -> Self {
+        Self { problems: vec![violation.into()], retry_after_seconds: None }
+    }
+}
+
+impl From<Ground> for Refusal {
+    fn from(ground: Ground) -> Self {
+        Self::new(ground)
+    }
+}
+
+impl From<&StoreError> for Refusal {
+    fn from(error: &StoreError) -> Self {
+        let ground = match error {
+            StoreError::NotFound => Ground::NoSuchPath,
+            StoreError::AlreadyExists => Ground::AlreadyExists,
+            StoreError::ExternalIdConflict => Ground::ExternalIdConflict,
+            StoreError::LimitExceeded { max } => Ground::LimitExceeded { max: *max },
+            StoreError::InvalidState => Ground::InvalidState,
+            StoreError::PreconditionFailed => Ground::PreconditionFailed,
+            StoreError::StorageFull => Ground::StorageFull,
+            StoreError::Unavailable(detail) => {
+                tracing::error!(detail, "the store could not be used");
+                Ground::Internal
+            }
+        };
+        Self::new(ground)
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::from(&error)
+    }
+}
+
+/// The extension carries the refusal through poem to the edge: poem drops what an error's own response holds.
+impl From<Refusal> for poem::Error {
+    fn from(refusal: Refusal) -> Self {
+        let mut error = poem::Error::from_status(refusal.status());
+        error.set_data(refusal);
+        error
+    }
+}
+
+/// Documented by `document`, which knows from an operation's shape which refusals it can meet.
+impl ApiResponse for Refusal {
+    fn meta() -> MetaResponses {
+        MetaResponses { responses: Vec::new() }
+    }
+
+    fn register(_registry: &mut Registry) {}
+}
+
+#[derive(Serialize)]
+struct ErrorsBody<'a> {
+    errors: Vec<ProblemView<'a>>,
+}
+
+#[derive(Serialize)]
+pub struct ProblemView<'a> {
+    id: &'a str,
+    status: String,
+    code: &'static str,
+    title: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a Source>,
+}

@@ -1,0 +1,370 @@
+//! `/v1/tenants` (contract 4.4). Instance keys write them; a key that is bound to a tenant sees its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use poem::http::StatusCode;
+use poem_openapi::param::Path;
+use poem_openapi::types::MaybeUndefined;
+use poem_openapi::{Object, OpenApi};
+use serde::Serialize;
+
+use super::auth::{Call, Caller, find_tenant, scope};
+use super::body::{Body, Fields, Findings, Wire};
+use super::etag::{self, IfMatch};
+use super::idempotency::{Fingerprint, once};
+use super::page::{Listed, Numbered, Parameter, Parameters, Params, Query};
+use super::problem::{Ground, Refusal};
+use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply};
+use super::subscriptions::{ProfileName, check_metadata, check_profile};
+use super::value::{Nullable, Time};
+use super::{App, Tag};
+use crate::domain::id::TenantId;
+use crate::domain::tenant::{
+    EXTERNAL_ID_EXPECTED, ExternalId, Metadata, NAME_LENGTH_MAX, SUBSCRIPTIONS_MAX_CEILING, SUBSCRIPTIONS_MAX_DEFAULT,
+    Tenant,
+};
+use crate::domain::time::Timestamp;
+use crate::domain::violation::Rule;
+use crate::store::Edit;
+use crate::store::catalogue::TenantEntry;
+
+const THING: &str = "Tenant";
+
+/// A tenant, as it stands
+#[derive(Debug, Serialize, Object)]
+struct TenantAttributes {
+    /// Your own id for it
+    external_id: Nullable<String>,
+    name: String,
+    /// How deliveries of new subscriptions look
+    profile: ProfileName,
+    /// Your own pairs
+    metadata: BTreeMap<String, String>,
+    /// How many subscriptions it may have
+    subscriptions_max: u32,
+    created_at: Time,
+    updated_at: Time,
+}
+
+impl Attributes for TenantAttributes {
+    const TYPE: &'static str = "tenant";
+    const NAME: &'static str = "Tenant";
+    const ONE: &'static str = "The tenant";
+    const PAGE: &'static str = "A page of tenants";
+}
+
+/// What a tenant is made from
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct CreateTenant {
+    #[oai(validator(min_length = 1, max_length = 128))]
+    name: String,
+    /// Your own id for it; not `default`, `system` or `tnt_…`
+    #[oai(nullable, validator(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$"))]
+    external_id: MaybeUndefined<String>,
+    /// How deliveries look: `standard` (default) or `mage`
+    profile: Option<String>,
+    /// Your own pairs: at most 50, names of 64 and values of 512 characters
+    #[oai(nullable)]
+    metadata: MaybeUndefined<BTreeMap<String, String>>,
+    /// How many subscriptions it may have (default 50)
+    #[oai(validator(minimum(value = "0"), maximum(value = "1000000")))]
+    subscriptions_max: Option<i64>,
+}
+
+impl Wire for CreateTenant {
+    const IS_BODY_REQUIRED: bool = true;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            name: fields.take("name"),
+            external_id: fields.take("external_id"),
+            profile: fields.take("profile"),
+            metadata: fields.take("metadata"),
+            subscriptions_max: fields.take("subscriptions_max"),
+        }
+    }
+}
+
+/// What changes: an absent field stays, null clears
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct UpdateTenant {
+    #[oai(validator(min_length = 1, max_length = 128))]
+    name: Option<String>,
+    /// Your own id for it; not `default`, `system` or `tnt_…`
+    #[oai(nullable, validator(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$"))]
+    external_id: MaybeUndefined<String>,
+    /// How deliveries of new subscriptions look: `standard` or `mage`
+    profile: Option<String>,
+    /// Replaces all pairs
+    #[oai(nullable)]
+    metadata: MaybeUndefined<BTreeMap<String, String>>,
+    /// How many subscriptions it may have
+    #[oai(validator(minimum(value = "0"), maximum(value = "1000000")))]
+    subscriptions_max: Option<i64>,
+}
+
+impl Wire for UpdateTenant {
+    const IS_BODY_REQUIRED: bool = true;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            name: fields.take("name"),
+            external_id: fields.take("external_id"),
+            profile: fields.take("profile"),
+            metadata: fields.take("metadata"),
+            subscriptions_max: fields.take("subscriptions_max"),
+        }
+    }
+}
+
+struct TenantList(Numbered);
+
+impl Parameters for TenantList {
+    fn documented() -> Vec<Parameter> {
+        Numbered::documented()
+    }
+
+    fn read(query: &mut Params) -> Self {
+        Self(Numbered::read(query))
+    }
+}
+
+pub struct TenantsApi {
+    pub app: Arc<App>,
+}
+
+#[OpenApi(prefix_path = "/v1/tenants", tag = "Tag::Tenants")]
+impl TenantsApi {
+    /// Create a tenant
+    #[oai(path = "/", method = "post", operation_id = "tenants.create")]
+    async fn create(
+        &self,
+        caller: Caller<scope::TenantsWrite>,
+        body: Body<CreateTenant>,
+    ) -> Result<Answer<One<TenantAttributes>, 201>, Refusal> {
+        once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
+            caller.instance_key_only()?;
+            let (wire, findings) = body.read()?;
+            let tenant = new_tenant(wire, findings, self.app.clock.now())?;
+            let render = |made: &Tenant| {
+                answer(StatusCode::CREATED, made).header("location", format!("/v1/tenants/{}", made.id))
+            };
+            let made = self.app.store.create_tenant(tenant, memory.keep(render)).await?;
+            Ok(render(&made))
+        })
+        .await
+        .map(Into::into)
+    }
+
+    /// List tenants
+    #[oai(path = "/", method = "get", operation_id = "tenants.list")]
+    async fn list(
+        &self,
+        caller: Caller<scope::TenantsRead>,
+        query: Query<TenantList>,
+    ) -> Result<Answer<Listed<TenantAttributes>, 200>, Refusal> {
+        let Query(TenantList(page)) = query;
+        let is_visible = |entry: &&Arc<TenantEntry>| caller.key.tenant.is_none_or(|own| own == entry.tenant.id);
+        let rows: Vec<_> = caller.catalogue.tenants().filter(is_visible).collect();
+        let page = page
+            .cut(&caller, rows, |entry| ResourceObject::new(entry.tenant.id.to_string(), attributes(&entry.tenant)));
+        Ok(Reply::json(StatusCode::OK, &page).into())
+    }
+
+    /// Get a tenant
+    ///
+    /// By its id, or by its `external_id`.
+    #[oai(path = "/:id", method = "get", operation_id = "tenants.get")]
+    async fn get(
+        &self,
+        caller: Caller<scope::TenantsRead>,
+        id: Path<String>,
+    ) -> Result<Answer<One<TenantAttributes>, 200>, Refusal> {
+        Ok(answer(StatusCode::OK, &find(&caller, &id)?.tenant).into())
+    }
+
+    /// Change a tenant
+    ///
+    /// Only what is sent changes. The same as PATCH.
+    #[oai(path = "/:id", method = "put", operation_id = "tenants.put")]
+    async fn put(
+        &self,
+        caller: Caller<scope::TenantsWrite>,
+        id: Path<String>,
+        body: Body<UpdateTenant>,
+    ) -> Result<Answer<One<TenantAttributes>, 200>, Refusal> {
+        self.change(&caller, &id, &body).await
+    }
+
+    /// Change a tenant
+    ///
+    /// Only what is sent changes.
+    #[oai(path = "/:id", method = "patch", operation_id = "tenants.update")]
+    async fn update(
+        &self,
+        caller: Caller<scope::TenantsWrite>,
+        id: Path<String>,
+        body: Body<UpdateTenant>,
+    ) -> Result<Answer<One<TenantAttributes>, 200>, Refusal> {
+        self.change(&caller, &id, &body).await
+    }
+
+    /// Delete a tenant
+    ///
+    /// Its keys end at once and its `external_id` is free again; its data is erased in the background. `default` and
+    /// `system` stay.
+    #[oai(path = "/:id", method = "delete", operation_id = "tenants.delete")]
+    async fn delete(&self, caller: Caller<scope::TenantsWrite>, id: Path<String>) -> Result<Answer<(), 204>, Refusal> {
+        caller.instance_key_only()?;
+        let entry = find(&caller, &id)?;
+        if entry.tenant.is_permanent() {
+            return Err(Ground::InvalidState.into());
+        }
+        let expected = IfMatch::of(&caller).expect(entry.tenant.revision)?;
+        self.app.store.delete_tenant(entry.tenant.id, expected).await?;
+        Ok(Reply::empty(StatusCode::NO_CONTENT).into())
+    }
+}
+
+impl TenantsApi {
+    async fn change(
+        &self,
+        call: &Call,
+        id: &str,
+        body: &Body<UpdateTenant>,
+    ) -> Result<Answer<One<TenantAttributes>, 200>, Refusal> {
+        call.instance_key_only()?;
+        let entry = find(call, id)?;
+        let (wire, mut findings) = body.read()?;
+        let UpdateTenant { name, external_id, profile, metadata, subscriptions_max } = wire;
+        if let Some(name) = &name {
+            check_name(name, &mut findings);
+        }
+        let external_id = check_external_id(external_id, &mut findings);
+        let profile = check_profile(profile, &mut findings);
+        if let Some(metadata) = metadata.value() {
+            check_metadata(metadata, &mut findings);
+        }
+        let subscriptions_max = check_subscriptions_max(subscriptions_max, &mut findings);
+        findings.finish()?;
+        let if_match = IfMatch::of(call);
+        let change: Edit<Tenant> = Box::new(move |tenant| {
+            if_match.check(tenant.revision)?;
+            if let Some(name) = name {
+                tenant.name = name;
+            }
+            match external_id {
+                MaybeUndefined::Undefined => {}
+                MaybeUndefined::Null => tenant.external_id = None,
+                MaybeUndefined::Value(external_id) => tenant.external_id = Some(external_id),
+            }
+            if let Some(profile) = profile {
+                tenant.profile = profile;
+            }
+            match metadata {
+                MaybeUndefined::Undefined => {}
+                MaybeUndefined::Null => tenant.metadata = Metadata::new(),
+                MaybeUndefined::Value(pairs) => tenant.metadata = pairs,
+            }
+            if let Some(subscriptions_max) = subscriptions_max {
+                tenant.subscriptions_max = subscriptions_max;
+            }
+            Ok(())
+        });
+        let changed = self.app.store.update_tenant(entry.tenant.id, change, None).await?;
+        Ok(answer(StatusCode::OK, &changed).into())
+    }
+}
+
+/// A tenant that the caller's key may see.
+fn find(call: &Call, id: &str) -> Result<Arc<TenantEntry>, Refusal> {
+    let is_visible = |entry: &Arc<TenantEntry>| call.key.tenant.is_none_or(|own| own == entry.tenant.id);
+    find_tenant(&call.catalogue, id).filter(is_visible).ok_or_else(|| Refusal::not_found(THING, id))
+}
+
+fn new_tenant(wire: CreateTenant, mut findings: Findings, now: Timestamp) -> Result<Tenant, Refusal> {
+    let CreateTenant { name, external_id, profile, metadata, subscriptions_max } = wire;
+    check_name(&name, &mut findings);
+    let external_id = check_external_id(external_id, &mut findings);
+    let profile = check_profile(profile, &mut findings);
+    let metadata = metadata.take().unwrap_or_default();
+    check_metadata(&metadata, &mut findings);
+    let subscriptions_max = check_subscriptions_max(subscriptions_max, &mut findings);
+    findings.finish()?;
+    Ok(Tenant {
+        // The store assigns it.
+        id: TenantId::from_u128(0),
+        external_id: external_id.take(),
+        name,
+        profile: profile.unwrap_or_default(),
+        metadata,
+        subscriptions_max: subscriptions_max.unwrap_or(SUBSCRIPTIONS_MAX_DEFAULT),
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+fn check_name(name: &str, findings: &mut Findings) {
+    if !findings.is_sound("name") {
+        return;
+    }
+    if name.is_empty() {
+        findings.add(Rule::TooShort { min: 1 }, "/name");
+    } else if name.chars().count() > NAME_LENGTH_MAX {
+        findings.add(Rule::TooLong { max: NAME_LENGTH_MAX }, "/name");
+    }
+}
+
+fn check_external_id(text: MaybeUndefined<String>, findings: &mut Findings) -> MaybeUndefined<ExternalId> {
+    let text = match text {
+        MaybeUndefined::Undefined => return MaybeUndefined::Undefined,
+        MaybeUndefined::Null => return MaybeUndefined::Null,
+        MaybeUndefined::Value(text) => text,
+    };
+    match text.parse::<ExternalId>() {
+        Ok(external_id) if !external_id.is_reserved_for_tenants() => MaybeUndefined::Value(external_id),
+        Ok(_) => {
+            let expected = "another id: default, system and tnt_… mean something else";
+            findings.add(Rule::InvalidFormat { expected }, "/external_id");
+            MaybeUndefined::Undefined
+        }
+        Err(_) => {
+            findings.add(Rule::InvalidFormat { expected: EXTERNAL_ID_EXPECTED }, "/external_id");
+            MaybeUndefined::Undefined
+        }
+    }
+}
+
+fn check_subscriptions_max(value: Option<i64>, findings: &mut Findings) -> Option<u32> {
+    let value = value?;
+    let max = SUBSCRIPTIONS_MAX_CEILING;
+    match u32::try_from(value) {
+        Ok(value) if value <= max => Some(value),
+        _ => {
+            findings.add(Rule::OutOfRange { min: 0, max: i64::from(max), unit: "" }, "/subscriptions_max");
+            None
+        }
+    }
+}
+
+fn attributes(tenant: &Tenant) -> TenantAttributes {
+    let Tenant { id: _, external_id, name, profile, metadata, subscriptions_max, revision: _, created_at, updated_at } =
+        tenant;
+    TenantAttributes {
+        external_id: external_id.as_ref().map(ToString::to_string).into(),
+        name: name.clone(),
+        profile: ProfileName(profile.name()),
+        metadata: metadata.clone(),
+        subscriptions_max: *subscriptions_max,
+        created_at: Time(*created_at),
+        updated_at: Time(*updated_at),
+    }
+}
+
+fn answer(status: StatusCode, tenant: &Tenant) -> Reply {
+    Reply::json(status, &One::new(tenant.id.to_string(), attributes(tenant))).header("etag", etag::of(tenant.revision))
+}

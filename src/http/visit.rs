@@ -1,0 +1,27 @@
+//! One request as it passes through: what the edge knows before the operation runs, and learns while it does.
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use poem::Request;
+
+use super::App;
+use super::limit::Allowance;
+
+/// Put into the request by the edge, found there by every extractor.
+pub struct Visit {
+    pub app: Arc<App>,
+    /// A ULID: in `X-Request-Id`, in each error, in the log.
+    pub id: String,
+    /// Who asks, as far as the trusted proxies say.
+    pub client: Option<IpAddr>,
+    pub body_bytes_max: usize,
+    /// What is left of the caller's quota, once the caller is known.
+    pub allowance: OnceLock<Allowance>,
+}
+
+impl Visit {
+    pub fn of(request: &Request) -> &Arc<Self> {
+        request.data::<Arc<Self>>().expect("the edge puts it into every request")
+    }
+}

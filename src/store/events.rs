@@ -1,0 +1,205 @@
+//! Events: taken with all their deliveries in one commit, and read back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::commit::{Store, Transaction};
+use super::deliveries;
+use super::postings::Unindexed;
+use super::record::{DeliveryRecord, EventRecord, IdRecord};
+use super::schema::{Deliveries, Events, ExternalIds, FailedRows, Key, Payloads};
+use super::tables::{Read, damaged};
+use super::{Fresh, Published, Remember, StoreError};
+use crate::domain::delivery::{CanceledReason, Delivery, State};
+use crate::domain::event::{Event, EventWithData, NewEvent};
+use crate::domain::id::{DeliveryId, EventId, SubscriptionId};
+use crate::domain::subscription::{DisabledReason, Subscription};
+use crate::domain::tenant::ExternalId;
+
+/// About what an event writes beside its data.
+const EVENT_BYTES: usize = 512;
+
+impl Store {
+    /// Keeps the events, who gets them and the answer to the request, in one commit. In the order given; an event
+    /// that cannot be taken does not stop the others: `NotFound` (its tenant), `ExternalIdConflict`.
+    pub async fn accept(
+        &self,
+        events: Vec<NewEvent>,
+        remember: Option<Remember<[Result<Published, StoreError>]>>,
+    ) -> Result<Vec<Result<Published, StoreError>>, StoreError> {
+        let bytes = events.iter().map(|event| EVENT_BYTES + event.data.len()).sum();
+        // Hashed here and not in the writer, which everyone waits for.
+        let hash = |event: &NewEvent| event.external_id.is_some().then(|| Sha256::digest(&event.data).into());
+        let events: Vec<_> = events.into_iter().map(|event| (hash(&event), event)).collect();
+        self.sentence(bytes, move |transaction| {
+            transaction.check_space()?;
+            let published =
+                events.into_iter().map(|(sha256, event)| transaction.accept(event, sha256)).collect::<Vec<_>>();
+            if let Some(Err(failure)) =
+                published.iter().find(|result| matches!(result, Err(StoreError::Unavailable(_))))
+            {
+                return Err(failure.clone());
+            }
+            transaction.remember(remember, &published)?;
+            Ok(published)
+        })
+        .await
+    }
+
+    /// Without its data.
+    pub fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
+        let snapshot = self.shared.snapshot()?;
+        let Some(record) = snapshot.get::<Events>(&id)? else { return Ok(None) };
+        domain(record, id).map(Some)
+    }
+
+    /// None once retention removed it.
+    pub fn event_data(&self, id: EventId) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.shared.snapshot()?.get::<Payloads>(&id)?.map(|payload| payload.0))
+    }
+
+    /// The deliveries of one event, in the order of its subscriptions.
+    pub fn deliveries_of(&self, event: &Event) -> Result<Vec<Delivery>, StoreError> {
+        let (snapshot, catalogue) = (self.shared.snapshot()?, self.catalogue());
+        let all = deliveries_of(&snapshot, event.id, event.deliveries)?;
+        all.into_iter()
+            .map(|(id, record)| Ok(deliveries::present(deliveries::domain(record, id)?, &catalogue)))
+            .collect()
+    }
+}
+
+pub(super) fn domain(record: EventRecord, id: EventId) -> Result<Event, StoreError> {
+    record.into_domain(id).ok_or_else(|| damaged::<Events>(&id.to_key()))
+}
+
+/// At most `limit` deliveries of an event. Their ids were assigned right after its own, so they are neighbours.
+pub(super) fn deliveries_of(
+    tables: &impl Read,
+    event: EventId,
+    limit: u32,
+) -> Result<Vec<(DeliveryId, DeliveryRecord)>, StoreError> {
+    let rows = tables.scan::<Deliveries>(DeliveryId::from_u128(event.as_u128())..)?.take(limit as usize);
+    let belongs = |row: &Result<(DeliveryId, DeliveryRecord), StoreError>| {
+        row.as_ref().map_or(true, |(_, record)| record.event == event.to_bytes())
+    };
+    rows.take_while(belongs).collect()
+}
+
+impl Transaction<'_> {
+    fn accept(&mut self, new: NewEvent, data_sha256: Option<[u8; 32]>) -> Result<Published, StoreError> {
+        let matching = |tenant: &super::catalogue::TenantEntry| {
+            let matching = tenant.matching(&new.event_type).into_iter();
+            matching.map(|subscription| (subscription.id, first_state(subscription))).collect::<Vec<_>>()
+        };
+        let matching = self.with_catalogue(|catalogue| catalogue.tenant(new.tenant).map(|tenant| matching(tenant)));
+        let matching = matching.ok_or(StoreError::NotFound)?;
+        if let Some(external_id) = &new.external_id
+            && let Some(first) = self.event_of_external_id(&new, external_id)?
+        {
+            let (record, event) = first;
+            let is_same = event.event_type == new.event_type && record.data_sha256 == data_sha256;
+            return if is_same {
+                Ok(Published { event, is_duplicate: true })
+            } else {
+                Err(StoreError::ExternalIdConflict)
+            };
+        }
+        let NewEvent { tenant, event_type, external_id, occurred_at, data } = new;
+        let now = self.now;
+        let id = EventId::from_u128(self.next_id());
+        self.note_id_lag(id)?;
+        let event = Event {
+            id,
+            tenant,
+            event_type,
+            external_id,
+            occurred_at: occurred_at.unwrap_or(now),
+            created_at: now,
+            deliveries: u32::try_from(matching.len()).unwrap_or(u32::MAX),
+            data_bytes: u32::try_from(data.len()).unwrap_or(u32::MAX),
+        };
+        self.tables.put::<Events>(&id, &EventRecord::from_domain(&event, data_sha256))?;
+        self.tables.put_payload(id, &data)?;
+        if let Some(external_id) = &event.external_id {
+            self.tables.put::<ExternalIds>(&(tenant, external_id.clone()), &IdRecord(id.to_bytes()))?;
+        }
+        self.index_later(Unindexed::Event(id, tenant));
+        if !matching.is_empty() {
+            let with_data = Arc::new(EventWithData { event: event.clone(), data });
+            let fresh = self.put_deliveries(&with_data, matching)?;
+            self.accepted(fresh);
+        }
+        Ok(Published { event, is_duplicate: false })
+    }
+
+    fn put_deliveries(
+        &mut self,
+        event: &Arc<EventWithData>,
+        matching: Vec<(SubscriptionId, FirstState)>,
+    ) -> Result<Vec<Fresh>, StoreError> {
+        let Event { id: event_id, tenant, .. } = event.event;
+        let now = self.now;
+        let mut all_fresh = Vec::with_capacity(matching.len());
+        for (subscription, state) in matching {
+            let id = DeliveryId::from_u128(self.next_id());
+            let state = match state {
+                FirstState::Pending => State::Pending { next_attempt_at: now },
+                FirstState::Gone => State::Canceled { reason: CanceledReason::SubscriptionGone },
+            };
+            let delivery = Delivery {
+                id,
+                event: event_id,
+                subscription,
+                tenant,
+                event_type: event.event.event_type.clone(),
+                state,
+                attempts: 0,
+                last_http_status: None,
+                created_at: now,
+                updated_at: now,
+            };
+            // No due row and no index row: the commit that answers a publisher carries as little as it can.
+            self.tables.put::<Deliveries>(&id, &DeliveryRecord::from_domain(&delivery, false))?;
+            self.index_later(Unindexed::Delivery(id, tenant, subscription));
+            match state.next_attempt_at() {
+                Some(next_attempt_at) => all_fresh.push(Fresh {
+                    delivery: id,
+                    subscription,
+                    tenant,
+                    event: Arc::clone(event),
+                    next_attempt_at,
+                }),
+                None => self.tables.put::<FailedRows>(&(tenant, id), &())?,
+            }
+        }
+        Ok(all_fresh)
+    }
+
+    fn event_of_external_id(
+        &self,
+        new: &NewEvent,
+        external_id: &ExternalId,
+    ) -> Result<Option<(EventRecord, Event)>, StoreError> {
+        let Some(id) = self.tables.get::<ExternalIds>(&(new.tenant, external_id.clone()))? else { return Ok(None) };
+        let id = EventId::from_bytes(id.0);
+        let record = self.tables.get::<Events>(&id)?.ok_or_else(|| damaged::<Events>(&id.to_key()))?;
+        let event = domain(record.clone(), id)?;
+        Ok(Some((record, event)))
+    }
+}
+
+/// In what state a delivery begins.
+#[derive(Debug, Clone, Copy)]
+enum FirstState {
+    Pending,
+    Gone,
+}
+
+fn first_state(subscription: &Subscription) -> FirstState {
+    match subscription.disabled_reason {
+        Some(DisabledReason::Gone) => FirstState::Gone,
+        None => FirstState::Pending,
+    }
+}

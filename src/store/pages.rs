@@ -1,0 +1,192 @@
+//! Lists that grow: one page of events or deliveries, walked from an index with filters applied on the way.
+
+use super::commit::Store;
+use super::postings::{self, Direction};
+use super::schema::{
+    Deliveries, DeliveriesBySubscription, DeliveriesByTenant, Events, EventsByTenant, FailedRows, Kind, MetaName,
+    OpenRows,
+};
+use super::tables::{Read, Snapshot};
+use super::{
+    Catalogue, DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, StoreError, Walk, deliveries, events,
+};
+use crate::domain::delivery::{Delivery, ShownState};
+use crate::domain::event::Event;
+use crate::domain::id::{DeliveryId, EventId, TenantId};
+use crate::domain::time::Timestamp;
+
+type Ids<'a> = Box<dyn Iterator<Item = Result<u128, StoreError>> + 'a>;
+
+impl Store {
+    /// Newest first. Reads the disk.
+    pub fn events(
+        &self,
+        tenant: TenantId,
+        filter: &EventFilter,
+        walk: Walk<EventId>,
+    ) -> Result<Page<Event, EventId>, StoreError> {
+        let snapshot = self.shared.snapshot()?;
+        let EventFilter { event_type, since, until, unmatched } = filter;
+        let fetch = |id| {
+            let Some(record) = snapshot.get::<Events>(&id)? else { return Ok(None) };
+            let event = events::domain(record, id)?;
+            let is_wanted = event.tenant == tenant
+                && event_type.as_ref().is_none_or(|wanted| event.event_type == *wanted)
+                && is_between(event.created_at, *since, *until)
+                && unmatched.is_none_or(|wanted| wanted == (event.deliveries == 0));
+            Ok(is_wanted.then_some(event))
+        };
+        let bounds = id_bounds(&snapshot, *since, *until)?;
+        let source = |bounds, direction| postings::walk::<EventsByTenant>(&snapshot, tenant, bounds, direction);
+        page(walk, bounds, EventId::as_u128, EventId::from_u128, source, fetch)
+    }
+
+    /// Newest first. Reads the disk.
+    pub fn deliveries(
+        &self,
+        tenant: TenantId,
+        filter: &DeliveryFilter,
+        walk: Walk<DeliveryId>,
+    ) -> Result<Page<Delivery, DeliveryId>, StoreError> {
+        let (snapshot, catalogue) = (self.shared.snapshot()?, self.catalogue());
+        let fetch = |id| {
+            let Some(record) = snapshot.get::<Deliveries>(&id)? else { return Ok(None) };
+            let delivery = deliveries::present(deliveries::domain(record, id)?, &catalogue);
+            Ok(is_wanted(&delivery, tenant, filter, &catalogue).then_some(delivery))
+        };
+        let bounds = id_bounds(&snapshot, filter.since, filter.until)?;
+        let source = |bounds, direction| source(&snapshot, tenant, filter, bounds, direction);
+        page(walk, bounds, DeliveryId::as_u128, DeliveryId::from_u128, source, fetch)
+    }
+}
+
+fn is_between(at: Timestamp, since: Option<Timestamp>, until: Option<Timestamp>) -> bool {
+    since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until)
+}
+
+fn is_wanted(delivery: &Delivery, of_tenant: TenantId, filter: &DeliveryFilter, catalogue: &Catalogue) -> bool {
+    let DeliveryFilter { state, subscription, event, event_type, since, until, http_status } = filter;
+    delivery.tenant == of_tenant
+        && state.is_none_or(|wanted| catalogue.shown_state(delivery) == wanted)
+        && subscription.is_none_or(|wanted| delivery.subscription == wanted)
+        && event.is_none_or(|wanted| delivery.event == wanted)
+        && event_type.as_ref().is_none_or(|wanted| delivery.event_type == *wanted)
+        && is_between(delivery.created_at, *since, *until)
+        && http_status.is_none_or(|wanted| delivery.last_http_status == Some(wanted))
+}
+
+/// The narrowest index that holds everything that the filter wants.
+fn source<'a>(
+    snapshot: &'a Snapshot,
+    tenant: TenantId,
+    filter: &DeliveryFilter,
+    (low, high): (u128, u128),
+    direction: Direction,
+) -> Result<Ids<'a>, StoreError> {
+    if let Some(id) = filter.event {
+        let count = snapshot.get::<Events>(&id)?.map_or(0, |event| event.deliveries);
+        let all = events::deliveries_of(snapshot, id, count)?;
+        let ids = all.into_iter().map(|(id, _)| id.as_u128()).filter(move |id| (low..=high).contains(id));
+        let ids = ids.map(Ok);
+        return Ok(match direction {
+            Direction::OlderFirst => Box::new(ids),
+            Direction::NewerFirst => Box::new(ids.rev()),
+        });
+    }
+    match filter.state {
+        Some(ShownState::Pending | ShownState::Retrying | ShownState::Held) => {
+            // After the watermark a delivery can be open without a row that says so.
+            let settled = snapshot.meta_id(MetaName::SettledUpTo)?;
+            let rows = walk_rows::<OpenRows>(snapshot, tenant, (low, high.min(settled)), direction)?;
+            let newer = (low.max(settled.saturating_add(1)), high);
+            let newer = postings::walk::<DeliveriesByTenant>(snapshot, tenant, newer, direction)?;
+            Ok(match direction {
+                Direction::OlderFirst => Box::new(rows.chain(newer)),
+                Direction::NewerFirst => Box::new(newer.chain(rows)),
+            })
+        }
+        Some(ShownState::Exhausted | ShownState::Canceled) => {
+            walk_rows::<FailedRows>(snapshot, tenant, (low, high), direction)
+        }
+        Some(ShownState::Succeeded) | None => match filter.subscription {
+            Some(id) => postings::walk::<DeliveriesBySubscription>(snapshot, id, (low, high), direction),
+            None => postings::walk::<DeliveriesByTenant>(snapshot, tenant, (low, high), direction),
+        },
+    }
+}
+
+fn walk_rows<'a, K>(
+    snapshot: &'a Snapshot,
+    tenant: TenantId,
+    (low, high): (u128, u128),
+    direction: Direction,
+) -> Result<Ids<'a>, StoreError>
+where
+    K: Kind<Key = (TenantId, DeliveryId), Value = ()> + 'a,
+{
+    if low > high {
+        return Ok(Box::new(std::iter::empty()));
+    }
+    let ids = snapshot
+        .scan::<K>((tenant, DeliveryId::from_u128(low))..=(tenant, DeliveryId::from_u128(high)))?
+        .map(|row| row.map(|((_, id), ())| id.as_u128()));
+    Ok(match direction {
+        Direction::OlderFirst => Box::new(ids),
+        Direction::NewerFirst => Box::new(ids.rev()),
+    })
+}
+
+/// The ids that can have been created between the two. An id's milliseconds are never before its `created_at`, and
+/// never further after it than the file remembers.
+fn id_bounds(
+    tables: &impl Read,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+) -> Result<(u128, u128), StoreError> {
+    let first_of = |millis: i64| u128::from(u64::try_from(millis).unwrap_or(0).min((1 << 48) - 1)) << 80;
+    let low = since.map_or(0, |since| first_of(since.as_millis()));
+    let Some(until) = until else { return Ok((low, u128::MAX)) };
+    let lag = tables.meta(MetaName::IdLagMax)?.map_or(0, i64::from_be_bytes);
+    Ok((low, first_of(until.as_millis().saturating_add(lag))))
+}
+
+/// Walks `source` from where the page begins, and keeps what `fetch` finds.
+fn page<'a, T, Id: Copy>(
+    walk: Walk<Id>,
+    (low, high): (u128, u128),
+    to_u128: impl Fn(Id) -> u128,
+    from_u128: impl Fn(u128) -> Id,
+    source: impl FnOnce((u128, u128), Direction) -> Result<Ids<'a>, StoreError>,
+    fetch: impl Fn(Id) -> Result<Option<T>, StoreError>,
+) -> Result<Page<T, Id>, StoreError> {
+    let (bounds, direction) = match walk.from {
+        From::Newest => ((low, high), Direction::NewerFirst),
+        From::After(id) => ((low, high.min(to_u128(id).saturating_sub(1))), Direction::NewerFirst),
+        From::Before(id) => ((low.max(to_u128(id).saturating_add(1)), high), Direction::OlderFirst),
+    };
+    let mut ids = source(bounds, direction)?.peekable();
+    let mut rows = Vec::new();
+    let (mut first, mut last, mut walked) = (None, None, 0);
+    while rows.len() < walk.size && walked < ROWS_WALKED_MAX {
+        let Some(id) = ids.next().transpose()? else { break };
+        walked += 1;
+        first.get_or_insert(id);
+        last = Some(id);
+        rows.extend(fetch(from_u128(id))?);
+    }
+    // Whether the walk could have gone on, from the last row that it looked at.
+    let further = match ids.next().transpose()? {
+        Some(_) => last,
+        None => None,
+    };
+    let (next, previous) = match walk.from {
+        From::Newest => (further, None),
+        // The way back begins just before the row that the cursor names, so that it is not left out.
+        From::After(id) => (further, Some(first.unwrap_or_else(|| to_u128(id).saturating_sub(1)))),
+        From::Before(id) => {
+            rows.reverse();
+            (Some(first.unwrap_or_else(|| to_u128(id).saturating_add(1))), further)
+        }
+    };
+    Ok(Page { rows, next: next.map(&from_u128), previous: previous.map(&from_u128) })
+}

@@ -1,0 +1,95 @@
+//! How much room the file system has, and whether new work still fits above the reserve.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use crate::domain::time::Timestamp;
+
+/// The reserve, unless the operator sets one: the greater of the two (contract 9).
+const RESERVE_BYTES_MIN: u64 = 256 * 1024 * 1024;
+const RESERVE_PERCENT: u64 = 2;
+/// How often the file system is asked.
+const LOOK_EVERY_MILLIS: u64 = 1000;
+
+#[derive(Debug)]
+pub(super) struct Space {
+    place: Place,
+    bytes_min: Option<u64>,
+    free_bytes: AtomicU64,
+    is_low: AtomicBool,
+    looked_at: AtomicI64,
+}
+
+#[derive(Debug)]
+pub(super) enum Place {
+    /// The folder, and the file in it.
+    Directory(PathBuf, PathBuf),
+    /// What a test says is free.
+    Given(Arc<AtomicU64>),
+}
+
+impl Space {
+    pub(super) fn new(place: Place, bytes_min: Option<u64>) -> Self {
+        let space = Self {
+            place,
+            bytes_min,
+            free_bytes: AtomicU64::new(u64::MAX),
+            is_low: AtomicBool::new(false),
+            looked_at: AtomicI64::new(i64::MIN),
+        };
+        space.look();
+        space
+    }
+
+    /// Looks again when the last look is a second old.
+    pub(super) fn refresh(&self, now: Timestamp) {
+        let last = self.looked_at.load(Ordering::Relaxed);
+        if now.as_millis().abs_diff(last) >= LOOK_EVERY_MILLIS {
+            self.looked_at.store(now.as_millis(), Ordering::Relaxed);
+            self.look();
+        }
+    }
+
+    pub(super) fn is_low(&self) -> bool {
+        self.is_low.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn free_bytes(&self) -> u64 {
+        self.free_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The size of the file; 0 for a simulated disk.
+    pub(super) fn file_bytes(&self) -> u64 {
+        match &self.place {
+            Place::Directory(_, file) => std::fs::metadata(file).map_or(0, |metadata| metadata.len()),
+            Place::Given(_) => 0,
+        }
+    }
+
+    fn look(&self) {
+        let (free, total) = match &self.place {
+            Place::Given(free) => (free.load(Ordering::Relaxed), 0),
+            Place::Directory(directory, _) => match rustix::fs::statvfs(directory.as_path()) {
+                Ok(figures) => (
+                    figures.f_bavail.saturating_mul(figures.f_frsize),
+                    figures.f_blocks.saturating_mul(figures.f_frsize),
+                ),
+                Err(error) => {
+                    tracing::warn!(%error, "the free space of the data directory cannot be seen");
+                    return;
+                }
+            },
+        };
+        let bytes_min = self.bytes_min.unwrap_or_else(|| RESERVE_BYTES_MIN.max(total / 100 * RESERVE_PERCENT));
+        let is_low = free < bytes_min;
+        if is_low != self.is_low.swap(is_low, Ordering::Relaxed) {
+            if is_low {
+                tracing::error!(free, bytes_min, "storage is low: new events are refused");
+            } else {
+                tracing::info!(free, bytes_min, "storage has room again");
+            }
+        }
+        self.free_bytes.store(free, Ordering::Relaxed);
+    }
+}

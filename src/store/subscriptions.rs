@@ -1,0 +1,125 @@
+//! Subscriptions: made, changed, deleted; and how they fare.
+
+use super::commit::{Store, Transaction};
+use super::record::SubscriptionRecord;
+use super::schema::{Holder, Subscriptions};
+use super::tables::Read;
+use super::{Change, Edit, Remember, StoreError};
+use crate::domain::health::Health;
+use crate::domain::id::SubscriptionId;
+use crate::domain::subscription::Subscription;
+
+/// About what a configuration record writes.
+pub(super) const CONFIGURATION_BYTES: usize = 4096;
+
+impl Store {
+    /// `subscription.id`, `revision` and times are assigned. Fails with `LimitExceeded`, `NotFound` (tenant).
+    pub async fn create_subscription(
+        &self,
+        subscription: Subscription,
+        remember: Option<Remember<Subscription>>,
+    ) -> Result<Subscription, StoreError> {
+        self.sentence(CONFIGURATION_BYTES, move |transaction| {
+            transaction.check_space()?;
+            let counts = transaction.with_catalogue(|catalogue| {
+                let entry = catalogue.tenant(subscription.tenant)?;
+                Some((entry.subscriptions_count(), entry.tenant.subscriptions_max))
+            });
+            let (count, max) = counts.ok_or(StoreError::NotFound)?;
+            if count >= max as usize {
+                return Err(StoreError::LimitExceeded { max });
+            }
+            let (id, now) = (SubscriptionId::from_u128(transaction.next_id()), transaction.now);
+            let subscription = Subscription { id, revision: 1, created_at: now, updated_at: now, ..subscription };
+            transaction.put_subscription(&subscription)?;
+            transaction.remember(remember, &subscription)?;
+            Ok(subscription)
+        })
+        .await
+    }
+
+    /// Applies `change`; when it changed anything, `revision` and `updated_at` move. Setting `is_active` from false
+    /// to true clears `disabled_reason` and resets the health counters. A changed secret removes the stored answers
+    /// that show the old one. Id, tenant and `created_at` cannot be changed.
+    pub async fn update_subscription(
+        &self,
+        id: SubscriptionId,
+        change: Edit<Subscription>,
+        remember: Option<Remember<Subscription>>,
+    ) -> Result<Subscription, StoreError> {
+        self.sentence(CONFIGURATION_BYTES, move |transaction| {
+            let known = transaction.with_catalogue(|catalogue| catalogue.subscription(id).cloned());
+            let known = known.ok_or(StoreError::NotFound)?;
+            let mut changed = (*known).clone();
+            change(&mut changed)?;
+            let Subscription { id, tenant, created_at, revision, updated_at, .. } = *known;
+            changed = Subscription { id, tenant, created_at, revision, updated_at, ..changed };
+            let is_enabled_again = changed.is_active && !known.is_active;
+            if is_enabled_again {
+                changed.disabled_reason = None;
+            }
+            if changed != *known {
+                changed.revision = known.revision + 1;
+                changed.updated_at = transaction.now;
+                transaction.put_subscription(&changed)?;
+            }
+            if is_enabled_again {
+                let health = transaction.health(id).reset();
+                transaction.put_health(id, health)?;
+            }
+            if changed.secret != known.secret {
+                transaction.forget_secrets(Holder::Subscription(id))?;
+            }
+            transaction.remember(remember, &changed)?;
+            Ok(changed)
+        })
+        .await
+    }
+
+    /// It takes no more events at once; its pending deliveries are canceled in the background, and read as canceled
+    /// from now on.
+    pub async fn delete_subscription(
+        &self,
+        id: SubscriptionId,
+        expected_revision: Option<u32>,
+    ) -> Result<(), StoreError> {
+        self.sentence(CONFIGURATION_BYTES, move |transaction| {
+            let known = transaction.with_catalogue(|catalogue| catalogue.subscription(id).cloned());
+            let known = known.ok_or(StoreError::NotFound)?;
+            check_revision(known.revision, expected_revision)?;
+            // The row stays without being opened again: only its deliveries name it.
+            let mut record = transaction.tables.get::<Subscriptions>(&id)?.ok_or(StoreError::NotFound)?;
+            record.deleted_at = Some(transaction.now.as_millis());
+            transaction.tables.put::<Subscriptions>(&id, &record)?;
+            transaction.catalogue_mut().remove_subscription(id);
+            transaction.remove_health(id)?;
+            transaction.forget_secrets(Holder::Subscription(id))?;
+            transaction.cancel_later(id)?;
+            transaction.changed(Change::Subscription(id));
+            Ok(())
+        })
+        .await
+    }
+
+    pub fn health(&self, id: SubscriptionId) -> Health {
+        self.shared.health.read().expect("no writer panics").get(&id).copied().unwrap_or_default()
+    }
+}
+
+/// `If-Match` (contract 3).
+pub(super) fn check_revision(revision: u32, expected: Option<u32>) -> Result<(), StoreError> {
+    match expected {
+        Some(expected) if expected != revision => Err(StoreError::PreconditionFailed),
+        Some(_) | None => Ok(()),
+    }
+}
+
+impl Transaction<'_> {
+    fn put_subscription(&mut self, subscription: &Subscription) -> Result<(), StoreError> {
+        let record = SubscriptionRecord::from_domain(subscription, &self.shared.crypt);
+        self.tables.put::<Subscriptions>(&subscription.id, &record)?;
+        self.catalogue_mut().put_subscription(subscription.clone());
+        self.changed(Change::Subscription(subscription.id));
+        Ok(())
+    }
+}

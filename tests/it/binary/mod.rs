@@ -1,0 +1,6 @@
+//! The whole binary over loopback, with real clients, real receivers and real input.
+
+mod conformance;
+mod crash;
+mod real_input;
+mod tls;

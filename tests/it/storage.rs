@@ -1,0 +1,8 @@
+//! What the store promises: each sentence, its repeats and refusals, and what is left of it after a power cut.
+
+mod crash;
+mod erasing;
+mod opening;
+mod pages;
+mod promises;
+mod world;

@@ -1,0 +1,294 @@
+//! The two-pass crash test: each sentence runs once to count its syncs, then again and again with the power going off at
+//! each of them. What is found afterwards is the state before it or the state after it, and nothing in between.
+
+use std::time::Duration;
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
+use waxwing::domain::delivery::{CanceledReason, Outcome, RetryReason, State};
+use waxwing::domain::event_type::EventType;
+use waxwing::domain::health::Health;
+use waxwing::domain::id::{DeliveryId, KeyId, SubscriptionId, TenantId};
+use waxwing::domain::subscription::{DisabledReason, Subscription};
+use waxwing::domain::tenant::Tenant;
+use waxwing::domain::time::Timestamp;
+use waxwing::store::{Recorded, Recordings, RequestName, SecretOwner, StoreError};
+
+use super::world::*;
+use crate::support::disk::SimDisk;
+
+/// How differently unsynced writes survive at each sync.
+const SEEDS: u64 = 6;
+const START: &str = "2026-02-18T12:00:00Z";
+
+type Sentence = (&'static str, fn(&mut World, &Setting) -> Result<(), StoreError>);
+
+/// What exists before each sentence.
+struct Setting {
+    subscription: SubscriptionId,
+    /// In the order of age: retrying, pending and parked, pending, pending.
+    deliveries: Vec<DeliveryId>,
+    tenant: TenantId,
+    key: KeyId,
+}
+
+fn set_up() -> (SimDisk, Setting) {
+    let mut world = World::new();
+    let store = world.store.clone();
+    let subscription = world.subscribe(subscription_to("*")).id;
+    let tenant = world.run(store.create_tenant(tenant("acme"), None)).unwrap().id;
+    let mut of_tenant = subscription_to("*");
+    of_tenant.tenant = tenant;
+    world.subscribe(of_tenant);
+    let key = world.run(store.create_key(key("k", Some(tenant)), None)).unwrap().id;
+    world.run(store.create_event_type(event_type("order.paid"), None)).unwrap();
+    let mut deliveries = Vec::new();
+    for n in 0..4 {
+        let published = world.publish(event_with_external_id("a", &format!("e{n}"))).unwrap().event;
+        deliveries.push(world.deliveries_of(&published)[0].id);
+        let mut elsewhere = event("a");
+        elsewhere.tenant = tenant;
+        world.publish(elsewhere).unwrap();
+    }
+    let done = world.publish(event("a")).unwrap().event;
+    let done = world.deliveries_of(&done)[0].id;
+    world.succeed(done);
+    world.try_attempt(deliveries[0], Outcome::Status(503), retrying(world.now())).unwrap();
+    world.index();
+    let parked = vec![deliveries[1]];
+    world.record(Recordings { parked, settled_up_to: Some(deliveries[1]), ..Recordings::default() });
+    let owner = Some(SecretOwner::Subscription(subscription));
+    world.run(store.remember(RequestName([8; 32]), [9; 32], key, answer(owner))).unwrap();
+    world.publish(event("b")).unwrap();
+    let disk = world.disk.clone();
+    drop(store);
+    drop(world);
+    (disk, Setting { subscription, deliveries, tenant, key })
+}
+
+fn retrying(now: Timestamp) -> State {
+    State::Retrying { next_attempt_at: now.plus(Duration::from_secs(5)), reason: RetryReason::Schedule }
+}
+
+const SENTENCES: &[Sentence] = &[
+    ("accept a batch", |world, setting| {
+        let store = world.store.clone();
+        let mut batch = vec![event_with_external_id("a", "e1"), event_with_external_id("a", "new"), event("b")];
+        batch[2].data = vec![b'1'; 40_000].into();
+        world.run(store.accept(batch, remember(1, setting.key, None))).map(drop)
+    }),
+    ("record everything", |world, setting| {
+        let Setting { subscription, deliveries, .. } = setting;
+        let now = world.now();
+        let health = Health { consecutive_failures: 1, failing_since: Some(now), ..Health::default() };
+        let recordings = Recordings {
+            attempts: vec![
+                Recorded { attempt: attempt(deliveries[0], Outcome::Success, now), state: State::Succeeded },
+                Recorded { attempt: attempt(deliveries[2], Outcome::Status(500), now), state: retrying(now) },
+            ],
+            parked: vec![deliveries[3]],
+            canceled: vec![(deliveries[1], CanceledReason::PayloadExpired)],
+            health: vec![(*subscription, health)],
+            disabled: vec![(*subscription, DisabledReason::Gone)],
+            settled_up_to: Some(deliveries[3]),
+        };
+        let store = world.store.clone();
+        world.run(store.record(recordings))
+    }),
+    ("remember", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.remember(RequestName([8; 32]), [7; 32], setting.key, answer(None)))
+    }),
+    ("create a subscription", |world, setting| {
+        let store = world.store.clone();
+        let owner = Some(SecretOwner::Subscription(setting.subscription));
+        world.run(store.create_subscription(subscription_to("x"), remember(1, setting.key, owner))).map(drop)
+    }),
+    ("rotate a secret", |world, setting| {
+        let store = world.store.clone();
+        let rotate = Box::new(|it: &mut Subscription| {
+            it.secret = secret("another secret of many bytes");
+            Ok(())
+        });
+        world.run(store.update_subscription(setting.subscription, rotate, None)).map(drop)
+    }),
+    ("delete a subscription", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.delete_subscription(setting.subscription, Some(1)))
+    }),
+    ("create an event type", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.create_event_type(event_type("x"), remember(1, setting.key, None))).map(drop)
+    }),
+    ("archive an event type", |world, _| {
+        let store = world.store.clone();
+        let archive = Box::new(|it: &mut EventType| {
+            it.archived_at = Some(Timestamp::from_millis(1));
+            Ok(())
+        });
+        world.run(store.update_event_type("order.paid".parse().unwrap(), archive, None)).map(drop)
+    }),
+    ("delete an event type", |world, _| {
+        let store = world.store.clone();
+        world.run(store.delete_event_type("order.paid".parse().unwrap(), None))
+    }),
+    ("create a tenant", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.create_tenant(tenant("x"), remember(1, setting.key, None))).map(drop)
+    }),
+    ("rename a tenant", |world, setting| {
+        let store = world.store.clone();
+        let rename = Box::new(|it: &mut Tenant| {
+            it.external_id = None;
+            Ok(())
+        });
+        world.run(store.update_tenant(setting.tenant, rename, None)).map(drop)
+    }),
+    ("delete a tenant", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.delete_tenant(setting.tenant, None))
+    }),
+    ("create a key", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.create_key(key("x", None), remember(1, setting.key, None))).map(drop)
+    }),
+    ("revoke a key", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.revoke_key(setting.key))
+    }),
+    ("retry a delivery", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.retry_delivery(setting.deliveries[0], remember(1, setting.key, None))).map(drop)
+    }),
+    ("cancel a delivery", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.cancel_delivery(setting.deliveries[0], remember(1, setting.key, None))).map(drop)
+    }),
+    ("retention", |world, _| {
+        world.wait(100 * DAY);
+        world.writer.retention_pass().map(drop)
+    }),
+];
+
+type Dump = Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)>;
+
+/// Every row of every table, as an opening leaves them.
+fn recovered(disk: &SimDisk, now: Timestamp) -> Dump {
+    drop(World::on(disk.clone(), now));
+    let database = Database::builder().create_with_backend(disk.copy(0).plug_in()).unwrap();
+    let read = database.begin_read().unwrap();
+    let mut names: Vec<_> = read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
+    names.sort();
+    let rows = |name: &str| {
+        let table = read.open_table(TableDefinition::<&[u8], &[u8]>::new(name)).unwrap();
+        let rows = table.iter().unwrap().map(|row| row.unwrap());
+        rows.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())).collect()
+    };
+    names.iter().map(|name| (name.clone(), rows(name))).collect()
+}
+
+#[test]
+fn after_a_power_cut_a_sentence_happened_or_it_did_not() {
+    let now = START.parse().unwrap();
+    let (disk, setting) = set_up();
+    let before = recovered(&disk.copy(0), now);
+    let mut outcomes = [0, 0];
+    for (name, sentence) in SENTENCES {
+        // The first pass counts, and shows what "after" looks like.
+        let whole = disk.copy(0);
+        let mut world = World::on(whole.clone(), now);
+        let syncs_before = whole.syncs();
+        sentence(&mut world, &setting).unwrap();
+        let syncs = whole.syncs() - syncs_before;
+        whole.power_cut();
+        drop(world);
+        let after = recovered(&whole, now);
+        assert!(syncs > 0 && before != after, "{name} wrote nothing");
+
+        for sync in 0..syncs {
+            for seed in 0..SEEDS {
+                let dying = disk.copy(seed * 1000 + sync);
+                let mut world = World::on(dying.clone(), now);
+                dying.die_after(sync);
+                let answer = sentence(&mut world, &setting);
+                assert!(dying.is_dead());
+                assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{name} answered {answer:?}");
+                assert!(world.store.is_broken());
+                let later = world.store.clone();
+                assert!(matches!(world.run(later.revoke_key(setting.key)), Err(StoreError::Unavailable(_))));
+                assert!(world.changes.is_empty(), "{name} handed over what was not committed");
+                drop(later);
+                dying.power_cut();
+                drop(world);
+                let found = recovered(&dying, now);
+                match found {
+                    found if found == before => outcomes[0] += 1,
+                    found if found == after => outcomes[1] += 1,
+                    _ => panic!("{name} was torn by a power cut at sync {sync}, seed {seed}"),
+                }
+                assert_clean(check_disk(&dying));
+            }
+        }
+    }
+    assert!(outcomes.iter().all(|count| *count > 0), "one side was never seen: {outcomes:?}");
+}
+
+#[test]
+fn background_work_goes_on_from_any_power_cut_to_the_same_end() {
+    let now = START.parse().unwrap();
+    let (disk, setting) = set_up();
+    let finish = |world: &mut World| {
+        world.index();
+        world.work();
+    };
+    let begin = |disk: &SimDisk| {
+        let mut world = World::on(disk.clone(), now);
+        let store = world.store.clone();
+        world.run(store.delete_subscription(setting.subscription, None)).unwrap();
+        world.run(store.delete_tenant(setting.tenant, None)).unwrap();
+        world
+    };
+    let whole = disk.copy(0);
+    let mut world = begin(&whole);
+    let syncs_before = whole.syncs();
+    finish(&mut world);
+    let syncs = whole.syncs() - syncs_before;
+    whole.power_cut();
+    drop(world);
+    let end = recovered(&whole, now);
+    for sync in 0..syncs {
+        for seed in 0..SEEDS {
+            let dying = disk.copy(seed * 1000 + sync);
+            let mut world = begin(&dying);
+            dying.die_after(sync);
+            while world.writer.work_pass().unwrap_or(false) {}
+            dying.power_cut();
+            drop(world);
+            assert_clean(check_disk(&dying));
+            let mut world = World::on(dying.clone(), now);
+            finish(&mut world);
+            drop(world);
+            assert_eq!(recovered(&dying, now), end, "sync {sync}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn an_opening_that_loses_power_is_finished_by_the_next_one() {
+    let now = START.parse().unwrap();
+    let (used, _) = set_up();
+    for (name, disk) in [("a used disk", used), ("an empty disk", SimDisk::new(0))] {
+        let whole = disk.copy(0);
+        drop(World::on(whole.clone(), now));
+        let (syncs, end) = (whole.syncs(), recovered(&whole, now));
+        for sync in 0..syncs {
+            for seed in 0..SEEDS {
+                let dying = disk.copy(seed * 1000 + sync);
+                dying.die_after(sync);
+                drop(World::try_on(dying.clone(), now));
+                dying.power_cut();
+                assert_eq!(recovered(&dying, now), end, "{name}, sync {sync}, seed {seed}");
+                assert_clean(check_disk(&dying));
+            }
+        }
+    }
+}

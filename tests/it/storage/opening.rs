@@ -1,0 +1,230 @@
+//! Opening: keys, formats, folders and locks; and what a thief finds in the file.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use redb::{Database, ReadableDatabase, TableDefinition};
+use waxwing::clock::{Clock, ManualClock};
+use waxwing::domain::id::{KeyId, TenantId};
+use waxwing::domain::key::KeyText;
+use waxwing::store::check;
+use waxwing::store::{
+    CACHE_BYTES_DEFAULT, Location, OpenError, Opened, Options, RequestName, Retention, SecretOwner, Store,
+};
+
+use super::world::*;
+use crate::support::disk::SimDisk;
+
+fn in_folder(folder: &Path) -> Options {
+    Options {
+        location: Location::Directory(folder.to_owned()),
+        secret_key: None,
+        clock: Clock::Manual(ManualClock::at("2026-02-18T12:00:00Z".parse().unwrap())),
+        seed: 3,
+        retention: Retention::default(),
+        free_bytes_min: Some(0),
+        cache_bytes: CACHE_BYTES_DEFAULT,
+    }
+}
+
+#[test]
+fn a_new_store_has_its_two_tenants_and_a_folder_that_is_its_owners() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    let opened = Store::open(in_folder(&folder)).unwrap();
+    let names: Vec<_> = opened.store.catalogue().tenants().map(|entry| entry.tenant.name.clone()).collect();
+    assert_eq!(names, ["default", "system"]);
+    assert!(opened.store.catalogue().tenant(TenantId::SYSTEM).is_some());
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    assert_eq!(mode(&folder.join("secret-key")), 0o600);
+    assert!(opened.store.sizes().file_bytes > 0);
+    assert!(opened.store.sizes().free_bytes > 0);
+}
+
+#[test]
+fn a_store_without_its_key_or_with_another_is_refused_and_no_new_key_is_made() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    drop(Store::open(in_folder(&folder)).unwrap());
+    let key = folder.join("secret-key");
+    let text = std::fs::read_to_string(&key).unwrap();
+    let refusal = || Store::open(in_folder(&folder)).err().expect("it was opened");
+
+    std::fs::remove_file(&key).unwrap();
+    assert!(matches!(refusal(), OpenError::KeyMissing));
+    assert!(matches!(check(Location::Directory(folder.clone()), None).unwrap_err(), OpenError::KeyMissing));
+    assert!(!key.exists());
+    std::fs::write(&key, "00".repeat(32)).unwrap();
+    assert!(matches!(refusal(), OpenError::KeyWrong));
+    for unreadable in ["", "00", &"0g".repeat(32)] {
+        std::fs::write(&key, unreadable).unwrap();
+        assert!(matches!(refusal(), OpenError::KeyUnreadable { .. }), "{unreadable:?}");
+    }
+    std::fs::write(&key, &text).unwrap();
+    drop(Store::open(in_folder(&folder)).unwrap());
+    std::fs::remove_file(&key).unwrap();
+    let mut secret_key = [0; 32];
+    hex::decode_to_slice(text.trim(), &mut secret_key).unwrap();
+    drop(Store::open(Options { secret_key: Some(secret_key), ..in_folder(&folder) }).unwrap());
+    assert!(!key.exists(), "a key that was given is not written");
+    assert!(check(Location::Directory(folder), Some(secret_key)).unwrap().is_clean());
+}
+
+#[test]
+fn two_processes_cannot_have_one_store() {
+    let parent = tempfile::tempdir().unwrap();
+    let opened = Store::open(in_folder(parent.path())).unwrap();
+    assert!(matches!(Store::open(in_folder(parent.path())).err().unwrap(), OpenError::Locked));
+    let checked = check(Location::Directory(parent.path().to_owned()), None);
+    assert!(matches!(checked.unwrap_err(), OpenError::Locked));
+    drop(opened);
+    Store::open(in_folder(parent.path())).unwrap();
+}
+
+#[test]
+fn a_file_of_a_newer_format_is_refused_untouched() {
+    let parent = tempfile::tempdir().unwrap();
+    drop(Store::open(in_folder(parent.path())).unwrap());
+    let file = parent.path().join("waxwing.redb");
+    let meta: TableDefinition<&[u8], &[u8]> = TableDefinition::new("meta");
+    {
+        let database = Database::create(&file).unwrap();
+        let write = database.begin_write().unwrap();
+        write.open_table(meta).unwrap().insert(&b"format"[..], &[1, 0, 0, 0, 9][..]).unwrap();
+        write.commit().unwrap();
+    }
+    let refusal = Store::open(in_folder(parent.path())).err().unwrap();
+    assert_eq!(
+        refusal.to_string(),
+        "the store has format 9, and this program knows formats up to 1: use a newer waxwing"
+    );
+    let checked = check(Location::Directory(parent.path().to_owned()), None);
+    assert!(matches!(checked.unwrap_err(), OpenError::Newer { found: 9, known: 1 }));
+    let database = Database::create(&file).unwrap();
+    let read = database.begin_read().unwrap();
+    assert_eq!(read.open_table(meta).unwrap().get(&b"format"[..]).unwrap().unwrap().value(), [1, 0, 0, 0, 9]);
+}
+
+#[test]
+fn there_is_nothing_to_check_where_no_store_is() {
+    let parent = tempfile::tempdir().unwrap();
+    let checked = check(Location::Directory(parent.path().join("absent")), None);
+    assert!(matches!(checked.unwrap_err(), OpenError::Absent));
+    assert!(!parent.path().join("absent").exists());
+}
+
+#[test]
+fn a_check_finds_a_row_that_is_missing_or_too_many() {
+    let due: TableDefinition<&[u8], &[u8]> = TableDefinition::new("due");
+    let payloads: TableDefinition<&[u8], &[u8]> = TableDefinition::new("payloads");
+    let parent = tempfile::tempdir().unwrap();
+    let damage = |spoil: &dyn Fn(&redb::WriteTransaction)| {
+        let database = Database::create(parent.path().join("waxwing.redb")).unwrap();
+        let write = database.begin_write().unwrap();
+        spoil(&write);
+        write.commit().unwrap();
+        drop(database);
+        check(Location::Directory(parent.path().to_owned()), None).unwrap().findings
+    };
+    drop(Store::open(in_folder(parent.path())).unwrap());
+    assert!(damage(&|_| ()).is_empty());
+    let findings = damage(&|write| {
+        write.open_table(due).unwrap().insert(&[0; 40][..], &[][..]).unwrap();
+        write.open_table(due).unwrap().insert(&[0; 7][..], &[][..]).unwrap();
+        write.open_table(payloads).unwrap().insert(&[1; 16][..], &[1][..]).unwrap();
+    });
+    assert_eq!(findings.len(), 3, "{findings:#?}");
+    let findings = damage(&|write| {
+        write.delete_table(TableDefinition::<&[u8], &[u8]>::new("tenants")).unwrap();
+        write.open_table(TableDefinition::<&[u8], &[u8]>::new("tenants")).unwrap();
+    });
+    assert_eq!(findings.len(), 5, "{findings:#?}");
+}
+
+#[test]
+fn no_secret_is_in_the_file() {
+    let mut world = World::new();
+    let store = world.store.clone();
+    let first = secret("first secret first secret!!");
+    let second = secret("second secret second secret");
+    let mut subscription = subscription_to("*");
+    subscription.secret = first.clone();
+    let subscription = world.subscribe(subscription);
+    let rotated = second.clone();
+    let rotate = Box::new(move |it: &mut waxwing::domain::subscription::Subscription| {
+        let previous = std::mem::replace(&mut it.secret, rotated);
+        let expires_at = it.updated_at.plus(DAY);
+        it.previous_secret = Some(waxwing::domain::subscription::PreviousSecret { secret: previous, expires_at });
+        it.secret_version += 1;
+        Ok(())
+    });
+    world.run(store.update_subscription(subscription.id, rotate, None)).unwrap();
+    let text = KeyText::generate(&mut <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(5));
+    let made = world.run(store.create_key(key(text.as_str(), None), None)).unwrap();
+    let rename = |it: &waxwing::domain::key::ApiKey| it.id;
+    let asker = rename(&made);
+    let owner = Some(SecretOwner::Subscription(subscription.id));
+    world.run(store.remember(RequestName([1; 32]), [9; 32], asker, answer(owner))).unwrap();
+    world.run(store.remember(RequestName([2; 32]), [9; 32], KeyId::from_u128(4), answer(None))).unwrap();
+    drop(store);
+    let world = world.after_power_cut();
+    let read = world.store.catalogue().subscription(subscription.id).unwrap().clone();
+    assert_eq!((&read.secret, &read.previous_secret.as_ref().unwrap().secret), (&second, &first));
+
+    let bytes = world.disk.bytes();
+    let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    assert!(holds(b"https://example.com/hooks"), "the search finds what is there");
+    for secret in [&first, &second] {
+        assert!(!holds(secret.bytes()));
+        assert!(!holds(hex::encode(secret.bytes()).as_bytes()));
+        assert!(!holds(STANDARD.encode(secret.bytes()).as_bytes()));
+    }
+    assert!(!holds(&SECRET_KEY));
+    let answers = b"the secret of an answer";
+    let count = bytes.windows(answers.len()).filter(|window| window == answers).count();
+    assert!(count > 0, "the answer that shows no secret is kept as it is");
+    // The name of the key is its text in this test: the hash must not be the only thing that hides it.
+    assert!(holds(text.as_str().as_bytes()));
+}
+
+#[test]
+fn a_store_on_a_thread_answers_tells_and_ends() {
+    let parent = tempfile::tempdir().unwrap();
+    let Opened { store, writer, mut changes } = Store::open(in_folder(parent.path())).unwrap();
+    let thread = writer.spawn().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let subscription = store.create_subscription(subscription_to("*"), None).await.unwrap();
+        assert_eq!(changes.recv().await.unwrap().len(), 1);
+        let published = store.accept(vec![event("a")], None).await.unwrap().remove(0).unwrap();
+        assert_eq!(published.event.deliveries, 1);
+        let told = changes.recv().await.unwrap();
+        assert!(
+            matches!(&told[..], [waxwing::store::Change::Accepted(fresh)] if fresh[0].subscription == subscription.id)
+        );
+        store.close().await;
+        assert!(store.accept(vec![event("a")], None).await.is_err());
+        assert!(store.event(published.event.id).is_err());
+        assert!(changes.recv().await.is_none());
+    });
+    thread.join().unwrap();
+    // The handle is still there, and the file is free.
+    let again = Store::open(in_folder(parent.path())).unwrap();
+    assert_eq!(again.store.sizes().events, 1);
+    drop(store);
+}
+
+#[test]
+fn a_simulated_disk_needs_its_key() {
+    let disk = SimDisk::new(1);
+    drop(World::on(disk.clone(), "2026-02-18T12:00:00Z".parse().unwrap()));
+    let clock = ManualClock::at("2026-02-18T12:00:00Z".parse().unwrap());
+    let free_bytes = std::sync::Arc::default();
+    let without = Options { secret_key: None, ..options(&disk, &clock, &free_bytes) };
+    assert!(matches!(Store::open(without).err().unwrap(), OpenError::KeyMissing));
+    let wrong = Options { secret_key: Some([1; 32]), ..options(&disk, &clock, &free_bytes) };
+    assert!(matches!(Store::open(wrong).err().unwrap(), OpenError::KeyWrong));
+}

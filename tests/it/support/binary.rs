@@ -1,0 +1,234 @@
+//! The real binary as a child process, and a plain HTTP client to talk to it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+/// An instance key that every started binary knows.
+pub const ADMIN_KEY: &str = "test-admin-key-0123456789-0123456789";
+/// Longer than anything here takes, short enough that a hung test ends.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct Waxwing {
+    child: Child,
+    pub address: SocketAddr,
+    pub api: Api,
+    output: JoinHandle<String>,
+}
+
+/// How a binary is started.
+pub struct Start {
+    data_dir: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Start {
+    /// Plain http and loopback receivers allowed, no limits on the rate of requests.
+    pub fn in_dir(data_dir: &Path) -> Self {
+        let arguments = [
+            "--allow-http-targets",
+            "--allow-target-range",
+            "127.0.0.0/8",
+            "--management-rate",
+            "off",
+            "--publish-rate",
+            "off",
+        ];
+        Self {
+            data_dir: data_dir.to_owned(),
+            arguments: arguments.map(str::to_owned).to_vec(),
+            environment: Vec::new(),
+        }
+    }
+
+    pub fn with_environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub async fn start(self) -> Waxwing {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_waxwing"))
+            .arg("serve")
+            .arg("--data-dir")
+            .arg(&self.data_dir)
+            .args(["--listen", "127.0.0.1:0"])
+            .args(&self.arguments)
+            .current_dir(&self.data_dir)
+            .env("WAXWING_ADMIN_KEY", ADMIN_KEY)
+            .envs(self.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary was built with the tests");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let mut seen = String::new();
+        let address = loop {
+            let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it starts in time");
+            let line = line.expect("its output is text").unwrap_or_else(|| panic!("it ended before it listened:\n{seen}"));
+            seen += &line;
+            seen.push('\n');
+            if let Some(address) = address_in(&line) {
+                break address;
+            }
+        };
+        // Read on, so that it never blocks on a full pipe.
+        let output = tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                seen += &line;
+                seen.push('\n');
+            }
+            seen
+        });
+        let api = Api::new(address, ADMIN_KEY);
+        Waxwing { child, address, api, output }
+    }
+}
+
+/// The first `http://127.0.0.1:PORT` of a line.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let rest = &line[line.find("http://127.0.0.1:")? + "http://".len()..];
+    let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).unwrap_or(rest.len());
+    rest[..end].trim_end_matches(['.', ':']).parse().ok()
+}
+
+impl Waxwing {
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// kill -9, and everything it printed.
+    pub async fn kill(mut self) -> String {
+        self.child.kill().await.expect("it can be killed");
+        self.output.await.expect("its output was read")
+    }
+
+    /// SIGTERM; ends when the process has.
+    pub async fn terminate(mut self) -> (std::process::ExitStatus, String) {
+        let status = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().await;
+        assert!(status.expect("kill is on every machine").success());
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends in time");
+        (status.expect("it can be waited for"), self.output.await.expect("its output was read"))
+    }
+}
+
+/// One answer of the API.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: hyper::HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text());
+        self
+    }
+}
+
+/// A client of the native API. Every request has a connection of its own unless [`Api::connect`] is used.
+#[derive(Clone)]
+pub struct Api {
+    address: SocketAddr,
+    key: String,
+    tenant: Option<String>,
+}
+
+/// A kept-alive connection.
+pub struct Connection {
+    api: Api,
+    sender: http1::SendRequest<Full<Bytes>>,
+}
+
+impl Api {
+    pub fn new(address: SocketAddr, key: &str) -> Self {
+        Self { address, key: key.to_owned(), tenant: None }
+    }
+
+    /// The same, for a tenant named by its id or external id.
+    pub fn for_tenant(self, tenant: &str) -> Self {
+        Self { tenant: Some(tenant.to_owned()), ..self }
+    }
+
+    pub async fn connect(&self) -> std::io::Result<Connection> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        tokio::spawn(connection);
+        Ok(Connection { api: self.clone(), sender })
+    }
+
+    async fn request(&self, method: &str, path: &str, body: Bytes) -> Answer {
+        let mut connection = self.connect().await.expect("it listens");
+        connection.request(method, path, body).await.expect("it answers")
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, Bytes::new()).await
+    }
+
+    pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> Answer {
+        self.request("POST", path, body.into()).await
+    }
+
+    pub async fn put(&self, path: &str, body: impl Into<Bytes>) -> Answer {
+        self.request("PUT", path, body.into()).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.request("DELETE", path, Bytes::new()).await
+    }
+
+    pub async fn create_event_type(&self, name: &str) {
+        self.post("/v1/event-types", serde_json::json!({ "name": name }).to_string()).await.expect(201);
+    }
+
+    /// The new subscription's id and secret.
+    pub async fn subscribe(&self, url: &str, events: &[&str]) -> (String, String) {
+        let body = serde_json::json!({ "url": url, "events": events }).to_string();
+        let answer = self.post("/v1/webhook-subscriptions", body).await.expect(201).json();
+        let text = |value: &serde_json::Value| value.as_str().expect("a string").to_owned();
+        (text(&answer["data"]["id"]), text(&answer["data"]["attributes"]["secret"]))
+    }
+}
+
+impl Connection {
+    pub async fn request(&mut self, method: &str, path: &str, body: Bytes) -> std::io::Result<Answer> {
+        let request = hyper::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", self.api.address.to_string())
+            .header("authorization", format!("Bearer {}", self.api.key))
+            .header("content-type", "application/json")
+            .header("waxwing-tenant", self.api.tenant.as_deref().unwrap_or("default"))
+            .body(Full::new(body))
+            .expect("a valid request");
+        self.sender.ready().await.map_err(std::io::Error::other)?;
+        let response = self.sender.send_request(request).await.map_err(std::io::Error::other)?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+}
