@@ -8,6 +8,7 @@ mod stop;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -28,7 +29,7 @@ use crate::dispatch;
 use crate::domain::target::TargetRules;
 use crate::http;
 use crate::net;
-use crate::store::{self, Location, Opened, Retention, Store};
+use crate::store::{self, Location, OpenError, Opened, Retention, Store};
 
 /// The right edges of the trees and the events of the last minutes are read again soon.
 const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
@@ -43,6 +44,8 @@ pub enum StartError {
     /// What was typed or configured has to be changed.
     #[error("{0}")]
     Configuration(String),
+    #[error("another process has the store in {data_dir} open: stop it, or choose another --data-dir")]
+    StoreInUse { data_dir: PathBuf },
     #[error("{0}")]
     Failed(String),
 }
@@ -193,8 +196,12 @@ pub fn url_of(address: SocketAddr) -> String {
 }
 
 fn open_store(config: &Config, clock: Clock) -> Result<Opened, StartError> {
-    // The store's own words say what is wrong and what to do: in use, a missing or wrong key, a newer format.
-    Store::open(store_options(config, clock)).map_err(|error| StartError::Configuration(error.to_string()))
+    let data_dir = config.data_dir.value.clone();
+    Store::open(store_options(config, clock)).map_err(|error| match error {
+        OpenError::Locked => StartError::StoreInUse { data_dir },
+        // The store's own words say what is wrong and what to do: a missing or wrong key, a newer format.
+        error => StartError::Configuration(format!("{}: {error}", data_dir.display())),
+    })
 }
 
 fn settings(config: &Config, targets: TargetRules) -> http::Settings {
