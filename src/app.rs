@@ -8,6 +8,7 @@ mod stop;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 
 pub use admin_key::{admin_key_path, read_admin_key};
 pub use paint::Paint;
+use stop::Signals;
 
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
@@ -27,7 +29,7 @@ use crate::dispatch;
 use crate::domain::target::TargetRules;
 use crate::http;
 use crate::net;
-use crate::store::{self, Location, Opened, Retention, Store};
+use crate::store::{self, Location, OpenError, Opened, Retention, Store};
 
 /// The right edges of the trees and the events of the last minutes are read again soon.
 const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
@@ -42,6 +44,8 @@ pub enum StartError {
     /// What was typed or configured has to be changed.
     #[error("{0}")]
     Configuration(String),
+    #[error("another process has the store in {data_dir} open: stop it, or choose another --data-dir")]
+    StoreInUse { data_dir: PathBuf },
     #[error("{0}")]
     Failed(String),
 }
@@ -76,7 +80,7 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
             }
             Err(error) if has_lived => {
                 error!(%error, "the store cannot be opened again; the next try is in {} s", REOPEN_AFTER.as_secs());
-                if runtime.block_on(stop::requested_within(REOPEN_AFTER)) {
+                if runtime.block_on(is_asked_to_end_within(REOPEN_AFTER))? {
                     return Ok(());
                 }
             }
@@ -87,6 +91,7 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
 }
 
 async fn live(config: &Config, listener: std::net::TcpListener, is_first_life: bool) -> Result<Ended, StartError> {
+    let mut signals = Signals::watch().map_err(failed("signals cannot be watched"))?;
     let data_dir = &config.data_dir.value;
     let clock = Clock::System;
     let listener = TcpListener::from_std(listener).map_err(failed("the listening socket cannot be used"))?;
@@ -124,10 +129,10 @@ async fn live(config: &Config, listener: std::net::TcpListener, is_first_life: b
     }
 
     tokio::select! {
-        () = stop::requested() => {}
+        () = signals.next() => {}
         () = store.broken() => return Ok(Ended::StoreBroke),
     }
-    stop::end_at_once_on_the_next_signal();
+    signals.end_at_once_on_the_next_one();
     is_shutting_down.store(true, Ordering::Release);
     stop::drain(&store, &dispatch, sending, is_dev).await;
     _ = end_server.send(());
@@ -139,6 +144,11 @@ async fn live(config: &Config, listener: std::net::TcpListener, is_first_life: b
     close(store, writing).await?;
     info!("everything is committed; ended");
     Ok(Ended::Asked)
+}
+
+async fn is_asked_to_end_within(wait: Duration) -> Result<bool, StartError> {
+    let mut signals = Signals::watch().map_err(failed("signals cannot be watched"))?;
+    Ok(tokio::time::timeout(wait, signals.next()).await.is_ok())
 }
 
 /// Opens the store of a server that does not run, does `work` on it and closes it.
@@ -186,8 +196,12 @@ pub fn url_of(address: SocketAddr) -> String {
 }
 
 fn open_store(config: &Config, clock: Clock) -> Result<Opened, StartError> {
-    // The store's own words say what is wrong and what to do: in use, a missing or wrong key, a newer format.
-    Store::open(store_options(config, clock)).map_err(|error| StartError::Configuration(error.to_string()))
+    let data_dir = config.data_dir.value.clone();
+    Store::open(store_options(config, clock)).map_err(|error| match error {
+        OpenError::Locked => StartError::StoreInUse { data_dir },
+        // The store's own words say what is wrong and what to do: a missing or wrong key, a newer format.
+        error => StartError::Configuration(format!("{}: {error}", data_dir.display())),
+    })
 }
 
 fn settings(config: &Config, targets: TargetRules) -> http::Settings {

@@ -1,4 +1,12 @@
-//! Waxwing sends webhooks.
+//! Waxwing sends webhooks: it accepts events, signs them, delivers them to who subscribed, retries, and remembers what
+//! happened.
+//!
+//! The parts, from the outside in. [`cli`] is what was typed, [`config`] what it means, [`app`] starts and ends the rest
+//! in order and is the only one that knows everyone. [`http`] is the API, [`dispatch`] decides what is sent when,
+//! [`net`] sends it, [`store`] keeps everything in one file, and [`domain`] is the words and rules that all of them
+//! share: it knows nobody. [`clock`] tells the time, or what a test wants it to be.
+//!
+//! Who may name whom is drawn in `docs/architecture.md` and held by `tests/it/layers.rs`.
 
 pub mod app;
 pub mod cli;

@@ -29,7 +29,8 @@ pub fn read_admin_key(data_dir: &Path) -> Option<Zeroizing<String>> {
 /// The key in the file, when the store still takes it.
 pub(super) fn live_admin_key(store: &Store, data_dir: &Path) -> Option<Zeroizing<String>> {
     let text = read_admin_key(data_dir)?;
-    store.catalogue().key_by_hash(&KeyHash::of(&text)).is_some().then_some(text)
+    let catalogue = store.catalogue();
+    catalogue.key_by_hash(&KeyHash::of(&text)).is_some_and(|key| key.revoked_at.is_none()).then_some(text)
 }
 
 /// Makes the key, keeps its hash in the store and writes its text to the file, which must not exist.

@@ -1,8 +1,9 @@
 //! The end: refuse new work, wait for what is under way, and say what is waited for.
 
+use std::io;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
 use super::say;
@@ -12,28 +13,32 @@ use crate::store::Store;
 /// How often it is said what is waited for.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
-/// Returns when SIGTERM or SIGINT (Ctrl-C) comes.
-pub(super) async fn requested() {
-    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled on every Unix");
-    let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be handled on every Unix");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT (Ctrl-C), noted from the moment this is made, so that none is missed between two waits.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn watch() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-}
 
-/// Whether a signal comes within this time.
-pub(super) async fn requested_within(wait: Duration) -> bool {
-    tokio::time::timeout(wait, requested()).await.is_ok()
-}
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 
-/// Whoever asks twice does not want to wait. Nothing that was answered is lost by it: a crash loses nothing either.
-pub(super) fn end_at_once_on_the_next_signal() {
-    tokio::spawn(async {
-        requested().await;
-        eprintln!("ended at once; attempts under way will be made again");
-        std::process::exit(1);
-    });
+    /// Whoever asks twice does not want to wait. Nothing that was answered is lost by it: a crash loses nothing either.
+    pub(super) fn end_at_once_on_the_next_one(mut self) {
+        tokio::spawn(async move {
+            self.next().await;
+            eprintln!("ended at once; attempts under way will be made again");
+            std::process::exit(1);
+        });
+    }
 }
 
 /// Waits until nothing is under way, at most the longest time-out of a subscription.

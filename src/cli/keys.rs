@@ -13,7 +13,7 @@ use crate::domain::id::{KeyId, TenantId};
 use crate::domain::key::{ApiKey, KeyText, NAME_LENGTH_MAX, Preset, RateLimits, Scope, Scopes};
 use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
-use crate::store::{Catalogue, Store, StoreError};
+use crate::store::{Catalogue, Store};
 
 /// Make, list and revoke API keys
 ///
@@ -152,7 +152,8 @@ fn list(place: Place, context: &Context) -> Result<Verdict, Failure> {
     let json = place.json;
     let shown = match &place.data_dir {
         Some(_) => on_stopped(place, context, async |store| {
-            store.catalogue().keys().map(|key| Shown::from_store(key, store)).collect()
+            let catalogue = store.catalogue();
+            catalogue.keys().filter(|key| key.revoked_at.is_none()).map(|key| Shown::from_store(key, store)).collect()
         })?,
         None => list_from(&server(&place, context)?)?,
     };
@@ -185,12 +186,7 @@ fn list_from(server: &Server) -> Result<Vec<Shown>, Failure> {
 fn revoke(id: KeyId, place: Place, context: &Context) -> Result<Verdict, Failure> {
     let json = place.json;
     match &place.data_dir {
-        Some(_) => {
-            on_stopped(place, context, async |store| store.revoke_key(id).await)?.map_err(|error| match error {
-                StoreError::NotFound => Failure::Failed(format!("there is no key {id}")),
-                error => Failure::Failed(error.to_string()),
-            })?
-        }
+        Some(_) => on_stopped(place, context, async |store| revoke_in_store(id, store).await)??,
         None => {
             server(&place, context)?.delete(&format!("/v1/api-keys/{id}"))?;
         }
@@ -218,10 +214,11 @@ fn on_stopped<T>(place: Place, context: &Context, work: impl AsyncFnOnce(&Store)
         .build()
         .map_err(|error| Failure::Failed(format!("the runtime cannot be started: {error}")))?;
     runtime.block_on(app::with_stopped_store(&config, work)).map_err(|error| match error {
-        StartError::Configuration(why) => {
-            Failure::Usage(format!("{why} (a running server is asked without --data-dir)"))
-        }
-        StartError::Failed(why) => Failure::Failed(why),
+        StartError::StoreInUse { data_dir } => Failure::Usage(format!(
+            "a server has the store in {} open: leave --data-dir out to ask it, or stop it",
+            data_dir.display()
+        )),
+        error => error.into(),
     })
 }
 
@@ -246,6 +243,14 @@ async fn create_in_store(wanted: Wanted, store: &Store) -> Result<(Shown, String
     };
     let key = store.create_key(key, None).await.map_err(|error| Failure::Failed(error.to_string()))?;
     Ok((Shown::from_store(&key, store), text.as_str().to_owned()))
+}
+
+async fn revoke_in_store(id: KeyId, store: &Store) -> Result<(), Failure> {
+    // A revoked key stays known to the store, so that its use can be answered as such; to people it is gone.
+    if store.catalogue().key(id).is_none_or(|key| key.revoked_at.is_some()) {
+        return Err(Failure::Failed(format!("there is no key {id}")));
+    }
+    store.revoke_key(id).await.map_err(|error| Failure::Failed(error.to_string()))
 }
 
 fn find_tenant(catalogue: &Catalogue, named: &str) -> Result<TenantId, Failure> {

@@ -37,8 +37,8 @@ impl Serve {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Configuration(why) => Self::Usage(why),
-            StartError::Failed(why) => Self::Failed(why),
+            error @ (StartError::Configuration(_) | StartError::StoreInUse { .. }) => Self::Usage(error.to_string()),
+            error @ StartError::Failed(_) => Self::Failed(error.to_string()),
         }
     }
 }

@@ -315,7 +315,7 @@ fn keys_are_made_and_ended_on_a_running_server_and_on_a_stopped_one() {
     assert_eq!(server.call("GET", "/v1/tenants", text, "").0, 401);
 
     let busy = run(folder.path(), &["keys", "list", "--data-dir", "waxwing-data"]);
-    assert!(busy.contains("in use") && busy.ends_with("exit 2\n"), "{busy}");
+    assert!(busy.contains("leave --data-dir out") && busy.ends_with("exit 2\n"), "{busy}");
     assert_eq!(server.terminate().0, 0);
 
     let stopped = ["--data-dir", "waxwing-data", "--json"];
@@ -344,7 +344,7 @@ fn a_server_says_why_it_cannot_have_the_port_or_the_store() {
     assert!(refused.contains("something else listens there") && refused.contains("--listen"), "{refused}");
     assert!(refused.ends_with("exit 2\n") && !other.path().join("waxwing-data").exists(), "{refused}");
     let refused = run(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
-    assert!(refused.contains("in use by another process") && refused.ends_with("exit 2\n"), "{refused}");
+    assert!(refused.contains("another process has the store") && refused.ends_with("exit 2\n"), "{refused}");
     server.terminate();
 
     std::fs::rename(folder.path().join("waxwing-data/secret-key"), folder.path().join("elsewhere")).unwrap();
