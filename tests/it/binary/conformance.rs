@@ -80,7 +80,8 @@ async fn a_delivery_has_the_body_and_the_headers_of_standard_webhooks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_keeps_the_id_and_signs_anew() {
     let answers = std::sync::atomic::AtomicUsize::new(0);
-    let mut scene = scene(move |_| if answers.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 { 500 } else { 200 }).await;
+    let mut scene =
+        scene(move |_| if answers.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 { 500 } else { 200 }).await;
     let event = scene.publish("1").await;
     let first = scene.receiver.next().await;
     let delivery = scene.delivery(&event, |delivery| delivery["state"] == "retrying").await;

@@ -10,13 +10,16 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use crate::support::binary::Start;
 use crate::support::receiver::Receiver;
 
+/// Makes the TLS side of a receiver with these names, speaking these protocols.
+type Acceptor = Box<dyn Fn(&[&str], &[&[u8]]) -> TlsAcceptor>;
+
 /// A certificate authority of the test's own, and what a receiver signed by it needs.
-fn authority() -> (String, impl Fn(&[&str], &[&[u8]]) -> TlsAcceptor) {
+fn authority() -> (String, Acceptor) {
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate");
     let pem = issuer.pem();
-    let acceptor = move |names: &[&str], protocols: &[&[u8]]| {
+    let acceptor: Acceptor = Box::new(move |names: &[&str], protocols: &[&[u8]]| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().expect("a key");
         let certificate = CertificateParams::new(names).expect("valid names").signed_by(&key, &issuer);
@@ -25,7 +28,7 @@ fn authority() -> (String, impl Fn(&[&str], &[&[u8]]) -> TlsAcceptor) {
         let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("they fit");
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
-    };
+    });
     (pem, acceptor)
 }
 
@@ -35,9 +38,10 @@ async fn a_receiver_with_a_trusted_certificate_gets_deliveries_by_http_2_and_htt
     let folder = tempfile::tempdir().expect("a folder");
     let roots = folder.path().join("ca.pem");
     std::fs::write(&roots, pem).expect("the folder is writable");
-    for (protocols, version) in
-        [(&[b"h2".as_slice(), b"http/1.1"][..], hyper::Version::HTTP_2), (&[b"http/1.1".as_slice()][..], hyper::Version::HTTP_11)]
-    {
+    for (protocols, version) in [
+        (&[b"h2".as_slice(), b"http/1.1"][..], hyper::Version::HTTP_2),
+        (&[b"http/1.1".as_slice()][..], hyper::Version::HTTP_11),
+    ] {
         let data = folder.path().join(format!("{version:?}").replace('/', "-"));
         std::fs::create_dir(&data).expect("the folder is writable");
         let mut receiver = Receiver::start_with(Some(acceptor(&["127.0.0.1"], protocols)), |_| 200).await;

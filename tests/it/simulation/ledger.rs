@@ -7,6 +7,7 @@ use waxwing::domain::delivery::{CanceledReason, ErrorClass, Outcome, State, Trig
 use waxwing::domain::event::Event;
 use waxwing::domain::id::{DeliveryId, SubscriptionId};
 use waxwing::domain::secret::Secret;
+use waxwing::domain::subscription::Subscription;
 use waxwing::domain::time::Timestamp;
 use waxwing::store::Recorded;
 
@@ -60,14 +61,12 @@ impl Ledger {
     /// A request leaves. What must not happen panics with the reason.
     pub fn sends(
         &mut self,
-        delivery: DeliveryId,
-        subscription: SubscriptionId,
-        max_in_flight: u8,
-        number: u16,
-        trigger: Trigger,
+        subscription: &Subscription,
+        (delivery, number, trigger): (DeliveryId, u16, Trigger),
         now: Timestamp,
         delays: &[Duration],
     ) {
+        let (max_in_flight, subscription) = (subscription.max_in_flight, subscription.id);
         self.requests += 1;
         let in_flight = self.in_flight.entry(subscription).or_default();
         assert!(in_flight.insert(delivery), "{delivery} is sent twice at once");

@@ -450,7 +450,7 @@ impl World {
         let delays: Vec<Duration> = (0..current.profile.schedule().attempts_max())
             .filter_map(|made| current.profile.schedule().delay_after(made, 0.5))
             .collect();
-        self.ledger.sends(delivery, current.id, current.max_in_flight, number, trigger, now, &delays);
+        self.ledger.sends(current, (delivery, number, trigger), now, &delays);
 
         let tenant = &catalogue.tenant(tenant).expect("its tenant lives").tenant;
         let message = Message { event: &event.event, data: &event.data, tenant, subscription: current.id };
@@ -660,7 +660,10 @@ impl World {
 impl Machine {
     fn options(disk: &SimDisk, clock: &ManualClock, seed: u64) -> Options {
         Options {
-            location: Location::Backend { disk: Box::new(disk.plug_in()), free_bytes: Arc::new(AtomicU64::new(u64::MAX)) },
+            location: Location::Backend {
+                disk: Box::new(disk.plug_in()),
+                free_bytes: Arc::new(AtomicU64::new(u64::MAX)),
+            },
             secret_key: Some(SECRET_KEY),
             clock: Clock::Manual(clock.clone()),
             seed,

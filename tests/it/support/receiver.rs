@@ -54,7 +54,10 @@ impl Receiver {
         Self::start_with(None, answer).await
     }
 
-    pub async fn start_with(tls: Option<TlsAcceptor>, answer: impl Fn(&Received) -> u16 + Send + Sync + 'static) -> Self {
+    pub async fn start_with(
+        tls: Option<TlsAcceptor>,
+        answer: impl Fn(&Received) -> u16 + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let (sender, arrived) = mpsc::unbounded_channel();
