@@ -125,7 +125,8 @@ fn erase(
             if budget == 0 {
                 break;
             }
-            remove_event(&mut transaction.tables, EventId::from_u128(event), &mut budget, &mut removed)?;
+            let event = (id, EventId::from_u128(event));
+            remove_event(&mut transaction.tables, event, &mut budget, &mut removed)?;
         }
         removed.leave_postings(&mut transaction.tables)?;
         return Ok(Some(record));
@@ -180,11 +181,16 @@ impl Removed {
 /// Removes an event with all its deliveries; when `budget` ends before that, some of the deliveries only.
 pub(super) fn remove_event(
     tables: &mut Tables<'_>,
-    id: EventId,
+    (tenant, id): (TenantId, EventId),
     budget: &mut usize,
     removed: &mut Removed,
 ) -> Result<(), StoreError> {
-    let Some(mut event) = tables.get::<Events>(&id)? else { return Ok(()) };
+    let Some(mut event) = tables.get::<Events>(&id)? else {
+        // A damaged file: the walk that led here must still come to an end.
+        removed.events.push((tenant, id.as_u128()));
+        *budget = budget.saturating_sub(1);
+        return Ok(());
+    };
     let limit = event.deliveries.min(u32::try_from(*budget).unwrap_or(u32::MAX));
     let rows = events::deliveries_of(tables, id, limit)?;
     let left = event.deliveries.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
@@ -197,7 +203,6 @@ pub(super) fn remove_event(
         event.deliveries = left;
         return tables.put::<Events>(&id, &event);
     }
-    let tenant = TenantId::from_bytes(event.tenant);
     tables.remove::<Events>(&id)?;
     tables.remove::<Payloads>(&id)?;
     if let Some(external_id) = event.external_id.as_ref().and_then(|text| text.parse().ok()) {

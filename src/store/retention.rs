@@ -12,7 +12,7 @@ use super::events;
 use super::postings;
 use super::schema::{DeliveriesBySubscription, Events, MetaName, Payloads, Subscriptions};
 use super::tables::Read;
-use crate::domain::id::{EventId, SubscriptionId};
+use crate::domain::id::{EventId, SubscriptionId, TenantId};
 use crate::domain::time::Timestamp;
 
 /// Events and deliveries that one step looks at.
@@ -85,7 +85,8 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError
             Ripe::Everything => {
                 transaction.tables.raise_meta_id(MetaName::AssignedUpTo, id.as_u128())?;
                 let mut of_event = ROWS_PER_STEP_MAX.max(ids.len());
-                erase::remove_event(&mut transaction.tables, id, &mut of_event, &mut removed)?;
+                let event = (TenantId::from_bytes(event.tenant), id);
+                erase::remove_event(&mut transaction.tables, event, &mut of_event, &mut removed)?;
             }
         }
         reached = Some(id);
