@@ -33,10 +33,10 @@ use crate::store::{self, Location, OpenError, Opened, Retention, Store};
 
 /// The right edges of the trees and the events of the last minutes are read again soon.
 const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
-/// After a commit failed the store is opened again; when that fails, it is tried again after this time.
-const REOPEN_AFTER: Duration = Duration::from_secs(5);
+/// After a commit failed the store is opened again after this time, so that a disk that stays full is not worn out.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// What a life that ended may still do before it is cut off.
-const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why the server did not start or did not end well; a sentence for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -72,25 +72,20 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
         // A runtime for each life, so that nothing of one reaches into the next.
         let runtime = tokio::runtime::Runtime::new().map_err(failed("no threads can be started"))?;
         let listener = listener.try_clone().map_err(failed("the listening socket cannot be shared"))?;
-        match runtime.block_on(live(config, listener, !has_lived)) {
+        match runtime.block_on(live(config, listener, has_lived)) {
             Ok(Ended::Asked) => return Ok(()),
-            Ok(Ended::StoreBroke) => {
-                error!("a commit failed: sending stops, and the store is opened again");
-                has_lived = true;
-            }
-            Err(error) if has_lived => {
-                error!(%error, "the store cannot be opened again; the next try is in {} s", REOPEN_AFTER.as_secs());
-                if runtime.block_on(is_asked_to_end_within(REOPEN_AFTER))? {
-                    return Ok(());
-                }
-            }
+            Ok(Ended::StoreBroke) => has_lived = true,
+            Err(error) if has_lived => error!(%error, "the store cannot be opened again; the next try comes soon"),
             Err(error) => return Err(error),
+        }
+        if runtime.block_on(is_asked_to_end_within(REOPEN_AFTER))? {
+            return Ok(());
         }
         runtime.shutdown_timeout(LAST_WORDS_WITHIN);
     }
 }
 
-async fn live(config: &Config, listener: std::net::TcpListener, is_first_life: bool) -> Result<Ended, StartError> {
+async fn live(config: &Config, listener: std::net::TcpListener, has_lived: bool) -> Result<Ended, StartError> {
     let mut signals = Signals::watch().map_err(failed("signals cannot be watched"))?;
     let data_dir = &config.data_dir.value;
     let clock = Clock::System;
@@ -121,7 +116,9 @@ async fn live(config: &Config, listener: std::net::TcpListener, is_first_life: b
     let serving = tokio::spawn(http::serve(listener, api, async move { _ = server_ends.await }));
 
     let is_dev = config.dev.value;
-    if is_first_life && is_dev {
+    if has_lived {
+        warn!("the store is open again; work goes on");
+    } else if is_dev {
         let shown = dev::Shown { address, data_dir: data_dir.clone(), admin_key, paint: Paint::for_stdout() };
         tokio::spawn(dev::show(shown, store.clone(), clock, test_receiver));
     } else {
@@ -130,7 +127,14 @@ async fn live(config: &Config, listener: std::net::TcpListener, is_first_life: b
 
     tokio::select! {
         () = signals.next() => {}
-        () = store.broken() => return Ok(Ended::StoreBroke),
+        () = store.broken() => {
+            error!("a commit failed: sending stops, and the store is opened again");
+            is_shutting_down.store(true, Ordering::Release);
+            // Whoever asked gets the answer that there is; then the runtime ends with all that goes on in it.
+            _ = end_server.send(());
+            _ = tokio::time::timeout(LAST_WORDS_WITHIN, serving).await;
+            return Ok(Ended::StoreBroke);
+        }
     }
     signals.end_at_once_on_the_next_one();
     is_shutting_down.store(true, Ordering::Release);

@@ -62,14 +62,13 @@ impl Server {
     }
 
     fn start_with(folder: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = waxwing(folder)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .args(flags)
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary was built with the tests");
+        let mut command = waxwing(folder);
+        Self::run(command.args(["serve", "--listen", "127.0.0.1:0"]).args(flags).envs(environment.iter().copied()))
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the binary was built with the tests");
         let (sender, lines) = channel();
         let streams: [Box<dyn Read + Send>; 2] =
             [Box::new(child.stdout.take().expect("it is piped")), Box::new(child.stderr.take().expect("it is piped"))];
@@ -120,7 +119,13 @@ impl Server {
     }
 
     /// An answer's status and body.
+    #[track_caller]
     fn call(&self, method: &str, path: &str, key: &str, body: &str) -> (u16, Value) {
+        self.try_call(method, path, key, body).expect("it answers")
+    }
+
+    /// None when the connection was cut.
+    fn try_call(&self, method: &str, path: &str, key: &str, body: &str) -> Option<(u16, Value)> {
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
         let agent: ureq::Agent = config.proxy(None).build().into();
         let request = http::Request::builder()
@@ -130,9 +135,9 @@ impl Server {
             .header("content-type", "application/json")
             .body(body.to_owned())
             .expect("the parts are valid");
-        let mut answer = agent.run(request).expect("it answers");
-        let text = answer.body_mut().read_to_string().expect("the answer is text");
-        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
+        let mut answer = agent.run(request).ok()?;
+        let text = answer.body_mut().read_to_string().ok()?;
+        Some((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null)))
     }
 }
 
@@ -443,6 +448,49 @@ fn a_second_signal_ends_at_once() {
     server.signal("INT");
     let (code, _) = server.ended();
     assert_eq!(code, 1);
+}
+
+/// A file that may not grow stands for a disk that is full in spite of the reserve.
+#[test]
+fn after_a_failed_commit_everything_answered_is_there_and_work_goes_on() {
+    let folder = folder();
+    // The signal is ignored, so that the write fails and the process lives.
+    let script = "trap '' XFSZ; ulimit -S -f 2048; exec \"$0\" \"$@\"";
+    let mut command = waxwing(folder.path());
+    let binary = command.get_program().to_owned();
+    let mut limited = Command::new("bash");
+    limited.current_dir(folder.path()).args(["-c", script]).arg(&binary);
+    limited.args(["serve", "--listen", "127.0.0.1:0", "--management-rate", "off", "--publish-rate", "off"]);
+    limited.env_remove("WAXWING_ADMIN_KEY");
+    let server = Server::run(&mut limited);
+    let key = admin_key(folder.path());
+    assert_eq!(server.call("POST", "/v1/event-types", &key, r#"{"name":"a.b"}"#).0, 201);
+    let body = format!(r#"{{"type":"a.b","data":"{}"}}"#, "x".repeat(100_000));
+    let mut kept = Vec::new();
+    let mut publish = || {
+        let answer = server.try_call("POST", "/v1/events", &key, &body);
+        let is_kept = matches!(&answer, Some((202, _)));
+        if let Some((202, event)) = answer {
+            kept.push(event["data"]["id"].as_str().expect("an id").to_owned());
+        }
+        is_kept
+    };
+    assert!((0..100).any(|_| !publish()), "the file grew without end");
+    server.line_with("a commit failed");
+    let pid = server.child.id().try_into().expect("a process id is small");
+    let unlimited = (rlimit::INFINITY, rlimit::INFINITY);
+    rlimit::prlimit(pid, rlimit::Resource::FSIZE, Some(unlimited), None).expect("a soft limit can be lifted");
+    server.line_with("work goes on");
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !publish() {
+        assert!(std::time::Instant::now() < deadline, "it did not go on");
+    }
+    assert!(kept.len() > 2, "{kept:?}");
+    for event in &kept {
+        assert_eq!(server.call("GET", &format!("/v1/events/{event}"), &key, "").0, 200, "{event}");
+    }
+    assert_eq!(server.terminate().0, 0);
+    assert_eq!(shown(command.arg("check")).lines().last(), Some("exit 0"));
 }
 
 #[test]
