@@ -206,3 +206,32 @@ async fn a_mage_tenant_gets_the_published_body_headers_and_signature() {
     let expected = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
     assert_eq!(received.header("x-webhook-signature"), expected);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_under_way_is_not_carried_out_twice() {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let (arrived, mut has_arrived) = tokio::sync::mpsc::unbounded_channel();
+    // Answers when the test says so.
+    let mut scene = scene(move |_| {
+        arrived.send(()).expect("the test waits");
+        released.lock().expect("one request").recv().expect("it is released");
+        200
+    })
+    .await;
+    let path = format!("/v1/webhook-subscriptions/{}/test", scene.subscription);
+    let api = scene.waxwing.api.clone().with_idempotency_key("once");
+    let first = tokio::spawn({
+        let (api, path) = (api.clone(), path.clone());
+        async move { api.post(&path, "").await }
+    });
+    has_arrived.recv().await.expect("it arrives");
+    let second = api.post(&path, "").await.expect(409);
+    assert_eq!(second.json()["errors"][0]["code"], "idempotency_in_progress");
+    release.send(()).expect("the receiver waits");
+    let first = first.await.expect("it does not panic").expect(200);
+    let again = api.post(&path, "").await.expect(200);
+    assert_eq!(again.body, first.body);
+    scene.receiver.next().await;
+    assert_eq!(scene.receiver.drain().len(), 0, "the test was sent twice");
+}

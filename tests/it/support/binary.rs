@@ -154,6 +154,7 @@ pub struct Api {
     address: SocketAddr,
     key: String,
     tenant: Option<String>,
+    idempotency_key: Option<String>,
 }
 
 /// A kept-alive connection.
@@ -164,12 +165,17 @@ pub struct Connection {
 
 impl Api {
     pub fn new(address: SocketAddr, key: &str) -> Self {
-        Self { address, key: key.to_owned(), tenant: None }
+        Self { address, key: key.to_owned(), tenant: None, idempotency_key: None }
     }
 
     /// The same, for a tenant named by its id or external id.
     pub fn for_tenant(self, tenant: &str) -> Self {
         Self { tenant: Some(tenant.to_owned()), ..self }
+    }
+
+    /// The same, with an `Idempotency-Key` on every request.
+    pub fn with_idempotency_key(self, key: &str) -> Self {
+        Self { idempotency_key: Some(key.to_owned()), ..self }
     }
 
     pub async fn connect(&self) -> std::io::Result<Connection> {
@@ -212,7 +218,11 @@ impl Api {
 
 impl Connection {
     pub async fn request(&mut self, method: &str, path: &str, body: Bytes) -> std::io::Result<Answer> {
-        let request = hyper::Request::builder()
+        let mut request = hyper::Request::builder();
+        if let Some(key) = &self.api.idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        let request = request
             .method(method)
             .uri(path)
             .header("host", self.api.address.to_string())
