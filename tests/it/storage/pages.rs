@@ -226,3 +226,19 @@ fn what_no_index_pass_has_seen_is_listed_after_a_power_cut() {
     assert_eq!((events.rows.len(), deliveries.rows.len()), (2, 2));
     assert_clean(world.check());
 }
+
+#[test]
+fn a_recovery_of_many_steps_forgets_nothing() {
+    let mut world = World::new();
+    let store = world.store.clone();
+    world.subscribe(subscription_to("*"));
+    world.subscribe(subscription_to("*"));
+    // More deliveries than one step looks at, and fewer events.
+    for _ in 0..9 {
+        world.run(store.accept(vec![event("a"); 1000], None)).unwrap();
+    }
+    drop(store);
+    let world = world.after_power_cut();
+    assert_eq!(world.store.sizes().deliveries_due, 18_000);
+    assert_clean(world.check());
+}
