@@ -1,5 +1,7 @@
 //! `waxwing check`: walks the store of a stopped server, and compares every index with what it indexes.
 
+use std::fs;
+
 use super::table::table;
 use super::{Context, Failure, Verdict, print, print_json};
 use crate::app;
@@ -29,14 +31,19 @@ impl Check {
         let Self { data_dir, json } = self;
         let config = context.config(&Args { data_dir, ..Args::default() })?;
         let shown_dir = config.data_dir.value.display();
-        if !config.data_dir.value.join(store::STORE_FILE).exists() {
+        let file = config.data_dir.value.join(store::STORE_FILE);
+        if !file.exists() {
             return Err(Failure::Usage(format!("there is no store in {shown_dir}: give --data-dir")));
         }
         let store::Options { location, secret_key, .. } = app::store_options(&config, Clock::System);
         let report = store::check(location, secret_key).map_err(|error| Failure::Failed(error.to_string()))?;
+        // What is free inside the file is used again before it grows.
+        let file_bytes = fs::metadata(&file).map_or(0, |metadata| metadata.len());
         let verdict = if report.is_clean() { Verdict::Good } else { Verdict::Wrong };
         if json {
-            print_json(&serde_json::to_value(&report).expect("a report is JSON"))?;
+            let mut shown = serde_json::to_value(&report).expect("a report is JSON");
+            shown["file_bytes"] = file_bytes.into();
+            print_json(&shown)?;
             return Ok(verdict);
         }
         let mut rows = vec![vec!["TABLE".to_owned(), "ROWS".to_owned(), "BYTES".to_owned()]];
@@ -50,6 +57,7 @@ impl Check {
         for finding in &report.findings {
             print(&format!("wrong: {finding}"))?;
         }
+        print(&format!("{} has {file_bytes} bytes", file.display()))?;
         print(&match report.findings_count {
             0 if report.is_file_sound => format!("everything in {shown_dir} fits together"),
             n => format!("{} things are wrong in {shown_dir}", n + u64::from(!report.is_file_sound)),

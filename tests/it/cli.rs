@@ -337,6 +337,7 @@ fn keys_are_made_and_ended_on_a_running_server_and_on_a_stopped_one() {
     let again = run(folder.path(), &[&["keys", "revoke", made["id"].as_str().unwrap()][..], &stopped].concat());
     assert!(again.ends_with("exit 1\n"), "{again}");
     let check = good_json(folder.path(), &["check", "--json"]);
+    assert!(check["file_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{check}");
     assert_eq!(check["findings"], serde_json::json!([]));
 }
 
