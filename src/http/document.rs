@@ -508,7 +508,11 @@ pub fn pages(document: &Value) -> Pages {
     let placeholder = poem_openapi::OpenApiService::new((), "", "").swagger_ui_html();
     let spec = poem_openapi::OpenApiService::new((), "", "").spec();
     // Inside a script element `</` would end it.
-    let html = placeholder.replacen(&spec, &json.replace("</", "<\\/"), 1).replacen("Swagger UI", "Waxwing API", 1);
+    let html = placeholder
+        .replacen(&spec, &json.replace("</", "<\\/"), 1)
+        .replacen("Swagger UI", "Waxwing API", 1)
+        // By default the page asks a public service to judge the document.
+        .replacen("deepLinking: true,", "deepLinking: true, validatorUrl: null,", 1);
     Pages { json, yaml, html }
 }
 
