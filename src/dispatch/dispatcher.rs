@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::lane::{Lane, Waiting, longer};
 use crate::domain::delivery::{
-    Attempt, CanceledReason, Delivery, ExhaustedReason, Outcome, RetryReason, State, Trigger,
+    Attempt, CanceledReason, Delivery, ExhaustedReason, Outcome, Response, RetryReason, State, Trigger,
 };
 use crate::domain::event::EventWithData;
 use crate::domain::health::Health;
@@ -406,13 +406,11 @@ impl Dispatcher {
             Outcome::Success => self.tally.attempts_succeeded += 1,
             _ => self.tally.attempts_failed += 1,
         }
-        match state {
-            State::Exhausted { reason: ExhaustedReason::Gone } => {
-                self.tally.deliveries_exhausted += 1;
+        if let State::Exhausted { reason } = state {
+            self.tally.deliveries_exhausted += 1;
+            if reason == ExhaustedReason::Gone {
                 self.recordings.disabled.push((id, DisabledReason::Gone));
             }
-            State::Exhausted { .. } => self.tally.deliveries_exhausted += 1,
-            _ => {}
         }
         self.recordings.health.push((id, health));
         self.recordings.attempts.push(Recorded { attempt, state });
@@ -427,7 +425,7 @@ impl Dispatcher {
             let reason = CanceledReason::SubscriptionDeleted;
             return if attempt.outcome.is_success() { State::Succeeded } else { State::Canceled { reason } };
         };
-        let aborts = |response: &crate::domain::delivery::Response| {
+        let aborts = |response: &Response| {
             response.header("webhook-delivery").is_some_and(|value| value.trim().eq_ignore_ascii_case("abort"))
         };
         match &attempt.outcome {
@@ -636,10 +634,8 @@ fn retry_after(attempt: &Attempt, now: Timestamp) -> Option<Duration> {
     parse_retry_after(attempt.response.as_ref()?.header("retry-after")?, now)
 }
 
-/// How long the whole subscription is asked to wait: only the statuses that speak of load count (contract 5.4).
+/// How long the whole subscription is asked to wait: only an overloaded receiver's word counts (contract 5.4).
 fn subscription_retry_after(attempt: &Attempt, now: Timestamp) -> Option<Duration> {
-    match attempt.outcome {
-        Outcome::Status(429 | 502 | 503 | 504) => Some(retry_after(attempt, now)?.min(RETRY_AFTER_SUBSCRIPTION_MAX)),
-        _ => None,
-    }
+    let asked = retry_after(attempt, now).filter(|_| attempt.outcome.is_overload())?;
+    Some(asked.min(RETRY_AFTER_SUBSCRIPTION_MAX))
 }

@@ -128,9 +128,8 @@ impl Lane {
         let ceiling = u32::from(subscription.max_in_flight);
         match outcome {
             Outcome::Success => self.allowed = (self.allowed + 1).min(ceiling),
-            Outcome::Status(429 | 502 | 503 | 504) | Outcome::Error { class: ErrorClass::Timeout, .. } => {
-                self.allowed = (self.allowed / 2).clamp(1, ceiling);
-            }
+            Outcome::Error { class: ErrorClass::Timeout, .. } => self.allowed = (self.allowed / 2).clamp(1, ceiling),
+            outcome if outcome.is_overload() => self.allowed = (self.allowed / 2).clamp(1, ceiling),
             Outcome::Status(_) | Outcome::Error { .. } => {}
         }
     }

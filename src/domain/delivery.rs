@@ -163,6 +163,11 @@ impl Outcome {
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Success)
     }
+
+    /// Whether the receiver said that it gets too much: the statuses that slow a whole subscription (contract 5.4).
+    pub fn is_overload(&self) -> bool {
+        matches!(self, Self::Status(429 | 502 | 503 | 504))
+    }
 }
 
 /// What a subscriber may know of an error (ssrf.md SG-20); the detail is for the operator.
