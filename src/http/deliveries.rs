@@ -281,7 +281,7 @@ impl DeliveriesApi {
 
     /// Try a delivery now
     ///
-    /// One attempt, at once. A delivery that was given up gets exactly one more; one that succeeded or was canceled is
+    /// One attempt, at once. A delivery whose schedule is used up gets exactly one more; one that succeeded or was canceled is
     /// refused.
     #[oai(path = "/:id/retry", method = "post", operation_id = "deliveries.retry")]
     async fn retry(

@@ -40,7 +40,8 @@ impl Store {
         rows.map(|row| row.map(|((_, number), record)| record.into_domain(delivery, number))).collect()
     }
 
-    /// One attempt now. `InvalidState` when it succeeded or was canceled; an exhausted one gets exactly one more.
+    /// One attempt now. `InvalidState` when it succeeded or was canceled; one whose schedule is used up gets exactly
+    /// one more.
     pub async fn retry_delivery(
         &self,
         id: DeliveryId,
