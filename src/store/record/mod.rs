@@ -33,6 +33,19 @@ pub(super) trait Value: Sized {
 /// A record, and the version that is written today.
 pub(super) trait Record: Serialize + DeserializeOwned {
     const VERSION: u8 = 1;
+
+    /// Reads what an earlier version wrote after its version byte.
+    fn decode_earlier(_version: u8, _rest: &[u8]) -> Option<Self> {
+        None
+    }
+}
+
+/// Reads one postcard struct that takes up all the bytes.
+fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Some(value),
+        Ok(_) | Err(_) => None,
+    }
 }
 
 impl<R: Record> Value for R {
@@ -44,13 +57,7 @@ impl<R: Record> Value for R {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
-        if *version != R::VERSION {
-            return None;
-        }
-        match postcard::take_from_bytes(rest) {
-            Ok((record, [])) => Some(record),
-            Ok(_) | Err(_) => None,
-        }
+        if *version == R::VERSION { whole(rest) } else { R::decode_earlier(*version, rest) }
     }
 }
 
