@@ -6,6 +6,7 @@ pub mod event_type;
 pub mod health;
 pub mod id;
 pub mod key;
+pub mod operational;
 pub mod profile;
 pub mod retry;
 pub mod secret;

@@ -98,12 +98,17 @@ impl Envelope {
 pub enum DisabledReason {
     /// The receiver answered 410.
     Gone,
+    /// It only failed for [`super::health::DISABLE_AFTER`].
+    Failing,
 }
 
 impl DisabledReason {
+    pub const ALL: [Self; 2] = [Self::Gone, Self::Failing];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Gone => "gone",
+            Self::Failing => "failing",
         }
     }
 }

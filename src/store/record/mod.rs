@@ -5,6 +5,7 @@
 
 mod answer;
 mod configuration;
+mod health;
 mod history;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,8 @@ use crate::domain::subscription::{DisabledReason, Envelope};
 use crate::domain::time::Timestamp;
 
 pub(super) use answer::AnswerRecord;
-pub(super) use configuration::{EventTypeRecord, HealthRecord, KeyRecord, SubscriptionRecord, TenantRecord};
+pub(super) use configuration::{EventTypeRecord, KeyRecord, SubscriptionRecord, TenantRecord};
+pub(super) use health::HealthRecord;
 pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
 
 /// Something that can be the value of a row.
@@ -156,7 +158,7 @@ twins! {
     ErrorClass = ErrorClassRecord { BlockedAddress, Dns, Connect, Tls, Timeout, Http }
     Profile = ProfileRecord { Standard, Mage }
     Envelope = EnvelopeRecord { Profile, Raw }
-    DisabledReason = DisabledReasonRecord { Gone }
+    DisabledReason = DisabledReasonRecord { Gone, Failing }
     Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
 }
 
