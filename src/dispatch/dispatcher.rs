@@ -240,6 +240,10 @@ impl Dispatcher {
                 self.due_on_disk(id, due, known);
                 self.revise(id, now, known);
             }
+            Change::Scheduled(id, due) => {
+                self.due_on_disk(id, due, known);
+                self.revise(id, now, known);
+            }
             Change::Canceled(id, delivery) => {
                 let Some(lane) = self.lanes.get_mut(&id) else { return };
                 if lane.reading {
@@ -434,7 +438,7 @@ impl Dispatcher {
             _ if attempt.response.as_ref().is_some_and(aborts) => State::Exhausted { reason: ExhaustedReason::Aborted },
             Outcome::Status(_) | Outcome::Error { .. } => {
                 let jitter = self.chance.random();
-                match subscription.profile.schedule().delay_after(attempt.number, jitter) {
+                match subscription.schedule().delay_after(attempt.number, jitter) {
                     None => State::Exhausted { reason: ExhaustedReason::Schedule },
                     Some(delay) => {
                         let asked = retry_after(attempt, now).map(|asked| asked.min(RETRY_AFTER_DELIVERY_MAX));

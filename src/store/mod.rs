@@ -146,6 +146,8 @@ pub enum Change {
     Subscription(SubscriptionId),
     /// Something of this subscription is due on disk at that time, earlier than known (a manual retry).
     Due(SubscriptionId, Timestamp),
+    /// Something of this subscription is due on disk at that time: a scheduled event. Its limits stay as they are.
+    Scheduled(SubscriptionId, Timestamp),
     /// A delivery became final without an attempt.
     Canceled(SubscriptionId, DeliveryId),
 }
