@@ -171,7 +171,7 @@ impl Lane {
     }
 
     /// What to read from disk next; none when nothing has to be read now.
-    pub fn wants_read(&self, now: Timestamp) -> Option<Wanted> {
+    pub fn wanted(&self, now: Timestamp) -> Option<Wanted> {
         let asked: Vec<_> = self.asked_on_disk.iter().copied().take(READ_ASKED).collect();
         if !asked.is_empty() {
             return Some(Wanted { asked, until: now, rows_max: 0 });

@@ -154,6 +154,8 @@ pub enum Change {
     Retry(SubscriptionId, DeliveryId),
     /// The subscription's health starts anew: look it up.
     Lifted(SubscriptionId),
+    /// Something of this subscription is due on disk at that time: a scheduled event. Its limits stay as they are.
+    Scheduled(SubscriptionId, Timestamp),
     /// A delivery became final without an attempt.
     Canceled(SubscriptionId, DeliveryId),
 }

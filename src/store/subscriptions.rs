@@ -95,6 +95,7 @@ impl Store {
             record.deleted_at = Some(transaction.now.as_millis());
             transaction.tables.put::<Subscriptions>(&id, &record)?;
             transaction.catalogue_mut().remove_subscription(id);
+            transaction.put_backlog(id, None);
             transaction.remove_health(id)?;
             transaction.forget_secrets(Holder::Subscription(id))?;
             transaction.cancel_later(id)?;
@@ -136,6 +137,7 @@ impl Transaction<'_> {
         let record = SubscriptionRecord::from_domain(subscription, &self.shared.crypt);
         self.tables.put::<Subscriptions>(&subscription.id, &record)?;
         self.catalogue_mut().put_subscription(subscription.clone());
+        self.put_backlog(subscription.id, None);
         self.changed(Change::Subscription(subscription.id));
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod configuration;
+mod earlier;
 mod health;
 mod history;
 #[cfg(test)]
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, ExpiredReason, RetryReason, Trigger};
 use crate::domain::key::Preset;
 use crate::domain::profile::Profile;
-use crate::domain::subscription::{DisabledReason, Envelope};
+use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope};
 use crate::domain::time::Timestamp;
 
 pub(super) use answer::AnswerRecord;
@@ -158,6 +159,7 @@ twins! {
     ErrorClass = ErrorClassRecord { BlockedAddress, Dns, Connect, Tls, Timeout, Http }
     Profile = ProfileRecord { Standard, Mage }
     Envelope = EnvelopeRecord { Profile, Raw }
+    DeliveryOrder = DeliveryOrderRecord { None, Fifo }
     DisabledReason = DisabledReasonRecord { Gone, Failing }
     Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
 }

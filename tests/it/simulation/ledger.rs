@@ -126,7 +126,7 @@ impl Ledger {
     }
 
     pub fn recorded(&mut self, recorded: &Recorded) {
-        let Recorded { attempt, state } = recorded;
+        let Recorded { attempt, state, is_counted: _ } = recorded;
         let durable = Durable {
             state: *state,
             finished_at: attempt.started_at.plus(attempt.phases.total),
