@@ -190,10 +190,16 @@ impl Lane {
         let due = self.on_disk?;
         match probe_at {
             // The oldest one that is held, whether or not it is due.
-            Some(probe_at) => (probe_at <= now && self.queue.is_empty() && self.in_flight() == 0)
-                .then(|| Wanted { asked: Vec::new(), until: Timestamp::MAX, rows_max: 1 }),
-            None => (due <= now && self.queue.len() < READ_BELOW && !is_quiet)
-                .then(|| Wanted { asked: Vec::new(), until: now, rows_max: READ_ROWS }),
+            Some(probe_at) => (probe_at <= now && self.queue.is_empty() && self.in_flight() == 0).then(|| Wanted {
+                asked: Vec::new(),
+                until: Timestamp::MAX,
+                rows_max: 1,
+            }),
+            None => (due <= now && self.queue.len() < READ_BELOW && !is_quiet).then(|| Wanted {
+                asked: Vec::new(),
+                until: now,
+                rows_max: READ_ROWS,
+            }),
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::domain::delivery::{Attempt, CanceledReason, ExhaustedReason, Outcome, Response, RetryReason, State, Trigger};
+use crate::domain::delivery::{
+    Attempt, CanceledReason, ExhaustedReason, Outcome, Response, RetryReason, State, Trigger,
+};
 use crate::domain::retry::{RETRY_AFTER_DELIVERY_MAX, RETRY_AFTER_SUBSCRIPTION_MAX, parse_retry_after};
 use crate::domain::subscription::Subscription;
 use crate::domain::time::Timestamp;

@@ -19,7 +19,10 @@ pub enum What {
     Disabled,
     Recovered,
     /// So many of its deliveries used up their attempts, the last of them named: all within a minute.
-    Exhausted { count: u32, last: DeliveryId },
+    Exhausted {
+        count: u32,
+        last: DeliveryId,
+    },
 }
 
 impl What {

@@ -233,12 +233,7 @@ pub(super) fn cancel_deleted(tables: &mut Tables<'_>, id: DeliveryId, now: Times
 }
 
 /// Gives a delivery that is not final its final state. Answers whether there was anything to end.
-pub(super) fn end(
-    tables: &mut Tables<'_>,
-    id: DeliveryId,
-    state: State,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
+pub(super) fn end(tables: &mut Tables<'_>, id: DeliveryId, state: State, now: Timestamp) -> Result<bool, StoreError> {
     let Some(mut row) = Row::read(tables, id)? else { return Ok(false) };
     if row.is_final_on_disk {
         return Ok(false);

@@ -160,7 +160,12 @@ fn a_full_subscription() -> Subscription {
 #[test]
 fn a_subscription() {
     let subscription = a_full_subscription();
-    let record = bytes_of(SubscriptionRecord::from_domain(&subscription, &crypt()), expect!["02000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a31"]);
+    let record = bytes_of(
+        SubscriptionRecord::from_domain(&subscription, &crypt()),
+        expect![
+            "02000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a31"
+        ],
+    );
     assert_eq!(record.to_domain(subscription.id, &crypt()), Some(subscription.clone()));
     let elsewhere = SubscriptionId::from_u128(9);
     assert_eq!(record.to_domain(elsewhere, &crypt()), None, "a row that was copied to another id");
@@ -209,17 +214,14 @@ fn health() {
         is_announced: true,
         blocked_by: Some(DeliveryId::from_u128(9)),
     };
-    let golden = expect!["02ac0201f6d9f8898e6701f8d9f8898e670100010301c80101f6d9f8898e6701f8d9f8898e6701f6d9f8898e67ac0202010100000000000000000000000000000009"];
+    let golden = expect![
+        "02ac0201f6d9f8898e6701f8d9f8898e670100010301c80101f6d9f8898e6701f8d9f8898e6701f6d9f8898e67ac0202010100000000000000000000000000000009"
+    ];
     assert_eq!(Health::from(bytes_of(HealthRecord::from(health), golden)), health);
     let earlier = HealthRecord::decode(&hex::decode("01ac0201f6d9f8898e6701f8d9f8898e670100").unwrap());
     let Health { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded, .. } = health;
-    let expected = Health {
-        consecutive_failures,
-        failing_since,
-        last_delivery_at,
-        last_delivery_succeeded,
-        ..Health::default()
-    };
+    let expected =
+        Health { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded, ..Health::default() };
     assert_eq!(earlier.map(Health::from), Some(expected), "version 1 still reads");
 }
 
@@ -242,7 +244,12 @@ fn a_full_event() -> Event {
 #[test]
 fn an_event() {
     let event = a_full_event();
-    let record = bytes_of(EventRecord::from_domain(&event, Some([5; 32])), expect!["020000000000000000000000000000000203612e62010165f6d9f8898e67f8d9f8898e67ac02f0a204010505050505050505050505050505050505050505050505050505050505050505020673686f703a3102657501f8d9f8898e670100000000000000000000000000000003"]);
+    let record = bytes_of(
+        EventRecord::from_domain(&event, Some([5; 32])),
+        expect![
+            "020000000000000000000000000000000203612e62010165f6d9f8898e67f8d9f8898e67ac02f0a204010505050505050505050505050505050505050505050505050505050505050505020673686f703a3102657501f8d9f8898e670100000000000000000000000000000003"
+        ],
+    );
     assert_eq!(record.into_domain(event.id), Some(event));
 }
 

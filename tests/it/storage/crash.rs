@@ -85,8 +85,16 @@ const SENTENCES: &[Sentence] = &[
         let recordings = Recordings {
             announced: vec![Announcement { subscription: *subscription, what: What::Failing }],
             attempts: vec![
-                Recorded { attempt: attempt(deliveries[0], Outcome::Success, now), state: State::Succeeded, is_counted: true },
-                Recorded { attempt: attempt(deliveries[2], Outcome::Status(500), now), state: retrying(now), is_counted: true },
+                Recorded {
+                    attempt: attempt(deliveries[0], Outcome::Success, now),
+                    state: State::Succeeded,
+                    is_counted: true,
+                },
+                Recorded {
+                    attempt: attempt(deliveries[2], Outcome::Status(500), now),
+                    state: retrying(now),
+                    is_counted: true,
+                },
             ],
             parked: vec![deliveries[3]],
             canceled: vec![(deliveries[1], CanceledReason::PayloadExpired)],
