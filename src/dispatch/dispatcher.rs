@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::lane::{Lane, Waiting, longer};
+use super::lane::{Lane, Round, Waiting, longer};
 use crate::domain::delivery::{
     Attempt, CanceledReason, Delivery, ExhaustedReason, Outcome, Response, RetryReason, State, Trigger,
 };
@@ -109,6 +109,8 @@ pub struct Dispatcher {
     reads_wanted: VecDeque<SubscriptionId>,
     reads_running: usize,
     in_flight: usize,
+    /// Of the requests under way, those that are not of a delivery's first round.
+    rounds: HashMap<DeliveryId, Round>,
     waiting: usize,
     waiting_bytes: usize,
     /// Fresh deliveries without a due row on disk: the watermark stays below the oldest of them.
@@ -143,6 +145,7 @@ impl Dispatcher {
             reads_wanted: VecDeque::new(),
             reads_running: 0,
             in_flight: 0,
+            rounds: HashMap::new(),
             waiting: 0,
             waiting_bytes: 0,
             unsettled: BTreeSet::new(),
@@ -237,9 +240,9 @@ impl Dispatcher {
             Change::Due(id, due) => {
                 let subscription = known.catalogue.subscription(id);
                 self.lane(id, known).lift_limits(subscription.map(Arc::as_ref));
-                self.due_on_disk(id, due, known);
-                self.revise(id, now, known);
+                self.due_again_on_disk(id, due, now, known);
             }
+            Change::Requeued(id, due) => self.due_again_on_disk(id, due, now, known),
             Change::Canceled(id, delivery) => {
                 let Some(lane) = self.lanes.get_mut(&id) else { return };
                 if lane.reading {
@@ -273,7 +276,7 @@ impl Dispatcher {
             self.park(delivery, now);
             self.after_recording.push((id, delivery, Some(next_attempt_at)));
         } else {
-            let waiting = Waiting { delivery, tenant, event, attempts: 0, trigger: Trigger::Schedule };
+            let waiting = Waiting { delivery, tenant, event, attempts: 0, trigger: Trigger::Schedule, round: Round::default() };
             self.waiting += 1;
             self.waiting_bytes += waiting.event.data.len();
             self.lane(id, known).push(waiting);
@@ -368,13 +371,15 @@ impl Dispatcher {
 
     fn wait(&mut self, id: SubscriptionId, delivery: Delivery, event: Arc<EventWithData>, known: &Known<'_>) {
         let trigger = match delivery.state {
-            State::Retrying { reason: RetryReason::Manual, .. } => Trigger::Manual,
+            State::Retrying { reason: RetryReason::Manual | RetryReason::ManualOnce, .. } => Trigger::Manual,
             _ => Trigger::Schedule,
         };
+        let is_once = matches!(delivery.state, State::Retrying { reason: RetryReason::ManualOnce, .. });
+        let round = Round { attempts_before: delivery.attempts_before_round, is_once };
         let Delivery { id: delivery, tenant, attempts, .. } = delivery;
         self.waiting += 1;
         self.waiting_bytes += event.data.len();
-        self.lane(id, known).push(Waiting { delivery, tenant, event, attempts, trigger });
+        self.lane(id, known).push(Waiting { delivery, tenant, event, attempts, trigger, round });
     }
 
     fn end_without_payload(&mut self, id: SubscriptionId, delivery: &Delivery, now: Timestamp, known: &Known<'_>) {
@@ -390,7 +395,8 @@ impl Dispatcher {
         let delivery = attempt.delivery;
         self.unsettled.remove(&delivery);
         let subscription = known.catalogue.subscription(id).cloned();
-        let state = self.state_after(&attempt, subscription.as_deref(), now);
+        let round = self.rounds.remove(&delivery).unwrap_or_default();
+        let state = self.state_after(&attempt, round, subscription.as_deref(), now);
 
         let lane = self.lane(id, known);
         lane.in_flight -= 1;
@@ -420,7 +426,13 @@ impl Dispatcher {
     }
 
     /// The state that follows from an attempt.
-    fn state_after(&mut self, attempt: &Attempt, subscription: Option<&Subscription>, now: Timestamp) -> State {
+    fn state_after(
+        &mut self,
+        attempt: &Attempt,
+        round: Round,
+        subscription: Option<&Subscription>,
+        now: Timestamp,
+    ) -> State {
         let Some(subscription) = subscription else {
             let reason = CanceledReason::SubscriptionDeleted;
             return if attempt.outcome.is_success() { State::Succeeded } else { State::Canceled { reason } };
@@ -432,9 +444,11 @@ impl Dispatcher {
             Outcome::Success => State::Succeeded,
             Outcome::Status(410) => State::Exhausted { reason: ExhaustedReason::Gone },
             _ if attempt.response.as_ref().is_some_and(aborts) => State::Exhausted { reason: ExhaustedReason::Aborted },
+            _ if round.is_once => State::Exhausted { reason: ExhaustedReason::Schedule },
             Outcome::Status(_) | Outcome::Error { .. } => {
                 let jitter = self.chance.random();
-                match subscription.profile.schedule().delay_after(attempt.number, jitter) {
+                let attempts = attempt.number.saturating_sub(round.attempts_before);
+                match subscription.profile.schedule().delay_after(attempts, jitter) {
                     None => State::Exhausted { reason: ExhaustedReason::Schedule },
                     Some(delay) => {
                         let asked = retry_after(attempt, now).map(|asked| asked.min(RETRY_AFTER_DELIVERY_MAX));
@@ -519,7 +533,10 @@ impl Dispatcher {
                 lane.in_flight += 1;
                 self.in_flight += 1;
                 self.forget(&waiting);
-                let Waiting { delivery, tenant, event, attempts, trigger } = waiting;
+                let Waiting { delivery, tenant, event, attempts, trigger, round } = waiting;
+                if round != Round::default() {
+                    self.rounds.insert(delivery, round);
+                }
                 let subscription = Arc::clone(subscription);
                 decided.push(Decided::Send(Send {
                     delivery,
@@ -602,6 +619,17 @@ impl Dispatcher {
         };
         self.after_running = Some(std::mem::take(&mut self.after_recording));
         decided.push(Decided::Record(recordings));
+    }
+
+    /// A person, or a job, asked for more attempts. One whose last outcome is committed and not yet reported counts as in
+    /// memory, so a read leaves it out: the disk is looked at again after the report.
+    fn due_again_on_disk(&mut self, id: SubscriptionId, due: Timestamp, now: Timestamp, known: &Known<'_>) {
+        let unreported = self.after_recording.iter_mut().chain(self.after_running.iter_mut().flatten());
+        for (_, _, due_again) in unreported.filter(|(lane, ..)| *lane == id) {
+            *due_again = Some(due_again.map_or(due, |known| known.min(due)));
+        }
+        self.due_on_disk(id, due, known);
+        self.revise(id, now, known);
     }
 
     /// An inactive subscription's disk is not looked at until it is active again, and then from the start.

@@ -23,6 +23,16 @@ pub(super) struct Waiting {
     /// Requests made before.
     pub attempts: u16,
     pub trigger: Trigger,
+    pub round: Round,
+}
+
+/// Which of a delivery's attempts its schedule counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Round {
+    /// Requests made before the schedule began anew.
+    pub attempts_before: u16,
+    /// Nothing follows the attempt at hand.
+    pub is_once: bool,
 }
 
 #[derive(Debug)]

@@ -5,6 +5,7 @@ pub mod event;
 pub mod event_type;
 pub mod health;
 pub mod id;
+pub mod job;
 pub mod key;
 pub mod profile;
 pub mod retry;

@@ -1,5 +1,6 @@
 //! Events: taken with all their deliveries in one commit, and read back.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use super::commit::{Store, Transaction};
 use super::deliveries;
 use super::postings::Unindexed;
 use super::record::{DeliveryRecord, EventRecord, IdRecord};
-use super::schema::{Deliveries, Events, ExternalIds, FailedRows, Key, Payloads};
+use super::schema::{Deliveries, Events, ExternalIds, FailedRows, Key, Payloads, Redeliveries};
 use super::tables::{Read, damaged};
 use super::{Fresh, Published, Remember, StoreError};
 use crate::domain::delivery::{CanceledReason, Delivery, State};
@@ -74,7 +75,8 @@ pub(super) fn domain(record: EventRecord, id: EventId) -> Result<Event, StoreErr
     record.into_domain(id).ok_or_else(|| damaged::<Events>(&id.to_key()))
 }
 
-/// At most `limit` deliveries of an event. Their ids were assigned right after its own, so they are neighbours.
+/// At most `limit` deliveries of an event, in the order of their ids. Those that it began with were assigned theirs right
+/// after its own, so they are neighbours; those that were made later are found through an index.
 pub(super) fn deliveries_of(
     tables: &impl Read,
     event: EventId,
@@ -84,7 +86,20 @@ pub(super) fn deliveries_of(
     let belongs = |row: &Result<(DeliveryId, DeliveryRecord), StoreError>| {
         row.as_ref().map_or(true, |(_, record)| record.event == event.to_bytes())
     };
-    rows.take_while(belongs).collect()
+    let mut all = rows.take_while(belongs).collect::<Result<Vec<_>, _>>()?;
+    let limit = limit as usize;
+    if all.len() < limit {
+        // What was made later can be a neighbour too, when nothing came in between.
+        let last = all.last().map_or(DeliveryId::from_u128(0), |(id, _)| *id);
+        let to = Bound::Included((event, DeliveryId::from_u128(u128::MAX)));
+        let later = tables.scan::<Redeliveries>((Bound::Excluded((event, last)), to))?.take(limit - all.len());
+        for row in later {
+            let ((_, id), ()) = row?;
+            let record = tables.get::<Deliveries>(&id)?.ok_or_else(|| damaged::<Deliveries>(&id.to_key()))?;
+            all.push((id, record));
+        }
+    }
+    Ok(all)
 }
 
 impl Transaction<'_> {

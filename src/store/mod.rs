@@ -16,6 +16,7 @@ mod erase;
 mod event_types;
 mod events;
 mod idempotency;
+mod jobs;
 mod keys;
 mod open;
 mod pages;
@@ -28,6 +29,7 @@ mod space;
 mod subscriptions;
 mod tables;
 mod tenants;
+mod work;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -144,8 +146,11 @@ pub enum Change {
     Accepted(Vec<Fresh>),
     /// A subscription was made, changed or deleted: look it up in the catalogue.
     Subscription(SubscriptionId),
-    /// Something of this subscription is due on disk at that time, earlier than known (a manual retry).
+    /// Something of this subscription is due on disk at that time, earlier than known, because a person asked: what its
+    /// receiver asked for is over.
     Due(SubscriptionId, Timestamp),
+    /// The same by a job, which has many such steps: what the receiver asked for holds.
+    Requeued(SubscriptionId, Timestamp),
     /// A delivery became final without an attempt.
     Canceled(SubscriptionId, DeliveryId),
 }
@@ -196,6 +201,14 @@ pub struct Published {
     pub event: Event,
     /// The external id was published before, with the same type and data: `event` is the first one.
     pub is_duplicate: bool,
+}
+
+/// What a job would concern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    pub matched: u64,
+    /// False when there were too many rows to look at all of them.
+    pub is_complete: bool,
 }
 
 /// A remembered answer to a request with an `Idempotency-Key`.

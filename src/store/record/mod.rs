@@ -6,6 +6,7 @@
 mod answer;
 mod configuration;
 mod history;
+mod job;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +14,8 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, RetryReason, Trigger};
+use crate::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, RetryReason, ShownState, Trigger};
+use crate::domain::job::JobState;
 use crate::domain::key::Preset;
 use crate::domain::profile::Profile;
 use crate::domain::subscription::{DisabledReason, Envelope};
@@ -22,6 +24,7 @@ use crate::domain::time::Timestamp;
 pub(super) use answer::AnswerRecord;
 pub(super) use configuration::{EventTypeRecord, HealthRecord, KeyRecord, SubscriptionRecord, TenantRecord};
 pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
+pub(super) use job::JobRecord;
 
 /// Something that can be the value of a row.
 pub(super) trait Value: Sized {
@@ -148,10 +151,12 @@ macro_rules! twins {
 }
 
 twins! {
-    RetryReason = RetryReasonRecord { Schedule, RetryAfter, Manual }
+    RetryReason = RetryReasonRecord { Schedule, RetryAfter, Manual, ManualOnce }
     ExhaustedReason = ExhaustedReasonRecord { Schedule, Gone, Aborted }
     CanceledReason = CanceledReasonRecord { Manual, SubscriptionDeleted, SubscriptionGone, PayloadExpired }
     Trigger = TriggerRecord { Schedule, Manual }
+    ShownState = ShownStateRecord { Pending, Retrying, Held, Succeeded, Exhausted, Canceled }
+    JobState = JobStateRecord { Running, Done, Canceled }
     ErrorClass = ErrorClassRecord { BlockedAddress, Dns, Connect, Tls, Timeout, Http }
     Profile = ProfileRecord { Standard, Mage }
     Envelope = EnvelopeRecord { Profile, Raw }
