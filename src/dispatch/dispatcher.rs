@@ -375,7 +375,7 @@ impl Dispatcher {
             _ => Trigger::Schedule,
         };
         let is_once = matches!(delivery.state, State::Retrying { reason: RetryReason::ManualOnce, .. });
-        let round = Round { attempts_before: delivery.attempts_before_round, is_once };
+        let round = Round { attempts_uncounted: delivery.attempts_uncounted, is_once };
         let Delivery { id: delivery, tenant, attempts, .. } = delivery;
         self.waiting += 1;
         self.waiting_bytes += event.data.len();
@@ -447,7 +447,7 @@ impl Dispatcher {
             _ if round.is_once => State::Exhausted { reason: ExhaustedReason::Schedule },
             Outcome::Status(_) | Outcome::Error { .. } => {
                 let jitter = self.chance.random();
-                let attempts = attempt.number.saturating_sub(round.attempts_before);
+                let attempts = attempt.number.saturating_sub(round.attempts_uncounted);
                 match subscription.profile.schedule().delay_after(attempts, jitter) {
                     None => State::Exhausted { reason: ExhaustedReason::Schedule },
                     Some(delay) => {

@@ -29,8 +29,8 @@ pub(super) struct Waiting {
 /// Which of a delivery's attempts its schedule counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Round {
-    /// Requests made before the schedule began anew.
-    pub attempts_before: u16,
+    /// Requests that the schedule does not count: what came before a recovery.
+    pub attempts_uncounted: u16,
     /// Nothing follows the attempt at hand.
     pub is_once: bool,
 }

@@ -77,14 +77,14 @@ impl JobKind {
     /// Whether it may change a delivery in that state. What a person canceled stays canceled.
     pub fn concerns(&self, state: State) -> bool {
         match (self, state) {
-            (Self::Recover { .. } | Self::Retry(_), State::Exhausted { .. }) => true,
+            (Self::Recover { .. } | Self::Retry(_), State::Exhausted { .. } | State::Expired { .. }) => true,
             (Self::Recover { .. }, State::Canceled { reason }) => match reason {
                 CanceledReason::SubscriptionGone | CanceledReason::PayloadExpired => true,
                 CanceledReason::Manual | CanceledReason::SubscriptionDeleted => false,
             },
             (Self::Retry(_) | Self::Cancel(_), State::Pending { .. } | State::Retrying { .. }) => true,
             (Self::Recover { .. }, State::Pending { .. } | State::Retrying { .. })
-            | (Self::Cancel(_), State::Exhausted { .. })
+            | (Self::Cancel(_), State::Exhausted { .. } | State::Expired { .. })
             | (Self::Retry(_) | Self::Cancel(_), State::Canceled { .. })
             | (_, State::Succeeded) => false,
         }

@@ -55,7 +55,7 @@ impl Store {
             }
             match row.delivery.state {
                 State::Succeeded | State::Canceled { .. } => return Err(StoreError::InvalidState),
-                State::Pending { .. } | State::Retrying { .. } | State::Exhausted { .. } => {}
+                State::Pending { .. } | State::Retrying { .. } | State::Exhausted { .. } | State::Expired { .. } => {}
             }
             row.retry(&mut transaction.tables, transaction.now)?;
             transaction.changed(Change::Due(row.delivery.subscription, transaction.now));
@@ -255,7 +255,9 @@ impl Row {
                 RetryReason::Schedule | RetryReason::RetryAfter | RetryReason::Manual => RetryReason::Manual,
                 RetryReason::ManualOnce => RetryReason::ManualOnce,
             }),
-            State::Succeeded | State::Exhausted { .. } | State::Canceled { .. } => retrying(RetryReason::ManualOnce),
+            State::Succeeded | State::Exhausted { .. } | State::Canceled { .. } | State::Expired { .. } => {
+                retrying(RetryReason::ManualOnce)
+            }
         };
         self.delivery.updated_at = now;
         self.put(tables, state, true)
@@ -263,7 +265,7 @@ impl Row {
 
     /// The whole schedule again, from now on.
     pub(super) fn recover(&mut self, tables: &mut Tables<'_>, now: Timestamp) -> Result<(), StoreError> {
-        self.delivery.attempts_before_round = self.delivery.attempts;
+        self.delivery.attempts_uncounted = self.delivery.attempts;
         self.delivery.updated_at = now;
         let state = match self.delivery.attempts {
             0 => State::Pending { next_attempt_at: now },
@@ -312,7 +314,7 @@ impl Row {
 /// Whether it belongs into the `failed` rows.
 pub(super) fn is_failure(state: State) -> bool {
     match state {
-        State::Exhausted { .. } | State::Canceled { .. } => true,
+        State::Exhausted { .. } | State::Canceled { .. } | State::Expired { .. } => true,
         State::Pending { .. } | State::Retrying { .. } | State::Succeeded => false,
     }
 }

@@ -97,7 +97,9 @@ fn source<'a>(
         Some(ShownState::Pending | ShownState::Retrying | ShownState::Held) => {
             walk_open(snapshot, tenant, (low, high), direction)
         }
-        Some(ShownState::Exhausted | ShownState::Canceled) => walk_failed(snapshot, tenant, (low, high), direction),
+        Some(ShownState::Exhausted | ShownState::Canceled | ShownState::Expired) => {
+            walk_failed(snapshot, tenant, (low, high), direction)
+        }
         Some(ShownState::Succeeded) | None => match filter.subscription {
             Some(id) => postings::walk::<DeliveriesBySubscription>(snapshot, id, (low, high), direction),
             None => postings::walk::<DeliveriesByTenant>(snapshot, tenant, (low, high), direction),

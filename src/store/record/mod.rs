@@ -14,7 +14,9 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, RetryReason, ShownState, Trigger};
+use crate::domain::delivery::{
+    CanceledReason, ErrorClass, ExhaustedReason, ExpiredReason, RetryReason, ShownState, Trigger,
+};
 use crate::domain::job::JobState;
 use crate::domain::key::Preset;
 use crate::domain::profile::Profile;
@@ -154,8 +156,9 @@ twins! {
     RetryReason = RetryReasonRecord { Schedule, RetryAfter, Manual, ManualOnce }
     ExhaustedReason = ExhaustedReasonRecord { Schedule, Gone, Aborted }
     CanceledReason = CanceledReasonRecord { Manual, SubscriptionDeleted, SubscriptionGone, PayloadExpired }
-    Trigger = TriggerRecord { Schedule, Manual }
-    ShownState = ShownStateRecord { Pending, Retrying, Held, Succeeded, Exhausted, Canceled }
+    ExpiredReason = ExpiredReasonRecord { BacklogFull, BacklogAge }
+    Trigger = TriggerRecord { Schedule, Manual, Probe }
+    ShownState = ShownStateRecord { Pending, Retrying, Held, Succeeded, Exhausted, Canceled, Expired }
     JobState = JobStateRecord { Running, Done, Canceled }
     ErrorClass = ErrorClassRecord { BlockedAddress, Dns, Connect, Tls, Timeout, Http }
     Profile = ProfileRecord { Standard, Mage }
