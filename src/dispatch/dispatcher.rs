@@ -276,7 +276,8 @@ impl Dispatcher {
             self.park(delivery, now);
             self.after_recording.push((id, delivery, Some(next_attempt_at)));
         } else {
-            let waiting = Waiting { delivery, tenant, event, attempts: 0, trigger: Trigger::Schedule, round: Round::default() };
+            let waiting =
+                Waiting { delivery, tenant, event, attempts: 0, trigger: Trigger::Schedule, round: Round::default() };
             self.waiting += 1;
             self.waiting_bytes += waiting.event.data.len();
             self.lane(id, known).push(waiting);

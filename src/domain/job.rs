@@ -65,11 +65,9 @@ impl JobKind {
     /// What it concerns, beside the state.
     pub fn filter(&self) -> DeliveryFilter {
         match self {
-            Self::Recover { subscription, since } => DeliveryFilter {
-                subscription: Some(*subscription),
-                since: Some(*since),
-                ..DeliveryFilter::default()
-            },
+            Self::Recover { subscription, since } => {
+                DeliveryFilter { subscription: Some(*subscription), since: Some(*since), ..DeliveryFilter::default() }
+            }
             Self::Retry(filter) | Self::Cancel(filter) => filter.clone(),
         }
     }

@@ -40,7 +40,7 @@ use crate::domain::violation::{Rule, Violation};
 use crate::store::catalogue::EventTypeEntry;
 use crate::store::{EventFilter, Published, Store, StoreError};
 
-const THING: &str = "Event";
+pub const THING: &str = "Event";
 /// Places in `data` that one refusal tells of.
 const SCHEMA_MISMATCHES_SHOWN_MAX: usize = 20;
 /// What is shown of one of them: it repeats a part of `data`.
@@ -63,7 +63,7 @@ pub struct EventAttributes {
     /// `unmatched`: nobody asked for it. The others follow from its deliveries: `in_progress` while one is open, then
     /// `delivered`, `failed`, or `mixed`
     state: EventStateName,
-    /// How many deliveries it made
+    /// How many deliveries it made, redeliveries among them
     deliveries_count: u32,
     data_bytes: u32,
 }
@@ -88,10 +88,10 @@ struct EventDetailAttributes {
     created_at: Time,
     /// As in the list
     state: EventStateName,
-    /// How many deliveries it made
+    /// How many deliveries it made, redeliveries among them
     deliveries_count: u32,
     data_bytes: u32,
-    /// In the order of their subscriptions
+    /// In the order in which they were made
     deliveries: Vec<DeliverySummary>,
     /// Byte for byte as it was published; null when retention removed it
     data: Nullable<Raw>,
@@ -367,7 +367,7 @@ fn refuse(violations: Vec<Violation>) -> Refusal {
     Refusal::from_violations(violations).expect("read_event fails with at least one violation")
 }
 
-fn refuse_system_tenant(call: &Call) -> Result<(), Refusal> {
+pub fn refuse_system_tenant(call: &Call) -> Result<(), Refusal> {
     if call.tenant().id == TenantId::SYSTEM { Err(Ground::SystemTenant.into()) } else { Ok(()) }
 }
 
@@ -654,7 +654,7 @@ enum BatchItem<'a> {
     },
 }
 
-fn attributes(event: &Event, state: EventStateName) -> EventAttributes {
+pub fn attributes(event: &Event, state: EventStateName) -> EventAttributes {
     let Event { id: _, tenant: _, event_type, external_id, occurred_at, created_at, deliveries, data_bytes } = event;
     EventAttributes {
         r#type: event_type.to_string(),
@@ -667,7 +667,7 @@ fn attributes(event: &Event, state: EventStateName) -> EventAttributes {
     }
 }
 
-fn state(event: &Event, deliveries: &[Delivery]) -> EventStateName {
+pub fn state(event: &Event, deliveries: &[Delivery]) -> EventStateName {
     let succeeded = deliveries.iter().filter(|delivery| delivery.state == State::Succeeded).count();
     EventStateName(if event.deliveries == 0 {
         "unmatched"

@@ -121,6 +121,17 @@ impl Transaction<'_> {
                 Err(StoreError::ExternalIdConflict)
             };
         }
+        let event = self.put_event(new, data_sha256, matching)?;
+        Ok(Published { event, is_duplicate: false })
+    }
+
+    /// Makes the event, its deliveries to these subscriptions, and what leads to them.
+    pub(super) fn put_event(
+        &mut self,
+        new: NewEvent,
+        data_sha256: Option<[u8; 32]>,
+        matching: Vec<(SubscriptionId, FirstState)>,
+    ) -> Result<Event, StoreError> {
         let NewEvent { tenant, event_type, external_id, occurred_at, data } = new;
         let now = self.now;
         let id = EventId::from_u128(self.next_id());
@@ -143,20 +154,21 @@ impl Transaction<'_> {
         self.index_later(Unindexed::Event(id, tenant));
         if !matching.is_empty() {
             let with_data = Arc::new(EventWithData { event: event.clone(), data });
-            let fresh = self.put_deliveries(&with_data, matching)?;
-            self.accepted(fresh);
+            self.put_deliveries(&with_data, matching)?;
         }
-        Ok(Published { event, is_duplicate: false })
+        Ok(event)
     }
 
-    fn put_deliveries(
+    /// Answers their ids.
+    pub(super) fn put_deliveries(
         &mut self,
         event: &Arc<EventWithData>,
         matching: Vec<(SubscriptionId, FirstState)>,
-    ) -> Result<Vec<Fresh>, StoreError> {
+    ) -> Result<Vec<DeliveryId>, StoreError> {
         let Event { id: event_id, tenant, .. } = event.event;
         let now = self.now;
         let mut all_fresh = Vec::with_capacity(matching.len());
+        let mut ids = Vec::with_capacity(matching.len());
         for (subscription, state) in matching {
             let id = DeliveryId::from_u128(self.next_id());
             let state = match state {
@@ -179,6 +191,7 @@ impl Transaction<'_> {
             // No due row and no index row: the commit that answers a publisher carries as little as it can.
             self.tables.put::<Deliveries>(&id, &DeliveryRecord::from_domain(&delivery, false))?;
             self.index_later(Unindexed::Delivery(id, tenant, subscription));
+            ids.push(id);
             match state.next_attempt_at() {
                 Some(next_attempt_at) => all_fresh.push(Fresh {
                     delivery: id,
@@ -190,7 +203,8 @@ impl Transaction<'_> {
                 None => self.tables.put::<FailedRows>(&(tenant, id), &())?,
             }
         }
-        Ok(all_fresh)
+        self.accepted(all_fresh);
+        Ok(ids)
     }
 
     fn event_of_external_id(
@@ -208,12 +222,12 @@ impl Transaction<'_> {
 
 /// In what state a delivery begins.
 #[derive(Debug, Clone, Copy)]
-enum FirstState {
+pub(super) enum FirstState {
     Pending,
     Gone,
 }
 
-fn first_state(subscription: &Subscription) -> FirstState {
+pub(super) fn first_state(subscription: &Subscription) -> FirstState {
     match subscription.disabled_reason {
         Some(DisabledReason::Gone) => FirstState::Gone,
         None => FirstState::Pending,

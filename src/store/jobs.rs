@@ -10,9 +10,7 @@ use super::commit::{Store, Transaction};
 use super::deliveries::{self, Row};
 use super::postings::{self, CHUNK_IDS_MAX, Chunk, Direction, Postings};
 use super::record::{JobRecord, WorkRecord};
-use super::schema::{
-    Deliveries, Events, JobDeliveries, Jobs, JobsByTenant, Key, MetaName, Payloads, Work, WorkName,
-};
+use super::schema::{Deliveries, Events, JobDeliveries, Jobs, JobsByTenant, Key, MetaName, Payloads, Work, WorkName};
 use super::subscriptions::CONFIGURATION_BYTES;
 use super::tables::{Read, damaged};
 use super::{Catalogue, Change, Counted, Remember, StoreError, events, pages};
@@ -232,11 +230,7 @@ pub(super) fn step(
 }
 
 /// Counts on, and keeps the ids.
-fn count(
-    transaction: &mut Transaction<'_>,
-    mut job: Job,
-    work: WorkRecord,
-) -> Result<Option<WorkRecord>, StoreError> {
+fn count(transaction: &mut Transaction<'_>, mut job: Job, work: WorkRecord) -> Result<Option<WorkRecord>, StoreError> {
     let bounds = (u128::from_be_bytes(work.cursor), u128::from_be_bytes(work.until));
     let candidates = Candidates::after(&transaction.tables, job.tenant, &job.kind, bounds)?;
     let mut ids = Vec::new();
@@ -261,11 +255,7 @@ fn count(
 }
 
 /// Changes the deliveries of the next chunk.
-fn change(
-    transaction: &mut Transaction<'_>,
-    mut job: Job,
-    work: WorkRecord,
-) -> Result<Option<WorkRecord>, StoreError> {
+fn change(transaction: &mut Transaction<'_>, mut job: Job, work: WorkRecord) -> Result<Option<WorkRecord>, StoreError> {
     let mut chunks = transaction.tables.scan::<JobDeliveries>(chunks_of(job.id))?;
     let (chunk, is_last) = (chunks.next().transpose()?, chunks.next().is_none());
     drop(chunks);

@@ -23,6 +23,7 @@ mod pages;
 mod postings;
 mod query;
 mod record;
+mod redelivery;
 mod retention;
 mod schema;
 mod space;
@@ -125,6 +126,9 @@ pub enum StoreError {
     ExternalIdConflict,
     #[error("no more than {max} are allowed")]
     LimitExceeded { max: u32 },
+    /// Retention removed what an event says.
+    #[error("the event's data is gone")]
+    PayloadExpired,
     /// It is in a state in which this cannot be done.
     #[error("its state does not allow this")]
     InvalidState,
@@ -209,6 +213,27 @@ pub struct Counted {
     pub matched: u64,
     /// False when there were too many rows to look at all of them.
     pub is_complete: bool,
+}
+
+/// How an event goes out again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Redelivery {
+    /// To everyone who subscribes to its type today.
+    ToMatching,
+    To(Vec<SubscriptionId>),
+    /// As an event of its own, to these.
+    AsNewEvent(Vec<SubscriptionId>),
+}
+
+/// What a redelivery made.
+#[derive(Debug, Clone)]
+pub struct Redelivered {
+    /// The same event, or the new one.
+    pub event: Event,
+    /// All of it.
+    pub deliveries: Vec<Delivery>,
+    /// How many of them are new.
+    pub made: u32,
 }
 
 /// A remembered answer to a request with an `Idempotency-Key`.

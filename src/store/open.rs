@@ -20,8 +20,8 @@ use super::crypt::Crypt;
 use super::postings::{self, Unindexed};
 use super::record::TenantRecord;
 use super::schema::{
-    Deliveries, EventTypes, Events, HealthOf, Jobs, Keys, KeysUsed, Kind, Meta, MetaName, NAMES, Subscriptions, Tenants,
-    Work, definition,
+    Deliveries, EventTypes, Events, HealthOf, Jobs, Keys, KeysUsed, Kind, Meta, MetaName, NAMES, Subscriptions,
+    Tenants, Work, definition,
 };
 use super::space::{Place, Space};
 use super::tables::{Read, Snapshot, Tables, damaged, disk};

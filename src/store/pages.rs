@@ -64,7 +64,12 @@ fn is_between(at: Timestamp, since: Option<Timestamp>, until: Option<Timestamp>)
     since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until)
 }
 
-pub(super) fn is_wanted(delivery: &Delivery, of_tenant: TenantId, filter: &DeliveryFilter, catalogue: &Catalogue) -> bool {
+pub(super) fn is_wanted(
+    delivery: &Delivery,
+    of_tenant: TenantId,
+    filter: &DeliveryFilter,
+    catalogue: &Catalogue,
+) -> bool {
     let DeliveryFilter { state, subscription, event, event_type, since, until, http_status } = filter;
     delivery.tenant == of_tenant
         && state.is_none_or(|wanted| catalogue.shown_state(delivery) == wanted)

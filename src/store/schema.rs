@@ -34,8 +34,8 @@ use redb::TableDefinition;
 use super::RequestName;
 use super::postings::Chunk;
 use super::record::{
-    AnswerRecord, AttemptRecord, DeliveryRecord, EventRecord, EventTypeRecord, HealthRecord, IdRecord, JobRecord, KeyRecord,
-    MetaValue, Payload, SubscriptionRecord, TenantRecord, UsedRecord, Value, WorkRecord,
+    AnswerRecord, AttemptRecord, DeliveryRecord, EventRecord, EventTypeRecord, HealthRecord, IdRecord, JobRecord,
+    KeyRecord, MetaValue, Payload, SubscriptionRecord, TenantRecord, UsedRecord, Value, WorkRecord,
 };
 use crate::domain::event_type::EventTypeName;
 use crate::domain::id::{DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
