@@ -32,7 +32,10 @@ fn an_event_goes_again_to_all_that_ask_for_it_today() {
     let again = world.redeliver(published.id, Redelivery::ToMatching).unwrap();
     assert_eq!((again.made, again.event.deliveries, again.deliveries.len()), (2, 4, 4));
     let Some(Change::Accepted(fresh)) = world.changes.last() else { panic!("{:?}", world.changes) };
-    assert_eq!(fresh.iter().map(|it| it.delivery).collect::<Vec<_>>(), [again.deliveries[2].id, again.deliveries[3].id]);
+    assert_eq!(
+        fresh.iter().map(|it| it.delivery).collect::<Vec<_>>(),
+        [again.deliveries[2].id, again.deliveries[3].id]
+    );
     assert!(fresh.iter().all(|it| it.event.event.id == published.id), "the same webhook-id");
     // And one that is not.
     world.publish(event("a")).unwrap();
