@@ -1,0 +1,8 @@
+//! `/v1/events` (contract 4.2).
+
+mod operations;
+mod publication;
+mod wire;
+
+pub use operations::EventsApi;
+pub use publication::check_schema;

@@ -1,0 +1,9 @@
+//! `/v1/webhook-subscriptions` (contract 4.1).
+
+mod operations;
+mod rules;
+mod wire;
+
+pub use operations::SubscriptionsApi;
+pub use rules::{check_metadata, check_profile};
+pub use wire::{ProfileName, ProfileText};
