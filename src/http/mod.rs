@@ -2,6 +2,7 @@
 
 mod auth;
 mod body;
+mod channels;
 mod deliveries;
 mod document;
 mod edge;

@@ -15,6 +15,7 @@ use super::wire::{
 };
 use crate::domain::event::NewEvent;
 use crate::domain::id::{EventId, TenantId};
+use crate::domain::time::Timestamp;
 use crate::domain::violation::Violation;
 use crate::http::auth::{Call, Caller, scope};
 use crate::http::deliveries::summary;
@@ -45,7 +46,7 @@ impl EventsApi {
             refuse_system_tenant(&caller)?;
             let text = text_of(&bytes)?;
             let event = read_event(&caller, text, Some(&bytes)).map_err(refuse)?;
-            publish_one(&self.app.store, event, memory, caller.visit.id.clone()).await
+            publish_one(&self.app.store, event, memory, &caller).await
         })
         .await
         .map(PublishAnswer)
@@ -79,7 +80,7 @@ impl EventsApi {
                 read.map_err(|all| refuse(all.into_iter().map(|violation| violation.below(&place)).collect()))
             });
             let items: Vec<_> = items.collect();
-            publish_many(&self.app.store, items, memory, caller.visit.id.clone()).await
+            publish_many(&self.app.store, items, memory, &caller).await
         })
         .await
         .map(Into::into)
@@ -96,14 +97,14 @@ impl EventsApi {
         query: Query<EventList>,
     ) -> Result<Answer<Walked<EventAttributes>, 200>, Refusal> {
         let Query(EventList { cursor, filter }) = query;
-        let tenant = caller.tenant().id;
+        let (tenant, now) = (caller.tenant().id, self.app.clock.now());
         let read = move |store: &Store| {
             let page = store.events(tenant, &filter, cursor.walk)?;
             let rows: Result<Vec<_>, StoreError> = page
                 .rows
                 .into_iter()
                 .map(|event| {
-                    let state = state(&event, &store.deliveries_of(&event)?);
+                    let state = state(&event, &store.deliveries_of(&event)?, now);
                     Ok(ResourceObject::new(event.id.to_string(), attributes(&event, state)))
                 })
                 .collect();
@@ -122,7 +123,7 @@ impl EventsApi {
     ) -> Result<Answer<One<EventDetailAttributes>, 200>, Refusal> {
         let not_found = || Refusal::not_found(THING, id.as_str());
         let event_id: EventId = id.parse().map_err(|_| not_found())?;
-        let tenant = caller.tenant().id;
+        let (tenant, now) = (caller.tenant().id, self.app.clock.now());
         let read = move |store: &Store| {
             let Some(event) = store.event(event_id)?.filter(|event| event.tenant == tenant) else { return Ok(None) };
             let deliveries = store.deliveries_of(&event)?;
@@ -130,8 +131,18 @@ impl EventsApi {
             Ok(Some((event, deliveries, data)))
         };
         let (event, deliveries, data) = read_disk(&self.app.store, read).await?.ok_or_else(not_found)?;
-        let EventAttributes { r#type, external_id, occurred_at, created_at, state, deliveries_count, data_bytes } =
-            attributes(&event, state(&event, &deliveries));
+        let EventAttributes {
+            r#type,
+            external_id,
+            occurred_at,
+            created_at,
+            state,
+            deliveries_count,
+            data_bytes,
+            channels,
+            deliver_at,
+            replay_of,
+        } = attributes(&event, state(&event, &deliveries, now));
         let detail = EventDetailAttributes {
             r#type,
             external_id,
@@ -140,7 +151,10 @@ impl EventsApi {
             state,
             deliveries_count,
             data_bytes,
-            deliveries: deliveries.iter().map(|delivery| summary(delivery, &caller.catalogue)).collect(),
+            channels,
+            deliver_at,
+            replay_of,
+            deliveries: deliveries.iter().map(|delivery| summary(delivery, &caller.catalogue, now)).collect(),
             data: data.and_then(|data| raw(&data)).into(),
         };
         Ok(Reply::json(StatusCode::OK, &One::new(event.id.to_string(), detail)).into())
@@ -159,10 +173,11 @@ fn refuse_system_tenant(call: &Call) -> Result<(), Refusal> {
     if call.tenant().id == TenantId::SYSTEM { Err(Ground::SystemTenant.into()) } else { Ok(()) }
 }
 
-async fn publish_one(store: &Store, event: NewEvent, memory: Memory, request_id: String) -> Result<Reply, Refusal> {
-    let render = |published: &Published| {
+async fn publish_one(store: &Store, event: NewEvent, memory: Memory, call: &Call) -> Result<Reply, Refusal> {
+    let (request_id, now) = (call.visit.id.clone(), call.visit.app.clock.now());
+    let render = move |published: &Published| {
         let status = if published.is_duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
-        Reply::json(status, &PublishedOne::of(published))
+        Reply::json(status, &PublishedOne::of(published, now))
             .header("location", format!("/v1/events/{}", published.event.id))
     };
     let remember = memory.keep(move |results: &[Result<Published, StoreError>]| match &results[0] {
@@ -178,8 +193,9 @@ async fn publish_many(
     store: &Store,
     items: Vec<Result<NewEvent, Refusal>>,
     memory: Memory,
-    request_id: String,
+    call: &Call,
 ) -> Result<Reply, Refusal> {
+    let (request_id, now) = (call.visit.id.clone(), call.visit.app.clock.now());
     let mut events = Vec::with_capacity(items.len());
     let mut refusals: Vec<Option<Refusal>> = Vec::with_capacity(items.len());
     for item in items {
@@ -192,7 +208,7 @@ async fn publish_many(
         }
     }
     let refusals = Arc::new(refusals);
-    let render = move |results: &[Result<Published, StoreError>]| render_batch(&refusals, results, &request_id);
+    let render = move |results: &[Result<Published, StoreError>]| render_batch(&refusals, results, &request_id, now);
     if events.is_empty() {
         return Ok(render(&[]));
     }
@@ -201,14 +217,19 @@ async fn publish_many(
 }
 
 /// The store's results take the places of the events that were not refused before it was asked.
-fn render_batch(refusals: &[Option<Refusal>], results: &[Result<Published, StoreError>], request_id: &str) -> Reply {
+fn render_batch(
+    refusals: &[Option<Refusal>],
+    results: &[Result<Published, StoreError>],
+    request_id: &str,
+    now: Timestamp,
+) -> Reply {
     let mut results = results.iter();
     let items: Vec<Result<PublishedOne, Refusal>> = refusals
         .iter()
         .map(|early| match early {
             Some(refusal) => Err(refusal.clone()),
             None => match results.next().expect("accept answers each event") {
-                Ok(published) => Ok(PublishedOne::of(published)),
+                Ok(published) => Ok(PublishedOne::of(published, now)),
                 Err(error) => Err(error.into()),
             },
         })
@@ -229,9 +250,13 @@ struct PublishedOne {
 }
 
 impl PublishedOne {
-    fn of(Published { event, is_duplicate }: &Published) -> Self {
+    fn of(Published { event, is_duplicate }: &Published, now: Timestamp) -> Self {
         // Nothing can have been delivered yet; of a first publication that is long ago, the list tells more.
-        let state = if event.deliveries == 0 { "unmatched" } else { "in_progress" };
+        let state = match event {
+            event if event.deliveries == 0 => "unmatched",
+            event if event.is_scheduled(now) => "scheduled",
+            _ => "in_progress",
+        };
         Self {
             data: ResourceObject::new(event.id.to_string(), attributes(event, EventStateName(state))),
             meta: is_duplicate.then_some(DuplicateMeta { duplicate: true }),

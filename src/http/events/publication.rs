@@ -14,12 +14,15 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::wire::{PublishBatch, PublishEvent};
-use crate::domain::event::{BATCH_EVENTS_MAX, DATA_DEPTH_MAX, NewEvent};
+use crate::domain::channel::{Channel, EVENT_CHANNELS_MAX};
+use crate::domain::event::{BATCH_EVENTS_MAX, DATA_DEPTH_MAX, DELIVER_AT_AHEAD_MAX, DELIVER_AT_DAYS_MAX, NewEvent};
 use crate::domain::event_type::WEBHOOK_TEST;
 use crate::domain::tenant::EXTERNAL_ID_EXPECTED;
+use crate::domain::time::Timestamp;
 use crate::domain::violation::{Rule, Violation};
 use crate::http::auth::Call;
 use crate::http::body::{Members, depth, is_json, media_type, members, pointer_of, take_bytes};
+use crate::http::channels::check_channels;
 use crate::http::problem::{Ground, Refusal};
 use crate::http::reply::inline;
 use crate::http::visit::Visit;
@@ -168,12 +171,15 @@ pub(super) fn read_event(call: &Call, text: &str, body: Option<&Bytes>) -> Resul
     let Members(members) = members(text.as_bytes()).map_err(|violation| vec![violation])?;
     let mut violations = Vec::new();
     let (mut event_type, mut data, mut external_id, mut occurred_at) = (None, None, None, None);
+    let (mut channels, mut deliver_at) = (None, None);
     for (name, value) in members {
         let slot: &mut Option<&RawValue> = match name.as_ref() {
             "type" => &mut event_type,
             "data" => &mut data,
             "external_id" => &mut external_id,
             "occurred_at" => &mut occurred_at,
+            "channels" => &mut channels,
+            "deliver_at" => &mut deliver_at,
             _ => {
                 violations.push(Violation::at(Rule::UnknownField { name: name.to_string() }, pointer_of(&name)));
                 continue;
@@ -201,12 +207,19 @@ pub(super) fn read_event(call: &Call, text: &str, body: Option<&Bytes>) -> Resul
         });
         note(parsed, &mut violations)
     });
-    let occurred_at = occurred_at.and_then(|value| {
-        let parsed = string(value, "/occurred_at").and_then(|text| {
-            let rule = Rule::InvalidFormat { expected: "an RFC 3339 date and time" };
-            text.parse().map_err(|_| Violation::at(rule, "/occurred_at"))
+    let occurred_at = occurred_at.and_then(|value| note(moment(value, "/occurred_at"), &mut violations));
+    let channels = channels.map(read_channels).unwrap_or(Ok(Vec::new()));
+    let channels = channels.unwrap_or_else(|found| {
+        violations.extend(found);
+        Vec::new()
+    });
+    let deliver_at = deliver_at.and_then(|value| {
+        let checked = moment(value, "/deliver_at").and_then(|at| {
+            let is_too_far = at > call.visit.app.clock.now().plus(DELIVER_AT_AHEAD_MAX);
+            let too_far = Violation::at(Rule::TooFarAhead { days_max: DELIVER_AT_DAYS_MAX }, "/deliver_at");
+            if is_too_far { Err(too_far) } else { Ok(at) }
         });
-        note(parsed, &mut violations)
+        note(checked, &mut violations)
     });
     if let Some(data) = data {
         check_data(call, entry, data.get(), &mut violations);
@@ -217,8 +230,8 @@ pub(super) fn read_event(call: &Call, text: &str, body: Option<&Bytes>) -> Resul
             event_type: entry.event_type.name.clone(),
             external_id,
             occurred_at,
-            channels: Vec::new(),
-            deliver_at: None,
+            channels,
+            deliver_at,
             data: bytes_of(data.get(), body),
         }),
         _ => Err(violations),
@@ -239,6 +252,18 @@ fn string<'a>(value: &'a RawValue, pointer: &str) -> Result<Cow<'a, str>, Violat
     }
     let owned: Result<String, _> = serde_json::from_str(text);
     owned.map(Cow::Owned).map_err(|_| Violation::at(Rule::InvalidType { expected: "a string" }, pointer))
+}
+
+fn moment(value: &RawValue, pointer: &str) -> Result<Timestamp, Violation> {
+    let rule = Rule::InvalidFormat { expected: "an RFC 3339 date and time" };
+    string(value, pointer)?.parse().map_err(|_| Violation::at(rule, pointer))
+}
+
+fn read_channels(value: &RawValue) -> Result<Vec<Channel>, Vec<Violation>> {
+    let Ok(texts) = serde_json::from_str::<Vec<String>>(value.get()) else {
+        return Err(vec![Violation::at(Rule::InvalidType { expected: "an array of strings" }, "/channels")]);
+    };
+    check_channels(&texts, EVENT_CHANNELS_MAX)
 }
 
 fn find_type<'a>(call: &'a Call, value: &RawValue) -> Result<&'a EventTypeEntry, Violation> {

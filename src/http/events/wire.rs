@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::domain::delivery::{Delivery, State};
 use crate::domain::event::Event;
 use crate::domain::id::EventId;
+use crate::domain::time::Timestamp;
 use crate::http::deliveries::DeliverySummary;
 use crate::http::page::{Cursor, Parameter, Parameters, Params, bool_parameter, moment_parameter, text_parameter};
 use crate::http::reply::{
@@ -19,7 +20,7 @@ use crate::http::reply::{
 use crate::http::value::{MomentText, Nullable, Raw, Time, choice};
 use crate::store::EventFilter;
 
-const STATES: [&str; 5] = ["unmatched", "in_progress", "delivered", "failed", "mixed"];
+const STATES: [&str; 6] = ["scheduled", "unmatched", "in_progress", "delivered", "failed", "mixed"];
 choice!(EventStateName, "event_state", STATES);
 
 /// An event, as it stands
@@ -33,12 +34,18 @@ pub struct EventAttributes {
     /// When the fact happened
     pub(super) occurred_at: Time,
     pub(super) created_at: Time,
-    /// `unmatched`: nobody asked for it. The others follow from its deliveries: `in_progress` while one is open, then
+    /// `scheduled`: its `deliver_at` lies ahead. `unmatched`: nobody asked for it. The others follow from its deliveries: `in_progress` while one is open, then
     /// `delivered`, `failed`, or `mixed`
     pub(super) state: EventStateName,
     /// How many deliveries it made
     pub(super) deliveries_count: u32,
     pub(super) data_bytes: u32,
+    /// Subscriptions with channels got it only when they share one
+    pub(super) channels: Vec<String>,
+    /// When its deliveries begin; null: at once
+    pub(super) deliver_at: Nullable<Time>,
+    /// The event that was sent again as this one
+    pub(super) replay_of: Nullable<String>,
 }
 
 impl Attributes for EventAttributes {
@@ -64,6 +71,12 @@ pub(super) struct EventDetailAttributes {
     /// How many deliveries it made
     pub(super) deliveries_count: u32,
     pub(super) data_bytes: u32,
+    /// Subscriptions with channels got it only when they share one
+    pub(super) channels: Vec<String>,
+    /// When its deliveries begin; null: at once
+    pub(super) deliver_at: Nullable<Time>,
+    /// The event that was sent again as this one
+    pub(super) replay_of: Nullable<String>,
     /// In the order of their subscriptions
     pub(super) deliveries: Vec<DeliverySummary>,
     /// Byte for byte as it was published; null when retention removed it
@@ -91,6 +104,12 @@ pub(super) struct PublishEvent {
     external_id: Option<String>,
     /// When the fact happened (default now)
     occurred_at: Option<MomentText>,
+    /// At most 5: subscriptions that have channels get it only when they share one
+    #[oai(validator(max_items = 5, unique_items))]
+    channels: Option<Vec<String>>,
+    /// When its deliveries begin: at most 30 days ahead. What has passed means now. Who gets it is decided when it is
+    /// published
+    deliver_at: Option<MomentText>,
 }
 
 /// Events to publish together
@@ -113,6 +132,7 @@ impl Parameters for EventList {
             text_parameter("filter[type]", "Only those of this event type"),
             moment_parameter("filter[since]", "Only those created then or later"),
             moment_parameter("filter[until]", "Only those created before"),
+            text_parameter("filter[channel]", "Only those with this channel"),
             bool_parameter("filter[unmatched]", "Only those that nobody (true), or somebody (false), asked for"),
         ]);
         parameters
@@ -126,7 +146,7 @@ impl Parameters for EventList {
                 since: query.take_moment("filter[since]"),
                 until: query.take_moment("filter[until]"),
                 unmatched: query.take_bool("filter[unmatched]"),
-                channel: None,
+                channel: query.take("filter[channel]", "a channel"),
             },
         }
     }
@@ -142,9 +162,9 @@ pub(super) fn attributes(event: &Event, state: EventStateName) -> EventAttribute
         created_at,
         deliveries,
         data_bytes,
-        channels: _,
-        deliver_at: _,
-        replay_of: _,
+        channels,
+        deliver_at,
+        replay_of,
     } = event;
     EventAttributes {
         r#type: event_type.to_string(),
@@ -154,13 +174,18 @@ pub(super) fn attributes(event: &Event, state: EventStateName) -> EventAttribute
         state,
         deliveries_count: *deliveries,
         data_bytes: *data_bytes,
+        channels: channels.iter().map(ToString::to_string).collect(),
+        deliver_at: deliver_at.map(Time).into(),
+        replay_of: replay_of.map(|id| id.to_string()).into(),
     }
 }
 
-pub(super) fn state(event: &Event, deliveries: &[Delivery]) -> EventStateName {
+pub(super) fn state(event: &Event, deliveries: &[Delivery], now: Timestamp) -> EventStateName {
     let succeeded = deliveries.iter().filter(|delivery| delivery.state == State::Succeeded).count();
     EventStateName(if event.deliveries == 0 {
         "unmatched"
+    } else if event.is_scheduled(now) && deliveries.iter().all(|one| matches!(one.state, State::Pending { .. })) {
+        "scheduled"
     } else if deliveries.iter().any(|delivery| !delivery.state.is_final()) {
         "in_progress"
     } else if succeeded == deliveries.len() {

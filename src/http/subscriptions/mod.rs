@@ -2,6 +2,7 @@
 
 mod operations;
 mod rules;
+mod settings;
 mod wire;
 
 pub use operations::SubscriptionsApi;

@@ -6,12 +6,9 @@ use std::time::Duration;
 use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
-use poem_openapi::types::MaybeUndefined;
 
-use super::rules::{
-    check_description, check_envelope, check_events, check_max_in_flight, check_metadata, check_profile, check_range,
-    check_timeout,
-};
+use super::rules::{check_events, check_profile, check_range};
+use super::settings::Settings;
 use super::wire::{
     CreateSubscription, RotateSecret, SendTest, SubscriptionAttributes, SubscriptionList, TestDeliveryAttributes,
     UpdateSubscription, attributes, test_attributes,
@@ -24,7 +21,8 @@ use crate::domain::id::SubscriptionId;
 use crate::domain::profile::Profile;
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{
-    DeliveryOrder, MAX_IN_FLIGHT_DEFAULT, OVERLAP_SECONDS_MAX, PreviousSecret, Subscription, TIMEOUT_SECONDS_DEFAULT,
+    DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, OVERLAP_SECONDS_MAX, PreviousSecret, Subscription,
+    TIMEOUT_SECONDS_DEFAULT,
 };
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::Metadata;
@@ -223,20 +221,32 @@ impl SubscriptionsApi {
             is_active,
             max_in_flight,
             timeout_seconds,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
             envelope,
             metadata,
             secret,
         } = wire;
+        let settings = Settings {
+            description,
+            is_active,
+            max_in_flight,
+            timeout_seconds,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
+            envelope,
+            metadata,
+        };
         let profile = call.tenant().profile;
         let url = self.check_url(call, &url, &mut findings).await;
         let events = check_events(&call.catalogue, &events, &mut findings);
-        let description = description.take();
-        check_description(description.as_deref(), &mut findings);
-        let max_in_flight = check_max_in_flight(max_in_flight, &mut findings);
-        let timeout_seconds = check_timeout(timeout_seconds, &mut findings);
-        let envelope = check_envelope(envelope, &mut findings);
-        let metadata = metadata.take().unwrap_or_default();
-        check_metadata(&metadata, &mut findings);
+        let changes = settings.check(None, None, &mut findings);
         let secret = match secret {
             None => Some(Secret::generate(&mut rand::rng())),
             Some(text) => profile.read_secret(&text),
@@ -249,32 +259,34 @@ impl SubscriptionsApi {
             unreachable!("a missing one is among the findings");
         };
         let now = self.app.clock.now();
-        Ok(Subscription {
+        let mut subscription = Subscription {
             // The store assigns it.
             id: SubscriptionId::from_u128(0),
             tenant: call.tenant().id,
             url,
             events,
-            description,
-            is_active: is_active.unwrap_or(true),
+            description: None,
+            is_active: true,
             disabled_reason: None,
-            max_in_flight: max_in_flight.unwrap_or(MAX_IN_FLIGHT_DEFAULT),
-            timeout_seconds: timeout_seconds.unwrap_or(TIMEOUT_SECONDS_DEFAULT),
+            max_in_flight: MAX_IN_FLIGHT_DEFAULT,
+            timeout_seconds: TIMEOUT_SECONDS_DEFAULT,
             rate_limit: None,
             retry_schedule: None,
-            ordering: DeliveryOrder::None,
+            ordering: DeliveryOrder::default(),
             headers: CustomHeaders::new(),
             channels: Vec::new(),
             profile,
-            envelope: envelope.unwrap_or_default(),
-            metadata,
+            envelope: Envelope::default(),
+            metadata: Metadata::new(),
             secret,
             secret_version: 1,
             previous_secret: None,
             revision: 1,
             created_at: now,
             updated_at: now,
-        })
+        };
+        changes.apply(&mut subscription)?;
+        Ok(subscription)
     }
 
     async fn change(
@@ -292,42 +304,41 @@ impl SubscriptionsApi {
             is_active,
             max_in_flight,
             timeout_seconds,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
             envelope,
             metadata,
         } = wire;
+        let settings = Settings {
+            description,
+            is_active,
+            max_in_flight,
+            timeout_seconds,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
+            envelope,
+            metadata,
+        };
         let url = match url {
             Some(url) => self.check_url(call, &url, &mut findings).await,
             None => None,
         };
         let events = events.map(|events| check_events(&call.catalogue, &events, &mut findings));
-        check_description(description.value().map(String::as_str), &mut findings);
-        let max_in_flight = check_max_in_flight(max_in_flight, &mut findings);
-        let timeout_seconds = check_timeout(timeout_seconds, &mut findings);
-        let envelope = check_envelope(envelope, &mut findings);
-        if let Some(metadata) = metadata.value() {
-            check_metadata(metadata, &mut findings);
-        }
+        let changes = settings.check(url, Some(subscription), &mut findings);
         findings.finish()?;
         let if_match = IfMatch::of(call);
         let change = Box::new(move |subscription: &mut Subscription| {
             if_match.check(subscription.revision)?;
-            set(&mut subscription.url, url);
-            set(&mut subscription.events, events);
-            match description {
-                MaybeUndefined::Undefined => {}
-                MaybeUndefined::Null => subscription.description = None,
-                MaybeUndefined::Value(text) => subscription.description = Some(text),
+            if let Some(events) = events {
+                subscription.events = events;
             }
-            set(&mut subscription.is_active, is_active);
-            set(&mut subscription.max_in_flight, max_in_flight);
-            set(&mut subscription.timeout_seconds, timeout_seconds);
-            set(&mut subscription.envelope, envelope);
-            match metadata {
-                MaybeUndefined::Undefined => {}
-                MaybeUndefined::Null => subscription.metadata = Metadata::new(),
-                MaybeUndefined::Value(pairs) => subscription.metadata = pairs,
-            }
-            Ok(())
+            changes.apply(subscription)
         });
         let changed = self.app.store.update_subscription(subscription.id, change, None).await?;
         Ok(self.show(&changed).into())
@@ -384,12 +395,6 @@ impl SubscriptionsApi {
             replay_of: None,
         };
         Ok(EventWithData { event, data: data.into() })
-    }
-}
-
-fn set<T>(field: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *field = value;
     }
 }
 

@@ -1,10 +1,18 @@
 //! What a request may say of a subscription.
 
-use super::wire::{EnvelopeText, ProfileText};
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+
+use super::wire::{EnvelopeText, OrderingText, ProfileText, RetryWaits};
 use crate::domain::event_type::EventPattern;
+use crate::domain::header::{
+    CustomHeaders, HEADERS_MAX, HeaderName, HeaderValue, InvalidHeaderValue, MASK, VALUE_EXPECTED,
+};
 use crate::domain::profile::Profile;
+use crate::domain::retry::{RETRIES_MAX, RETRY_WAIT_SECONDS_MAX, Schedule};
 use crate::domain::subscription::{
-    DESCRIPTION_LENGTH_MAX, EVENTS_MAX, Envelope, MAX_IN_FLIGHT_CEILING, TIMEOUT_SECONDS_CEILING,
+    DESCRIPTION_LENGTH_MAX, DeliveryOrder, EVENTS_MAX, Envelope, MAX_IN_FLIGHT_CEILING, RATE_LIMIT_CEILING,
+    TIMEOUT_SECONDS_CEILING,
 };
 use crate::domain::tenant::{METADATA_KEY_LENGTH_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_LENGTH_MAX, Metadata};
 use crate::domain::violation::Rule;
@@ -83,6 +91,82 @@ pub(super) fn check_envelope(name: Option<EnvelopeText>, findings: &mut Findings
         findings.add(Rule::InvalidFormat { expected: "'profile' or 'raw'" }, "/envelope");
     }
     envelope
+}
+
+/// Deliveries per second.
+pub(super) fn check_rate_limit(limit: i64, findings: &mut Findings) -> Option<NonZeroU16> {
+    let range = (1, i64::from(RATE_LIMIT_CEILING));
+    let limit = check_range(Some(limit), range, "deliveries per second", "/rate_limit", findings)?;
+    NonZeroU16::new(limit.try_into().ok()?)
+}
+
+pub(super) fn check_retry_schedule(RetryWaits(waits): &RetryWaits, findings: &mut Findings) -> Option<Schedule> {
+    if waits.is_empty() {
+        findings.add(Rule::InvalidFormat { expected: "null, or 1 to 20 delays in seconds" }, "/retry_schedule");
+    }
+    if waits.len() > RETRIES_MAX {
+        findings.add(Rule::TooManyItems { max: RETRIES_MAX }, "/retry_schedule");
+        return None;
+    }
+    let range = (0, i64::from(RETRY_WAIT_SECONDS_MAX));
+    let checked = waits.iter().enumerate().map(|(index, wait)| {
+        let wait = check_range(Some(*wait), range, "seconds", &format!("/retry_schedule/{index}"), findings)?;
+        u32::try_from(wait).ok()
+    });
+    // All of them are looked at, so that every problem is told.
+    let checked: Vec<Option<u32>> = checked.collect();
+    Schedule::of_retries(&checked.into_iter().collect::<Option<Vec<u32>>>()?).ok()
+}
+
+pub(super) fn check_ordering(name: Option<OrderingText>, findings: &mut Findings) -> Option<DeliveryOrder> {
+    let ordering = DeliveryOrder::from_name(&name?.0);
+    if ordering.is_none() {
+        findings.add(Rule::InvalidFormat { expected: "'none' or 'fifo'" }, "/ordering");
+    }
+    ordering
+}
+
+/// Each with its value, or none: the value is kept.
+pub(super) type WantedHeaders = BTreeMap<HeaderName, Option<HeaderValue>>;
+
+/// A client that sends back what it was shown sends `***`: that means the value in `kept`, and must not become one.
+pub(super) fn check_headers(
+    pairs: BTreeMap<String, String>,
+    kept: &CustomHeaders,
+    findings: &mut Findings,
+) -> WantedHeaders {
+    let mut wanted = WantedHeaders::new();
+    if pairs.len() > HEADERS_MAX {
+        findings.add(Rule::TooManyItems { max: HEADERS_MAX }, "/headers");
+        return wanted;
+    }
+    for (name, value) in pairs {
+        let pointer = format!("/headers{}", pointer_of(&name));
+        let name: HeaderName = match name.parse() {
+            Ok(name) => name,
+            Err(why) => {
+                findings.add(Rule::HeaderNotAllowed(why), pointer);
+                continue;
+            }
+        };
+        let value = match value.parse() {
+            Ok(_) if value == MASK && kept.contains_key(&name) => None,
+            Ok(_) if value == MASK => {
+                findings.add(Rule::InvalidFormat { expected: "the value itself: none is kept" }, pointer.clone());
+                None
+            }
+            Ok(value) => Some(value),
+            Err(InvalidHeaderValue) => {
+                findings.add(Rule::InvalidFormat { expected: VALUE_EXPECTED }, pointer.clone());
+                None
+            }
+        };
+        // `X-Shop` and `x-shop` are one header.
+        if wanted.insert(name, value).is_some() {
+            findings.add(Rule::DuplicateItem, pointer);
+        }
+    }
+    wanted
 }
 
 pub fn check_metadata(pairs: &Metadata, findings: &mut Findings) {

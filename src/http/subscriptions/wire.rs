@@ -1,31 +1,77 @@
 //! How subscriptions look in answers and requests.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use poem_openapi::Object;
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::MaybeUndefined;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::domain::delivery::{Attempt, Outcome};
 use crate::domain::event_type::EventPattern;
+use crate::domain::header::MASK;
 use crate::domain::health::{Health, HealthStatus};
 use crate::domain::profile::Profile;
-use crate::domain::subscription::{DisabledReason, Envelope, Subscription};
-use crate::http::body::{Fields, Wire};
+use crate::domain::retry::{RETRIES_MAX, RETRY_WAIT_SECONDS_MAX};
+use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Subscription};
+use crate::domain::violation::Rule;
+use crate::http::body::{Fields, Findings, Scalar, Wire};
 use crate::http::page::{Numbered, Parameter, Parameters, Params, bool_parameter, choice_parameter, text_parameter};
 use crate::http::reply::Attributes;
-use crate::http::value::{Nullable, Time, choice, choice_text};
+use crate::http::value::{Nullable, Time, choice, choice_text, documented};
 
 /// How much of a receiver's answer a test shows.
 const EXCERPT_BYTES_MAX: usize = 1024;
 
 choice_text!(ProfileText, "profile_text", Profile::ALL.map(Profile::name));
 choice_text!(EnvelopeText, "envelope_text", Envelope::NAMES);
+choice_text!(OrderingText, "ordering_text", DeliveryOrder::NAMES);
 choice!(ProfileName, "profile", Profile::ALL.map(Profile::name));
 choice!(EnvelopeName, "envelope", Envelope::NAMES);
+choice!(OrderingName, "ordering", DeliveryOrder::NAMES);
 choice!(HealthName, "health", HealthStatus::ALL.map(HealthStatus::name));
 choice!(DisabledReasonName, "disabled_reason", [DisabledReason::Gone.name()]);
 choice!(DeliveryStatusName, "delivery_status", ["success", "failure"]);
+
+/// Seconds before each retry.
+#[derive(Debug, Default, Serialize)]
+#[serde(transparent)]
+pub(super) struct RetryWaits(pub(super) Vec<i64>);
+
+documented!(
+    RetryWaits,
+    "retry_schedule",
+    MetaSchema {
+        items: Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema {
+            minimum: Some(0.0),
+            maximum: Some(f64::from(RETRY_WAIT_SECONDS_MAX)),
+            ..MetaSchema::new("integer")
+        })))),
+        min_items: Some(1),
+        max_items: Some(RETRIES_MAX),
+        ..MetaSchema::new("array")
+    }
+);
+
+impl Scalar for RetryWaits {
+    const EXPECTED: &'static str = "an array of integers";
+
+    fn from_raw(value: &RawValue, pointer: &str, findings: &mut Findings) -> Option<Self> {
+        let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
+        let mut waits = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let place = format!("{pointer}/{index}");
+            let wait = i64::from_raw(item, &place, findings);
+            if wait.is_none() {
+                findings.add(Rule::InvalidType { expected: i64::EXPECTED }, place);
+            }
+            waits.push(wait.unwrap_or_default());
+        }
+        Some(Self(waits))
+    }
+}
 
 /// A subscription, as it stands
 #[derive(Debug, Serialize, Object)]
@@ -54,6 +100,16 @@ pub struct SubscriptionAttributes {
     max_in_flight: u8,
     /// How long a receiver may take to answer
     timeout_seconds: u8,
+    /// Deliveries per second at most; null: no limit
+    rate_limit: Nullable<u16>,
+    /// The waits before each retry, in seconds; null: the profile's
+    retry_schedule: Nullable<Vec<u32>>,
+    /// `fifo`: one at a time, in the order of events
+    ordering: OrderingName,
+    /// Sent with every delivery. Values are never shown: each is `***`
+    headers: BTreeMap<String, String>,
+    /// It gets only events that share at least one; empty: all events
+    channels: Vec<String>,
     /// Your own pairs
     metadata: BTreeMap<String, String>,
     /// How deliveries fare
@@ -95,6 +151,23 @@ pub(super) struct CreateSubscription {
     /// How long a receiver may take to answer (default 15)
     #[oai(validator(minimum(value = "1"), maximum(value = "30")))]
     pub(super) timeout_seconds: Option<i64>,
+    /// Deliveries per second at most (null: no limit)
+    #[oai(nullable, validator(minimum(value = "1"), maximum(value = "10000")))]
+    pub(super) rate_limit: MaybeUndefined<i64>,
+    /// Your own retries instead of the profile's: the waits before each of them, in seconds. The first attempt always
+    /// goes at once, so n waits are n + 1 attempts. Each wait varies by 10 %
+    #[oai(nullable)]
+    pub(super) retry_schedule: MaybeUndefined<RetryWaits>,
+    /// `fifo`: one delivery at a time in the order of events; the next one waits until the first has succeeded or is
+    /// given up (default `none`)
+    pub(super) ordering: Option<OrderingText>,
+    /// Your own headers, sent with every delivery: at most 20, names of 64 and values of 1,024 characters. Values are kept
+    /// encrypted and shown as `***`
+    #[oai(nullable)]
+    pub(super) headers: MaybeUndefined<BTreeMap<String, String>>,
+    /// At most 10: it then gets only events that share at least one; none: all events
+    #[oai(nullable, validator(max_items = 10, unique_items))]
+    pub(super) channels: MaybeUndefined<Vec<String>>,
     /// `profile` (default): `data` inside the profile's envelope; `raw`: `data` alone
     pub(super) envelope: Option<EnvelopeText>,
     /// Your own pairs: at most 50, names of 64 and values of 512 characters
@@ -115,6 +188,11 @@ impl Wire for CreateSubscription {
             is_active: fields.take("is_active"),
             max_in_flight: fields.take("max_in_flight"),
             timeout_seconds: fields.take("timeout_seconds"),
+            rate_limit: fields.take("rate_limit"),
+            retry_schedule: fields.take("retry_schedule"),
+            ordering: fields.take("ordering"),
+            headers: fields.take("headers"),
+            channels: fields.take("channels"),
             envelope: fields.take("envelope"),
             metadata: fields.take("metadata"),
             secret: fields.take("secret"),
@@ -143,6 +221,24 @@ pub(super) struct UpdateSubscription {
     /// How long a receiver may take to answer
     #[oai(validator(minimum(value = "1"), maximum(value = "30")))]
     pub(super) timeout_seconds: Option<i64>,
+    /// Deliveries per second at most (null: no limit)
+    #[oai(nullable, validator(minimum(value = "1"), maximum(value = "10000")))]
+    pub(super) rate_limit: MaybeUndefined<i64>,
+    /// Your own retries instead of the profile's: the waits before each of them, in seconds. The first attempt always
+    /// goes at once, so n waits are n + 1 attempts. Each wait varies by 10 %
+    #[oai(nullable)]
+    pub(super) retry_schedule: MaybeUndefined<RetryWaits>,
+    /// `fifo`: one delivery at a time in the order of events; the next one waits until the first has succeeded or is
+    /// given up
+    pub(super) ordering: Option<OrderingText>,
+    /// Replaces all headers: at most 20, names of 64 and values of 1,024 characters. Values are kept
+    /// encrypted and shown as `***`. Sending `***` back keeps a value. A URL on
+    /// another host drops them all, unless they are sent with it
+    #[oai(nullable)]
+    pub(super) headers: MaybeUndefined<BTreeMap<String, String>>,
+    /// Replaces all channels: it then gets only events that share at least one; none: all events
+    #[oai(nullable, validator(max_items = 10, unique_items))]
+    pub(super) channels: MaybeUndefined<Vec<String>>,
     /// `profile`: `data` inside the profile's envelope; `raw`: `data` alone
     pub(super) envelope: Option<EnvelopeText>,
     /// Replaces all pairs
@@ -161,6 +257,11 @@ impl Wire for UpdateSubscription {
             is_active: fields.take("is_active"),
             max_in_flight: fields.take("max_in_flight"),
             timeout_seconds: fields.take("timeout_seconds"),
+            rate_limit: fields.take("rate_limit"),
+            retry_schedule: fields.take("retry_schedule"),
+            ordering: fields.take("ordering"),
+            headers: fields.take("headers"),
+            channels: fields.take("channels"),
             envelope: fields.take("envelope"),
             metadata: fields.take("metadata"),
         }
@@ -278,11 +379,11 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         disabled_reason,
         max_in_flight,
         timeout_seconds,
-        rate_limit: _,
-        retry_schedule: _,
-        ordering: _,
-        headers: _,
-        channels: _,
+        rate_limit,
+        retry_schedule,
+        ordering,
+        headers,
+        channels,
         profile,
         envelope,
         metadata,
@@ -307,6 +408,11 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         envelope: EnvelopeName(envelope.name()),
         max_in_flight: *max_in_flight,
         timeout_seconds: *timeout_seconds,
+        rate_limit: rate_limit.map(NonZeroU16::get).into(),
+        retry_schedule: retry_schedule.as_ref().map(|schedule| schedule.retry_waits().collect()).into(),
+        ordering: OrderingName(ordering.name()),
+        headers: headers.keys().map(|name| (name.as_str().to_owned(), MASK.to_owned())).collect(),
+        channels: channels.iter().map(ToString::to_string).collect(),
         metadata: metadata.clone(),
         health: HealthName(health.status(subscription).name()),
         disabled_reason: disabled_reason.map(|reason| DisabledReasonName(reason.name())).into(),
