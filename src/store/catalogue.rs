@@ -104,6 +104,7 @@ impl Catalogue {
             State::Succeeded => ShownState::Succeeded,
             State::Exhausted { .. } => ShownState::Exhausted,
             State::Canceled { .. } => ShownState::Canceled,
+            State::Expired { .. } => ShownState::Expired,
         }
     }
 

@@ -52,7 +52,7 @@ impl Store {
             let state = match row.delivery.state {
                 State::Succeeded | State::Canceled { .. } => return Err(StoreError::InvalidState),
                 State::Pending { .. } => State::Pending { next_attempt_at: transaction.now },
-                State::Retrying { .. } | State::Exhausted { .. } => {
+                State::Retrying { .. } | State::Exhausted { .. } | State::Expired { .. } => {
                     State::Retrying { next_attempt_at: transaction.now, reason: RetryReason::Manual }
                 }
             };
@@ -282,7 +282,7 @@ impl Row {
 /// Whether it belongs into the `failed` rows.
 pub(super) fn is_failure(state: State) -> bool {
     match state {
-        State::Exhausted { .. } | State::Canceled { .. } => true,
+        State::Exhausted { .. } | State::Canceled { .. } | State::Expired { .. } => true,
         State::Pending { .. } | State::Retrying { .. } | State::Succeeded => false,
     }
 }

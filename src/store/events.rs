@@ -159,6 +159,7 @@ impl Transaction<'_> {
                 event_type: event.event.event_type.clone(),
                 state,
                 attempts: 0,
+                attempts_uncounted: 0,
                 last_http_status: None,
                 created_at: now,
                 updated_at: now,

@@ -106,7 +106,7 @@ fn source<'a>(
                 Direction::NewerFirst => Box::new(newer.chain(rows)),
             })
         }
-        Some(ShownState::Exhausted | ShownState::Canceled) => {
+        Some(ShownState::Exhausted | ShownState::Canceled | ShownState::Expired) => {
             walk_rows::<FailedRows>(snapshot, tenant, (low, high), direction)
         }
         Some(ShownState::Succeeded) | None => match filter.subscription {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::earlier::EventRecordV1;
 use super::{
-    CanceledReasonRecord, ErrorClassRecord, ExhaustedReasonRecord, IdBytes, Record, RetryReasonRecord, TriggerRecord,
-    millis, timestamp, whole,
+    CanceledReasonRecord, ErrorClassRecord, ExhaustedReasonRecord, ExpiredReasonRecord, IdBytes, Record,
+    RetryReasonRecord, TriggerRecord, millis, timestamp, whole,
 };
 use crate::domain::delivery::{Attempt, Delivery, Outcome, Phases, Response, State};
 use crate::domain::event::Event;
@@ -110,6 +110,7 @@ pub(in crate::store) enum StateRecord {
     Succeeded,
     Exhausted { reason: ExhaustedReasonRecord },
     Canceled { reason: CanceledReasonRecord },
+    Expired { reason: ExpiredReasonRecord },
 }
 
 impl From<State> for StateRecord {
@@ -122,6 +123,7 @@ impl From<State> for StateRecord {
             State::Succeeded => Self::Succeeded,
             State::Exhausted { reason } => Self::Exhausted { reason: reason.into() },
             State::Canceled { reason } => Self::Canceled { reason: reason.into() },
+            State::Expired { reason } => Self::Expired { reason: reason.into() },
         }
     }
 }
@@ -138,6 +140,7 @@ impl From<StateRecord> for State {
             StateRecord::Succeeded => Self::Succeeded,
             StateRecord::Exhausted { reason } => Self::Exhausted { reason: reason.into() },
             StateRecord::Canceled { reason } => Self::Canceled { reason: reason.into() },
+            StateRecord::Expired { reason } => Self::Expired { reason: reason.into() },
         }
     }
 }
@@ -156,8 +159,61 @@ pub(in crate::store) struct DeliveryRecord {
     /// Whether it has a `due` row and an `open` row. A fresh one has none: it is in the dispatcher's memory, and
     /// found again by its place after the watermark.
     pub is_parked: bool,
+    attempts_uncounted: u16,
 }
-impl Record for DeliveryRecord {}
+
+impl Record for DeliveryRecord {
+    const VERSION: u8 = 2;
+
+    fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
+        (version == 1).then(|| whole::<DeliveryRecordV1>(rest)).flatten().map(Into::into)
+    }
+}
+
+/// Before attempts could be made that the schedule does not count.
+#[derive(Deserialize)]
+struct DeliveryRecordV1 {
+    event: IdBytes,
+    subscription: IdBytes,
+    tenant: IdBytes,
+    event_type: String,
+    state: StateRecord,
+    attempts: u16,
+    last_http_status: Option<u16>,
+    created_at: i64,
+    updated_at: i64,
+    is_parked: bool,
+}
+
+impl From<DeliveryRecordV1> for DeliveryRecord {
+    fn from(record: DeliveryRecordV1) -> Self {
+        let DeliveryRecordV1 {
+            event,
+            subscription,
+            tenant,
+            event_type,
+            state,
+            attempts,
+            last_http_status,
+            created_at,
+            updated_at,
+            is_parked,
+        } = record;
+        Self {
+            event,
+            subscription,
+            tenant,
+            event_type,
+            state,
+            attempts,
+            last_http_status,
+            created_at,
+            updated_at,
+            is_parked,
+            attempts_uncounted: 0,
+        }
+    }
+}
 
 impl DeliveryRecord {
     pub(in crate::store) fn from_domain(delivery: &Delivery, is_parked: bool) -> Self {
@@ -169,6 +225,7 @@ impl DeliveryRecord {
             event_type,
             state,
             attempts,
+            attempts_uncounted,
             last_http_status,
             created_at,
             updated_at,
@@ -184,6 +241,7 @@ impl DeliveryRecord {
             created_at: created_at.as_millis(),
             updated_at: updated_at.as_millis(),
             is_parked,
+            attempts_uncounted: *attempts_uncounted,
         }
     }
 
@@ -199,6 +257,7 @@ impl DeliveryRecord {
             created_at,
             updated_at,
             is_parked: _,
+            attempts_uncounted,
         } = self;
         Some(Delivery {
             id,
@@ -208,6 +267,7 @@ impl DeliveryRecord {
             event_type: event_type.parse().ok()?,
             state: state.into(),
             attempts,
+            attempts_uncounted,
             last_http_status,
             created_at: Timestamp::from_millis(created_at),
             updated_at: Timestamp::from_millis(updated_at),

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, RetryReason, Trigger};
+use crate::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, ExpiredReason, RetryReason, Trigger};
 use crate::domain::key::Preset;
 use crate::domain::profile::Profile;
 use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope};
@@ -152,7 +152,8 @@ twins! {
     RetryReason = RetryReasonRecord { Schedule, RetryAfter, Manual }
     ExhaustedReason = ExhaustedReasonRecord { Schedule, Gone, Aborted }
     CanceledReason = CanceledReasonRecord { Manual, SubscriptionDeleted, SubscriptionGone, PayloadExpired }
-    Trigger = TriggerRecord { Schedule, Manual }
+    ExpiredReason = ExpiredReasonRecord { BacklogFull, BacklogAge }
+    Trigger = TriggerRecord { Schedule, Manual, Probe }
     ErrorClass = ErrorClassRecord { BlockedAddress, Dns, Connect, Tls, Timeout, Http }
     Profile = ProfileRecord { Standard, Mage }
     Envelope = EnvelopeRecord { Profile, Raw }

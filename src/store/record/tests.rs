@@ -259,6 +259,7 @@ fn a_delivery_in_every_state() {
         event_type: "a".parse().unwrap(),
         state,
         attempts: 300,
+        attempts_uncounted: 2,
         last_http_status: Some(503),
         created_at: AT,
         updated_at: LATER,
@@ -267,10 +268,14 @@ fn a_delivery_in_every_state() {
     let record = bytes_of(
         DeliveryRecord::from_domain(&pending, true),
         expect![
-            "01000000000000000000000000000000020000000000000000000000000000000300000000000000000000000000000004016100f6d9f8898e67ac0201f703f6d9f8898e67f8d9f8898e6701"
+            "02000000000000000000000000000000020000000000000000000000000000000300000000000000000000000000000004016100f6d9f8898e67ac0201f703f6d9f8898e67f8d9f8898e670102"
         ],
     );
-    assert_eq!(record.into_domain(pending.id), Some(pending));
+    assert_eq!(record.into_domain(pending.id), Some(pending.clone()));
+    let earlier = "01000000000000000000000000000000020000000000000000000000000000000300000000000000000000000000000004016100f6d9f8898e67ac0201f703f6d9f8898e67f8d9f8898e6701";
+    let earlier = DeliveryRecord::decode(&hex::decode(earlier).unwrap()).expect("version 1 still reads");
+    assert!(earlier.is_parked);
+    assert_eq!(earlier.into_domain(pending.id), Some(Delivery { attempts_uncounted: 0, ..pending }));
 
     let mut states = vec![State::Succeeded];
     let reasons = [RetryReason::Schedule, RetryReason::RetryAfter, RetryReason::Manual];
@@ -284,6 +289,8 @@ fn a_delivery_in_every_state() {
         CanceledReason::PayloadExpired,
     ];
     states.extend(reasons.map(|reason| State::Canceled { reason }));
+    let reasons = [ExpiredReason::BacklogFull, ExpiredReason::BacklogAge];
+    states.extend(reasons.map(|reason| State::Expired { reason }));
     let mut shown = String::new();
     for state in states {
         let record = DeliveryRecord::from_domain(&in_state(state), false);
@@ -306,6 +313,8 @@ fn a_delivery_in_every_state() {
         0401 Canceled { reason: SubscriptionDeleted }
         0402 Canceled { reason: SubscriptionGone }
         0403 Canceled { reason: PayloadExpired }
+        0500 Expired { reason: BacklogFull }
+        0501 Expired { reason: BacklogAge }
     "#]]
     .assert_eq(&shown);
 }

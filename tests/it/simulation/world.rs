@@ -651,7 +651,7 @@ impl World {
                 let received = self.ledger.received.get(&delivery.id).cloned().unwrap_or_default();
                 match delivery.state {
                     State::Succeeded => assert!(received.answered_2xx > 0, "{} succeeded out of thin air", delivery.id),
-                    State::Exhausted { .. } | State::Canceled { .. } => {}
+                    State::Exhausted { .. } | State::Canceled { .. } | State::Expired { .. } => {}
                     open => panic!("{} is still {open:?} ({})", delivery.id, ShownState::Pending.name()),
                 }
                 let attempts = store.attempts(delivery.id).expect("the disk reads");
