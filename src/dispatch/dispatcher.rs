@@ -242,7 +242,7 @@ impl Dispatcher {
                 self.lane(id, known).lift_limits(subscription.map(Arc::as_ref));
                 self.due_again_on_disk(id, due, now, known);
             }
-            Change::Requeued(id, due) => self.due_again_on_disk(id, due, now, known),
+            Change::Scheduled(id, due) => self.due_again_on_disk(id, due, now, known),
             Change::Canceled(id, delivery) => {
                 let Some(lane) = self.lanes.get_mut(&id) else { return };
                 if lane.reading {
@@ -449,7 +449,7 @@ impl Dispatcher {
             Outcome::Status(_) | Outcome::Error { .. } => {
                 let jitter = self.chance.random();
                 let attempts = attempt.number.saturating_sub(round.attempts_uncounted);
-                match subscription.profile.schedule().delay_after(attempts, jitter) {
+                match subscription.schedule().delay_after(attempts, jitter) {
                     None => State::Exhausted { reason: ExhaustedReason::Schedule },
                     Some(delay) => {
                         let asked = retry_after(attempt, now).map(|asked| asked.min(RETRY_AFTER_DELIVERY_MAX));

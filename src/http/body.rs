@@ -216,6 +216,12 @@ impl Findings {
         self.violations.push(Violation::at(rule, pointer));
     }
 
+    /// Takes over what was found elsewhere, less what is known of the same place.
+    pub fn extend(&mut self, violations: Vec<Violation>) {
+        let new = violations.into_iter().filter(|violation| !self.has_at(&violation.pointer)).collect::<Vec<_>>();
+        self.violations.extend(new);
+    }
+
     /// Whether nothing is wrong so far with a field or what is in it: only then it is worth a closer look.
     pub fn is_sound(&self, field: &str) -> bool {
         !self.violations.iter().any(|violation| {

@@ -2,6 +2,7 @@
 
 mod auth;
 mod body;
+mod channels;
 mod deliveries;
 mod document;
 mod edge;
@@ -17,7 +18,6 @@ mod limit;
 mod metrics;
 mod page;
 mod problem;
-mod redelivery;
 mod reply;
 mod server;
 mod subscriptions;
@@ -139,7 +139,7 @@ enum Tag {
 type Apis = (
     subscriptions::SubscriptionsApi,
     events::EventsApi,
-    redelivery::RedeliveryApi,
+    events::RedeliveryApi,
     deliveries::DeliveriesApi,
     jobs::JobsApi,
     event_types::EventTypesApi,
@@ -172,7 +172,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
     let apis: Apis = (
         subscriptions::SubscriptionsApi { app: app.clone() },
         events::EventsApi { app: app.clone() },
-        redelivery::RedeliveryApi { app: app.clone() },
+        events::RedeliveryApi { app: app.clone() },
         deliveries::DeliveriesApi { app: app.clone() },
         jobs::JobsApi { app: app.clone() },
         event_types::EventTypesApi { app: app.clone() },

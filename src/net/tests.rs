@@ -40,6 +40,7 @@ fn request(url: impl AsRef<str>, timeout: Duration) -> Request {
     Request {
         url: TargetUrl::parse(url.as_ref(), &rules()).unwrap(),
         headers: vec![("Webhook-Id", "evt_1".into()), ("content-type", "application/json".into())],
+        secret_headers: CustomHeaders::new(),
         body: Bytes::from_static(b"{\"n\":1}"),
         timeout,
         identity: SubscriptionId::from_u128(1),

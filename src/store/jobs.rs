@@ -288,7 +288,7 @@ fn change(transaction: &mut Transaction<'_>, mut job: Job, work: WorkRecord) -> 
         }
     }
     for subscription in requeued {
-        transaction.changed(Change::Requeued(subscription, now));
+        transaction.changed(Change::Scheduled(subscription, now));
     }
     transaction.tables.remove::<JobDeliveries>(&key)?;
     if is_last {

@@ -153,8 +153,9 @@ pub enum Change {
     /// Something of this subscription is due on disk at that time, earlier than known, because a person asked: what its
     /// receiver asked for is over.
     Due(SubscriptionId, Timestamp),
-    /// The same by a job, which has many such steps: what the receiver asked for holds.
-    Requeued(SubscriptionId, Timestamp),
+    /// Something of this subscription is due on disk at that time: a scheduled event, or what a job queued, which has many
+    /// such steps. Its limits stay as they are.
+    Scheduled(SubscriptionId, Timestamp),
     /// A delivery became final without an attempt.
     Canceled(SubscriptionId, DeliveryId),
 }

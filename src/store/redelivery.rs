@@ -53,10 +53,17 @@ impl Transaction<'_> {
         let made = u32::try_from(receivers.len()).unwrap_or(u32::MAX);
         let event = match how {
             Redelivery::AsNewEvent(_) => {
-                let Event { id: _, tenant, event_type, external_id: _, occurred_at, .. } = event;
-                let occurred_at = Some(occurred_at);
-                let new = NewEvent { tenant, event_type, external_id: None, occurred_at, data };
-                self.put_event(new, None, receivers)?
+                let Event { event_type, occurred_at, channels, .. } = event;
+                let new = NewEvent {
+                    tenant,
+                    event_type,
+                    external_id: None,
+                    occurred_at: Some(occurred_at),
+                    channels,
+                    deliver_at: None,
+                    data,
+                };
+                self.put_event(new, None, receivers, Some(id))?
             }
             Redelivery::ToMatching | Redelivery::To(_) => {
                 let deliveries = event.deliveries.saturating_add(made);
@@ -94,7 +101,7 @@ fn receivers(
     let tenant = catalogue.tenant(event.tenant).ok_or(StoreError::NotFound)?;
     match how {
         Redelivery::ToMatching => {
-            let matching = tenant.matching(&event.event_type).into_iter();
+            let matching = tenant.matching(&event.event_type, &event.channels).into_iter();
             Ok(matching.map(|subscription| (subscription.id, first_state(subscription))).collect())
         }
         Redelivery::To(named) | Redelivery::AsNewEvent(named) => {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::earlier::EventRecordV1;
 use super::{
     CanceledReasonRecord, ErrorClassRecord, ExhaustedReasonRecord, ExpiredReasonRecord, IdBytes, Record,
-    RetryReasonRecord, TriggerRecord, whole,
+    RetryReasonRecord, TriggerRecord, millis, timestamp, whole,
 };
 use crate::domain::delivery::{Attempt, Delivery, Outcome, Phases, Response, State};
 use crate::domain::event::Event;
@@ -18,21 +19,45 @@ use crate::domain::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct EventRecord {
     pub tenant: IdBytes,
-    event_type: String,
+    pub(super) event_type: String,
     pub external_id: Option<String>,
-    occurred_at: i64,
+    pub(super) occurred_at: i64,
     pub created_at: i64,
     /// Rows in `deliveries` that name it.
     pub deliveries: u32,
-    data_bytes: u32,
+    pub(super) data_bytes: u32,
     /// SHA-256 of the data, kept with an external id: a repeat is compared after the data is gone.
     pub data_sha256: Option<[u8; 32]>,
+    pub(super) channels: Vec<String>,
+    pub(super) deliver_at: Option<i64>,
+    pub(super) replay_of: Option<IdBytes>,
 }
-impl Record for EventRecord {}
+impl Record for EventRecord {
+    const VERSION: u8 = 2;
+
+    fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
+        match version {
+            1 => whole::<EventRecordV1>(rest).map(Into::into),
+            _ => None,
+        }
+    }
+}
 
 impl EventRecord {
     pub(in crate::store) fn from_domain(event: &Event, data_sha256: Option<[u8; 32]>) -> Self {
-        let Event { id: _, tenant, event_type, external_id, occurred_at, created_at, deliveries, data_bytes } = event;
+        let Event {
+            id: _,
+            tenant,
+            event_type,
+            external_id,
+            occurred_at,
+            created_at,
+            deliveries,
+            data_bytes,
+            channels,
+            deliver_at,
+            replay_of,
+        } = event;
         Self {
             tenant: tenant.to_bytes(),
             event_type: event_type.as_str().to_owned(),
@@ -42,12 +67,26 @@ impl EventRecord {
             deliveries: *deliveries,
             data_bytes: *data_bytes,
             data_sha256,
+            channels: channels.iter().map(ToString::to_string).collect(),
+            deliver_at: millis(*deliver_at),
+            replay_of: replay_of.map(EventId::to_bytes),
         }
     }
 
     pub(in crate::store) fn into_domain(self, id: EventId) -> Option<Event> {
-        let Self { tenant, event_type, external_id, occurred_at, created_at, deliveries, data_bytes, data_sha256: _ } =
-            self;
+        let Self {
+            tenant,
+            event_type,
+            external_id,
+            occurred_at,
+            created_at,
+            deliveries,
+            data_bytes,
+            data_sha256: _,
+            channels,
+            deliver_at,
+            replay_of,
+        } = self;
         Some(Event {
             id,
             tenant: TenantId::from_bytes(tenant),
@@ -57,6 +96,9 @@ impl EventRecord {
             created_at: Timestamp::from_millis(created_at),
             deliveries,
             data_bytes,
+            channels: channels.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?,
+            deliver_at: timestamp(deliver_at),
+            replay_of: replay_of.map(EventId::from_bytes),
         })
     }
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod configuration;
+mod earlier;
 mod history;
 mod job;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use crate::domain::delivery::{
 use crate::domain::job::JobState;
 use crate::domain::key::Preset;
 use crate::domain::profile::Profile;
-use crate::domain::subscription::{DisabledReason, Envelope};
+use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope};
 use crate::domain::time::Timestamp;
 
 pub(super) use answer::AnswerRecord;
@@ -163,6 +164,7 @@ twins! {
     ErrorClass = ErrorClassRecord { BlockedAddress, Dns, Connect, Tls, Timeout, Http }
     Profile = ProfileRecord { Standard, Mage }
     Envelope = EnvelopeRecord { Profile, Raw }
+    DeliveryOrder = DeliveryOrderRecord { None, Fifo }
     DisabledReason = DisabledReasonRecord { Gone }
     Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
 }

@@ -21,10 +21,11 @@ use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, Known, Send};
 use waxwing::domain::delivery::{Attempt, Phases, ShownState, State};
 use waxwing::domain::event::NewEvent;
 use waxwing::domain::event_type::EventTypeName;
+use waxwing::domain::header::CustomHeaders;
 use waxwing::domain::id::{AttemptId, DeliveryId, SubscriptionId, TenantId};
 use waxwing::domain::profile::{Message, Profile};
 use waxwing::domain::secret::Secret;
-use waxwing::domain::subscription::{Envelope, Subscription};
+use waxwing::domain::subscription::{DeliveryOrder, Envelope, Subscription};
 use waxwing::domain::target::{TargetRules, TargetUrl};
 use waxwing::domain::time::Timestamp;
 use waxwing::store::{self, Change, Due, Location, Options, Published, Recorded, Retention, Store, StoreError, Writer};
@@ -263,6 +264,11 @@ impl World {
             disabled_reason: None,
             max_in_flight: self.chance.random_range(1..5),
             timeout_seconds: self.chance.random_range(1..31),
+            rate_limit: None,
+            retry_schedule: None,
+            ordering: DeliveryOrder::None,
+            headers: CustomHeaders::new(),
+            channels: Vec::new(),
             profile: self.plan.profile,
             envelope: Envelope::Profile,
             metadata: BTreeMap::new(),
@@ -286,6 +292,8 @@ impl World {
                 event_type: event_type.clone(),
                 external_id: None,
                 occurred_at: None,
+                channels: Vec::new(),
+                deliver_at: None,
                 data: Bytes::from(format!("{{\"n\":{}}}", self.chance.random::<u32>())),
             })
             .collect();
@@ -447,8 +455,8 @@ impl World {
         let catalogue = self.machine.store.catalogue();
         let current = catalogue.subscription(subscription.id).expect("nothing is sent to a deleted subscription");
         assert!(current.is_active, "{} is sent to a paused subscription", delivery);
-        let delays: Vec<Duration> = (0..current.profile.schedule().attempts_max())
-            .filter_map(|made| current.profile.schedule().delay_after(made, 0.5))
+        let delays: Vec<Duration> = (0..current.schedule().attempts_max())
+            .filter_map(|made| current.schedule().delay_after(made, 0.5))
             .collect();
         self.ledger.sends(current, (delivery, number, trigger), now, &delays);
 

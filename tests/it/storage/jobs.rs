@@ -314,8 +314,8 @@ fn the_dispatcher_is_told_of_every_subscription_and_only_once_that_a_person_aske
     world.work();
     let told = world.told();
     assert!(told.len() > 1, "in several steps");
-    let is_requeued = |change: &Change| matches!(change, Change::Requeued(id, _) if *id == subscription.id);
-    assert!(told.iter().all(is_requeued), "{told:?}");
+    let is_queued = |change: &Change| matches!(change, Change::Scheduled(id, _) if *id == subscription.id);
+    assert!(told.iter().all(is_queued), "{told:?}");
 
     world.finish(JobKind::Cancel(DeliveryFilter::default()));
     let mut canceled: Vec<DeliveryId> = Vec::new();

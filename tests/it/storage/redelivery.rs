@@ -109,6 +109,7 @@ fn as_a_new_event_it_has_its_own_id_and_the_same_data() {
     assert_eq!((event_type.as_str(), external_id, occurred_at), ("a", None, old.occurred_at));
     assert_eq!((created_at, new.made, new.event.deliveries), (world.now(), 1, 1));
     assert!(new.event.id > old.id);
+    assert_eq!(new.event.replay_of, Some(old.id));
     assert_eq!(&world.store.event_data(new.event.id).unwrap().unwrap()[..], br#"{ "n": 1.0 }"#);
     assert_eq!(world.receivers(&new.event), [receiver]);
     assert_eq!(world.store.event(old.id).unwrap(), Some(old), "it stays as it was");

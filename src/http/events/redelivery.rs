@@ -9,18 +9,20 @@ use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::{Object, OpenApi, types};
 use serde::Serialize;
 
-use super::auth::{Call, Caller, scope};
-use super::body::{Body, Fields, Findings, Wire, pointer_of};
-use super::events::{self, EventAttributes, refuse_system_tenant};
-use super::idempotency::{Fingerprint, once};
-use super::problem::Refusal;
-use super::reply::{
+use super::operations::{THING, refuse_system_tenant};
+use super::wire::{EventAttributes, attributes, state};
+use crate::domain::id::{EventId, SubscriptionId};
+use crate::domain::time::Timestamp;
+use crate::domain::violation::Rule;
+use crate::http::auth::{Call, Caller, scope};
+use crate::http::body::{Body, Fields, Findings, Wire, pointer_of};
+use crate::http::idempotency::{Fingerprint, once};
+use crate::http::problem::Refusal;
+use crate::http::reply::{
     Answer, Attributes, Object as ResourceObject, Reply, Shape, object_schema, reference, register_object,
 };
-use super::{App, Tag};
-use crate::domain::id::{EventId, SubscriptionId};
-use crate::domain::violation::Rule;
-use crate::store::{Redelivered, Redelivery};
+use crate::http::{App, Tag};
+use crate::store::{Redelivered, Redelivery, StoreError};
 
 /// Subscriptions that one request names.
 const NAMED_MAX: usize = 100;
@@ -69,16 +71,20 @@ impl RedeliveryApi {
     ) -> Result<Answer<RedeliveredShape, 202>, Refusal> {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
             let (wire, findings) = body.read()?;
-            let event: EventId = id.parse().map_err(|_| Refusal::not_found(events::THING, id.as_str()))?;
+            let not_found = || Refusal::not_found(THING, id.as_str());
+            let event: EventId = id.parse().map_err(|_| not_found())?;
             let how = read(&caller, wire, findings)?;
             if matches!(how, Redelivery::AsNewEvent(_)) {
                 refuse_system_tenant(&caller)?;
             }
-            let redelivered = self.app.store.redeliver(caller.tenant().id, event, how, memory.keep(render)).await;
-            Ok(render(&redelivered.map_err(|error| match error {
-                crate::store::StoreError::NotFound => Refusal::not_found(events::THING, id.as_str()),
-                other => other.into(),
-            })?))
+            let now = self.app.clock.now();
+            let render = move |made: &Redelivered| render(made, now);
+            let made = self.app.store.redeliver(caller.tenant().id, event, how, memory.keep(render)).await;
+            match made {
+                Ok(made) => Ok(render(&made)),
+                Err(StoreError::NotFound) => Err(not_found()),
+                Err(error) => Err(error.into()),
+            }
         })
         .await
         .map(Into::into)
@@ -125,8 +131,8 @@ fn read_ids(call: &Call, ids: &[String], findings: &mut Findings) -> Vec<Subscri
     named
 }
 
-fn render(Redelivered { event, deliveries, made }: &Redelivered) -> Reply {
-    let attributes = events::attributes(event, events::state(event, deliveries));
+fn render(Redelivered { event, deliveries, made }: &Redelivered, now: Timestamp) -> Reply {
+    let attributes = attributes(event, state(event, deliveries, now));
     let data = ResourceObject::new(event.id.to_string(), attributes);
     let meta = RedeliveryMeta { deliveries_made: *made };
     Reply::json(StatusCode::ACCEPTED, &RedeliveredBody { data, meta })
