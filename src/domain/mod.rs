@@ -8,6 +8,7 @@ pub mod header;
 pub mod health;
 pub mod id;
 pub mod key;
+pub mod operational;
 pub mod profile;
 pub mod retry;
 pub mod secret;

@@ -6,6 +6,7 @@
 mod answer;
 mod configuration;
 mod earlier;
+mod health;
 mod history;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,8 @@ use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope};
 use crate::domain::time::Timestamp;
 
 pub(super) use answer::AnswerRecord;
-pub(super) use configuration::{EventTypeRecord, HealthRecord, KeyRecord, SubscriptionRecord, TenantRecord};
+pub(super) use configuration::{EventTypeRecord, KeyRecord, SubscriptionRecord, TenantRecord};
+pub(super) use health::HealthRecord;
 pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
 
 /// Something that can be the value of a row.
@@ -158,7 +160,7 @@ twins! {
     Profile = ProfileRecord { Standard, Mage }
     Envelope = EnvelopeRecord { Profile, Raw }
     DeliveryOrder = DeliveryOrderRecord { None, Fifo }
-    DisabledReason = DisabledReasonRecord { Gone }
+    DisabledReason = DisabledReasonRecord { Gone, Failing }
     Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
 }
 

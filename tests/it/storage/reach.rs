@@ -27,7 +27,7 @@ fn at(deliver_at: Timestamp) -> NewEvent {
 }
 
 fn due(world: &World, subscription: SubscriptionId, until: Timestamp) -> Vec<DeliveryId> {
-    let (due, _) = world.store.due(subscription, until, &HashSet::new(), 10).unwrap();
+    let (due, _) = world.store.due(subscription, &[], until, &HashSet::new(), 10).unwrap();
     due.into_iter().map(|due| due.delivery.id).collect()
 }
 
