@@ -169,6 +169,28 @@ async fn each_answer_comes_to_its_outcome() {
 }
 
 #[tokio::test]
+async fn a_secret_header_goes_out_and_is_told_as_stars() {
+    let (heard, hears) = oneshot::channel();
+    let heard = Arc::new(Mutex::new(Some(heard)));
+    let receiver = Receiver::start(move |mut peer, _| {
+        let heard = Arc::clone(&heard);
+        async move {
+            let request = peer.request().await.unwrap();
+            peer.say(OK).await;
+            heard.lock().unwrap().take().unwrap().send(request).unwrap();
+        }
+    })
+    .await;
+    let secret_headers = [("X-Shop".parse().unwrap(), "hush 1".parse().unwrap())].into();
+    let exchange = client().send(Request { secret_headers, ..request(receiver.url(), LONG) }).await;
+    let heard = hears.await.unwrap();
+    assert!(heard.lines().any(|line| line == "x-shop: hush 1"), "{heard}");
+    let told = exchange.request_headers.iter().find(|(name, _)| name == "x-shop");
+    assert_eq!(told.map(|(_, value)| value.as_str()), Some("***"));
+    assert!(!format!("{:?}", exchange.request_headers).contains("hush"));
+}
+
+#[tokio::test]
 async fn what_goes_out_is_what_the_exchange_says() {
     let (heard, hears) = oneshot::channel();
     let heard = Arc::new(Mutex::new(Some(heard)));

@@ -6,5 +6,6 @@ mod jobs;
 mod opening;
 mod pages;
 mod promises;
+mod reach;
 mod redelivery;
 mod world;
