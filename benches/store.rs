@@ -166,7 +166,7 @@ fn recorded(delivery: DeliveryId) -> Recorded {
         }),
         remote_address: Some("203.0.113.7:443".parse().expect("an address")),
     };
-    Recorded { attempt, state: State::Succeeded }
+    Recorded { attempt, state: State::Succeeded, is_counted: true }
 }
 
 fn subscription(n: usize) -> Subscription {

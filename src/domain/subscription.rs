@@ -75,6 +75,14 @@ impl Subscription {
         self.retry_schedule.as_ref().unwrap_or_else(|| self.profile.schedule())
     }
 
+    /// Whether its deliveries are held while its receiver fails (contract 5.6).
+    pub fn has_circuit_breaker(&self) -> bool {
+        match self.profile {
+            Profile::Standard => true,
+            Profile::Mage => false,
+        }
+    }
+
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(u64::from(self.timeout_seconds))
     }
@@ -148,12 +156,17 @@ impl DeliveryOrder {
 pub enum DisabledReason {
     /// The receiver answered 410.
     Gone,
+    /// It only failed for [`super::health::DISABLE_AFTER`].
+    Failing,
 }
 
 impl DisabledReason {
+    pub const ALL: [Self; 2] = [Self::Gone, Self::Failing];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Gone => "gone",
+            Self::Failing => "failing",
         }
     }
 }

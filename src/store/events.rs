@@ -13,7 +13,7 @@ use super::record::{DeliveryRecord, EventRecord, IdRecord};
 use super::schema::{Deliveries, Events, ExternalIds, FailedRows, Key, Payloads, Redeliveries};
 use super::tables::{Read, damaged};
 use super::{Change, Fresh, Published, Remember, StoreError};
-use crate::domain::delivery::{CanceledReason, Delivery, State};
+use crate::domain::delivery::{CanceledReason, Delivery, ExpiredReason, State};
 use crate::domain::event::{Event, EventWithData, NewEvent};
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId};
 use crate::domain::subscription::{DisabledReason, Subscription};
@@ -103,7 +103,7 @@ pub(super) fn deliveries_of(
 }
 
 impl Transaction<'_> {
-    fn accept(&mut self, new: NewEvent, data_sha256: Option<[u8; 32]>) -> Result<Published, StoreError> {
+    pub(super) fn accept(&mut self, new: NewEvent, data_sha256: Option<[u8; 32]>) -> Result<Published, StoreError> {
         let matching = |tenant: &super::catalogue::TenantEntry| {
             let matching = tenant.matching(&new.event_type, &new.channels).into_iter();
             matching.map(|subscription| (subscription.id, first_state(subscription))).collect::<Vec<_>>()
@@ -178,6 +178,10 @@ impl Transaction<'_> {
             let id = DeliveryId::from_u128(self.next_id());
             let state = match state {
                 FirstState::Pending => State::Pending { next_attempt_at: deliver_at.unwrap_or(now) },
+                FirstState::Held if !self.backlog_takes_one(subscription)? => {
+                    State::Expired { reason: ExpiredReason::BacklogFull }
+                }
+                FirstState::Held => State::Pending { next_attempt_at: deliver_at.unwrap_or(now) },
                 FirstState::Gone => State::Canceled { reason: CanceledReason::SubscriptionGone },
             };
             let delivery = Delivery {
@@ -239,12 +243,15 @@ impl Transaction<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum FirstState {
     Pending,
+    /// It waits until its subscription is active again, if there is room.
+    Held,
     Gone,
 }
 
 pub(super) fn first_state(subscription: &Subscription) -> FirstState {
     match subscription.disabled_reason {
         Some(DisabledReason::Gone) => FirstState::Gone,
-        None => FirstState::Pending,
+        Some(DisabledReason::Failing) | None if !subscription.is_active => FirstState::Held,
+        Some(DisabledReason::Failing) | None => FirstState::Pending,
     }
 }

@@ -7,6 +7,8 @@
 //! out in one transaction, commits, tells the dispatcher what committed, and only then answers everyone. What is
 //! written where is in `schema.rs`.
 
+mod announcements;
+mod backlog;
 pub mod catalogue;
 mod check;
 mod commit;
@@ -44,9 +46,11 @@ use crate::domain::delivery::{Attempt, CanceledReason, Delivery, State};
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::health::Health;
 use crate::domain::id::{DeliveryId, KeyId, SubscriptionId, TenantId};
+use crate::domain::operational::Announcement;
 use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
 
+pub use backlog::{BACKLOG_AGE_MAX, BACKLOG_MAX};
 pub use catalogue::Catalogue;
 pub use check::{FINDINGS_MAX, Report, TableReport, check};
 pub use commit::{Stepped, Store, Writer};
@@ -153,6 +157,10 @@ pub enum Change {
     /// Something of this subscription is due on disk at that time, earlier than known, because a person asked: what its
     /// receiver asked for is over.
     Due(SubscriptionId, Timestamp),
+    /// A person wants this one to be tried now.
+    Retry(SubscriptionId, DeliveryId),
+    /// The subscription's health starts anew: look it up.
+    Lifted(SubscriptionId),
     /// Something of this subscription is due on disk at that time: a scheduled event, or what a job queued, which has many
     /// such steps. Its limits stay as they are.
     Scheduled(SubscriptionId, Timestamp),
@@ -188,6 +196,8 @@ pub struct Recordings {
     pub canceled: Vec<(DeliveryId, CanceledReason)>,
     pub health: Vec<(SubscriptionId, Health)>,
     pub disabled: Vec<(SubscriptionId, DisabledReason)>,
+    /// Become events of tenant `system`.
+    pub announced: Vec<Announcement>,
     /// Every delivery up to this one has a due row or is final once this commits.
     pub settled_up_to: Option<DeliveryId>,
 }
@@ -198,6 +208,8 @@ pub struct Recorded {
     /// Its `id` and `number` are assigned by the store (any values are replaced).
     pub attempt: Attempt,
     pub state: State,
+    /// Whether it takes the delivery on in its schedule.
+    pub is_counted: bool,
 }
 
 /// What publishing one event came to.

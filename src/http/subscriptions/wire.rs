@@ -32,7 +32,7 @@ choice!(ProfileName, "profile", Profile::ALL.map(Profile::name));
 choice!(EnvelopeName, "envelope", Envelope::NAMES);
 choice!(OrderingName, "ordering", DeliveryOrder::NAMES);
 choice!(HealthName, "health", HealthStatus::ALL.map(HealthStatus::name));
-choice!(DisabledReasonName, "disabled_reason", [DisabledReason::Gone.name()]);
+choice!(DisabledReasonName, "disabled_reason", DisabledReason::ALL.map(DisabledReason::name));
 choice!(DeliveryStatusName, "delivery_status", ["success", "failure"]);
 
 /// Seconds before each retry.
@@ -394,7 +394,7 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         created_at,
         updated_at,
     } = subscription;
-    let Health { consecutive_failures, failing_since: _, last_delivery_at, last_delivery_succeeded } = *health;
+    let Health { consecutive_failures, last_delivery_at, last_delivery_succeeded, .. } = *health;
     let status = |succeeded| DeliveryStatusName(if succeeded { "success" } else { "failure" });
     SubscriptionAttributes {
         url: url.as_str().to_owned(),

@@ -1,4 +1,4 @@
-//! Configuration on disk: tenants, keys, event types, subscriptions; and how subscriptions fare.
+//! Configuration on disk: tenants, keys, event types, subscriptions.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
@@ -13,7 +13,6 @@ use super::{
 };
 use crate::domain::event_type::{EventType, EventTypeName};
 use crate::domain::header::{HeaderName, HeaderValue};
-use crate::domain::health::Health;
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits, Scopes};
 use crate::domain::retry::Schedule;
@@ -380,38 +379,5 @@ impl SubscriptionRecord {
             created_at: Timestamp::from_millis(*created_at),
             updated_at: Timestamp::from_millis(*updated_at),
         })
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::store) struct HealthRecord {
-    consecutive_failures: u32,
-    failing_since: Option<i64>,
-    last_delivery_at: Option<i64>,
-    last_delivery_succeeded: Option<bool>,
-}
-impl Record for HealthRecord {}
-
-impl From<Health> for HealthRecord {
-    fn from(health: Health) -> Self {
-        let Health { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded } = health;
-        Self {
-            consecutive_failures,
-            failing_since: millis(failing_since),
-            last_delivery_at: millis(last_delivery_at),
-            last_delivery_succeeded,
-        }
-    }
-}
-
-impl From<HealthRecord> for Health {
-    fn from(record: HealthRecord) -> Self {
-        let HealthRecord { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded } = record;
-        Self {
-            consecutive_failures,
-            failing_since: timestamp(failing_since),
-            last_delivery_at: timestamp(last_delivery_at),
-            last_delivery_succeeded,
-        }
     }
 }

@@ -6,6 +6,7 @@
 mod answer;
 mod configuration;
 mod earlier;
+mod health;
 mod history;
 mod job;
 #[cfg(test)]
@@ -25,7 +26,8 @@ use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope};
 use crate::domain::time::Timestamp;
 
 pub(super) use answer::AnswerRecord;
-pub(super) use configuration::{EventTypeRecord, HealthRecord, KeyRecord, SubscriptionRecord, TenantRecord};
+pub(super) use configuration::{EventTypeRecord, KeyRecord, SubscriptionRecord, TenantRecord};
+pub(super) use health::HealthRecord;
 pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
 pub(super) use job::JobRecord;
 
@@ -165,7 +167,7 @@ twins! {
     Profile = ProfileRecord { Standard, Mage }
     Envelope = EnvelopeRecord { Profile, Raw }
     DeliveryOrder = DeliveryOrderRecord { None, Fifo }
-    DisabledReason = DisabledReasonRecord { Gone }
+    DisabledReason = DisabledReasonRecord { Gone, Failing }
     Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
 }
 

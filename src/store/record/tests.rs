@@ -14,7 +14,7 @@ use crate::domain::delivery::{Attempt, Delivery, Outcome, Phases, Response, Stat
 use crate::domain::event::Event;
 use crate::domain::event_type::EventType;
 use crate::domain::header::CustomHeaders;
-use crate::domain::health::Health;
+use crate::domain::health::{Circuit, Health};
 use crate::domain::id::{AttemptId, DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits};
 use crate::domain::retry::Schedule;
@@ -205,11 +205,24 @@ fn health() {
         failing_since: Some(AT),
         last_delivery_at: Some(LATER),
         last_delivery_succeeded: Some(false),
+        slots: Some(3),
+        pace: Some(200),
+        throttled_at: Some(AT),
+        quiet_until: Some(LATER),
+        circuit: Circuit::Open { probe_at: AT, probes: 300 },
+        warnings: 2,
+        is_announced: true,
+        blocked_by: Some(DeliveryId::from_u128(9)),
     };
-    assert_eq!(
-        Health::from(bytes_of(HealthRecord::from(health), expect!["01ac0201f6d9f8898e6701f8d9f8898e670100"])),
-        health
-    );
+    let golden = expect![
+        "02ac0201f6d9f8898e6701f8d9f8898e670100010301c80101f6d9f8898e6701f8d9f8898e6701f6d9f8898e67ac0202010100000000000000000000000000000009"
+    ];
+    assert_eq!(Health::from(bytes_of(HealthRecord::from(health), golden)), health);
+    let earlier = HealthRecord::decode(&hex::decode("01ac0201f6d9f8898e6701f8d9f8898e670100").unwrap());
+    let Health { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded, .. } = health;
+    let expected =
+        Health { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded, ..Health::default() };
+    assert_eq!(earlier.map(Health::from), Some(expected), "version 1 still reads");
 }
 
 fn a_full_event() -> Event {

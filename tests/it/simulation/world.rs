@@ -17,7 +17,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use waxwing::clock::{Clock, ManualClock};
-use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, Known, Send};
+use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, Known, ReadDue, Send};
 use waxwing::domain::delivery::{Attempt, Phases, ShownState, State};
 use waxwing::domain::event::NewEvent;
 use waxwing::domain::event_type::EventTypeName;
@@ -84,6 +84,7 @@ enum Task {
     DueRead {
         life: u32,
         subscription: SubscriptionId,
+        asked: Vec<DeliveryId>,
         rows: Vec<Due>,
         next: Option<Timestamp>,
     },
@@ -235,8 +236,8 @@ impl World {
                     self.happen(Happened::Finished(Box::new(Finished { subscription, attempt: *attempt })));
                 }
             }
-            Task::DueRead { life, subscription, rows, next } if life == self.life => {
-                self.happen(Happened::DueRead { subscription, rows, next });
+            Task::DueRead { life, subscription, asked, rows, next } if life == self.life => {
+                self.happen(Happened::DueRead { subscription, asked, rows, next });
             }
             Task::Commit { .. } | Task::DueRead { .. } => {}
             Task::Peace => self.make_peace(),
@@ -438,10 +439,10 @@ impl World {
                     let store = self.machine.store.clone();
                     self.promise(async move { Kept::Recorded(attempts, store.record(recordings).await) });
                 }
-                Decided::ReadDue { subscription, until, in_memory, rows_max } => {
-                    let read = self.machine.store.due(subscription, until, &in_memory, rows_max);
+                Decided::ReadDue(ReadDue { subscription, asked, until, in_memory, rows_max }) => {
+                    let read = self.machine.store.due(subscription, &asked, until, &in_memory, rows_max);
                     let (rows, next) = read.expect("the disk reads");
-                    let task = Task::DueRead { life: self.life, subscription, rows, next };
+                    let task = Task::DueRead { life: self.life, subscription, asked, rows, next };
                     let latency = Duration::from_millis(self.chance.random_range(0..40));
                     self.schedule(latency, task);
                 }

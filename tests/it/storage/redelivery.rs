@@ -60,7 +60,7 @@ fn an_event_goes_again_to_all_that_ask_for_it_today() {
     let mut world = world.after_power_cut();
     world.work();
     assert_eq!(world.store.event(published.id).unwrap().unwrap().deliveries, 6);
-    let due = |world: &World, id| world.store.due(id, world.now(), &Default::default(), 10).unwrap().0.len();
+    let due = |world: &World, id| world.store.due(id, &[], world.now(), &Default::default(), 10).unwrap().0.len();
     assert_eq!((due(&world, first), due(&world, paused)), (4, 1), "one of them of the other event");
     assert_clean(world.check());
 }

@@ -154,7 +154,10 @@ impl World {
     pub fn try_attempt(&mut self, delivery: DeliveryId, outcome: Outcome, state: State) -> Result<(), StoreError> {
         let attempt = attempt(delivery, outcome, self.now());
         let store = self.store.clone();
-        self.run(store.record(Recordings { attempts: vec![Recorded { attempt, state }], ..Recordings::default() }))
+        self.run(store.record(Recordings {
+            attempts: vec![Recorded { attempt, state, is_counted: true }],
+            ..Recordings::default()
+        }))
     }
 
     pub fn succeed(&mut self, delivery: DeliveryId) {
