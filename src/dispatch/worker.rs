@@ -7,11 +7,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 
-use super::dispatcher::{Decided, Dispatcher, Finished, Happened, Known, ReadDue, Send};
+use super::dispatcher::{Decided, Dispatcher, Finished, Happened, ReadDue, Send};
 use super::sender::{Purpose, Sender};
 use super::{Dispatch, Figures};
 use crate::domain::id::SubscriptionId;
-use crate::store::{Change, Store, StoreError};
+use crate::store::{Change, Known, Store, StoreError};
 
 /// Lanes read from disk in one step at the start.
 const LANES_PER_READ: usize = 1000;

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use waxwing::clock::{Clock, ManualClock};
-use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, Known, ReadDue, Send};
+use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, ReadDue, Send};
 use waxwing::domain::delivery::{Attempt, Phases, ShownState, State};
 use waxwing::domain::event::NewEvent;
 use waxwing::domain::event_type::EventTypeName;
@@ -28,7 +28,9 @@ use waxwing::domain::secret::Secret;
 use waxwing::domain::subscription::{DeliveryOrder, Envelope, Subscription};
 use waxwing::domain::target::{TargetRules, TargetUrl};
 use waxwing::domain::time::Timestamp;
-use waxwing::store::{self, Change, Due, Location, Options, Published, Recorded, Retention, Store, StoreError, Writer};
+use waxwing::store::{
+    self, Change, Due, Known, Location, Options, Published, Recorded, Retention, Store, StoreError, Writer,
+};
 
 use super::ledger::Ledger;
 use super::receiver::{Answer, Mood};
