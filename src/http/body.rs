@@ -274,6 +274,16 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// An object inside of a body, read as strictly as the body itself.
+pub fn nested<T: Wire>(value: &RawValue, pointer: &str, findings: &mut Findings) -> Option<T> {
+    let members: Members<'_> = serde_json::from_str(value.get()).ok()?;
+    let mut fields = Fields::of(members);
+    let read = T::read(&mut fields);
+    let inner = fields.into_findings().violations.into_iter();
+    findings.violations.extend(inner.map(|violation| violation.below(pointer)));
+    Some(read)
+}
+
 /// RFC 6901: `~` and `/` are written `~0` and `~1`.
 pub fn pointer_of(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
@@ -343,7 +353,7 @@ macro_rules! required_fields {
         }
     )*};
 }
-required_fields!(String, Vec<String>);
+required_fields!(String, Vec<String>, MomentText);
 
 /// A string, or a type that stands for some strings.
 macro_rules! text_scalar {

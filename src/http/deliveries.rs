@@ -356,7 +356,7 @@ fn shown(delivery: &Delivery, catalogue: &Catalogue, now: Timestamp) -> (ShownSt
             Some(match reason {
                 RetryReason::Schedule => "scheduled_retry",
                 RetryReason::RetryAfter => "receiver_asked_to_wait",
-                RetryReason::Manual => "manual_retry",
+                RetryReason::Manual | RetryReason::ManualOnce => "manual_retry",
             }),
         ),
         State::Succeeded => (ShownState::Succeeded, None),

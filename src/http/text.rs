@@ -37,6 +37,9 @@ pub fn detail(ground: &Ground) -> String {
             "An event with this external_id was published with another type or other data".to_owned()
         }
         Ground::InvalidState => "Its state does not allow this".to_owned(),
+        Ground::EventExpired => {
+            "The event's data was removed when its time was over: it cannot be sent again".to_owned()
+        }
         Ground::SystemTenant => "Nobody publishes into the tenant 'system'".to_owned(),
         Ground::PreconditionFailed => {
             "It was changed since it was read: its ETag is no longer the one in If-Match".to_owned()

@@ -2,7 +2,9 @@
 
 mod operations;
 mod publication;
+mod redelivery;
 mod wire;
 
 pub use operations::EventsApi;
 pub use publication::check_schema;
+pub use redelivery::RedeliveryApi;

@@ -27,7 +27,7 @@ use crate::http::value::Raw;
 use crate::http::{App, Tag, read_disk};
 use crate::store::{Published, Store, StoreError};
 
-const THING: &str = "Event";
+pub(super) const THING: &str = "Event";
 
 pub struct EventsApi {
     pub app: Arc<App>,
@@ -169,7 +169,7 @@ fn refuse(violations: Vec<Violation>) -> Refusal {
     Refusal::from_violations(violations).expect("read_event fails with at least one violation")
 }
 
-fn refuse_system_tenant(call: &Call) -> Result<(), Refusal> {
+pub(super) fn refuse_system_tenant(call: &Call) -> Result<(), Refusal> {
     if call.tenant().id == TenantId::SYSTEM { Err(Ground::SystemTenant.into()) } else { Ok(()) }
 }
 

@@ -37,7 +37,7 @@ pub struct EventAttributes {
     /// `scheduled`: its `deliver_at` lies ahead. `unmatched`: nobody asked for it. The others follow from its deliveries: `in_progress` while one is open, then
     /// `delivered`, `failed`, or `mixed`
     pub(super) state: EventStateName,
-    /// How many deliveries it made
+    /// How many deliveries it made, redeliveries among them
     pub(super) deliveries_count: u32,
     pub(super) data_bytes: u32,
     /// Subscriptions with channels got it only when they share one
@@ -68,7 +68,7 @@ pub(super) struct EventDetailAttributes {
     pub(super) created_at: Time,
     /// As in the list
     pub(super) state: EventStateName,
-    /// How many deliveries it made
+    /// How many deliveries it made, redeliveries among them
     pub(super) deliveries_count: u32,
     pub(super) data_bytes: u32,
     /// Subscriptions with channels got it only when they share one
@@ -77,7 +77,7 @@ pub(super) struct EventDetailAttributes {
     pub(super) deliver_at: Nullable<Time>,
     /// The event that was sent again as this one
     pub(super) replay_of: Nullable<String>,
-    /// In the order of their subscriptions
+    /// In the order in which they were made
     pub(super) deliveries: Vec<DeliverySummary>,
     /// Byte for byte as it was published; null when retention removed it
     pub(super) data: Nullable<Raw>,

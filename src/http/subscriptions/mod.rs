@@ -5,6 +5,6 @@ mod rules;
 mod settings;
 mod wire;
 
-pub use operations::SubscriptionsApi;
+pub use operations::{SubscriptionsApi, find};
 pub use rules::{check_metadata, check_profile};
 pub use wire::{ProfileName, ProfileText};

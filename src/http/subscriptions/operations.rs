@@ -398,7 +398,7 @@ impl SubscriptionsApi {
     }
 }
 
-fn find<'a>(call: &'a Call, id: &str) -> Result<&'a Arc<Subscription>, Refusal> {
+pub fn find<'a>(call: &'a Call, id: &str) -> Result<&'a Arc<Subscription>, Refusal> {
     let found = id.parse().ok().and_then(|id| call.tenant_entry().subscription(id));
     found.ok_or_else(|| Refusal::not_found(THING, id))
 }
