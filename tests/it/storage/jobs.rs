@@ -67,7 +67,7 @@ impl World {
             let attempts = batch.iter().map(|id| {
                 let mut attempt = attempt(*id, Outcome::Status(503), self.now());
                 attempt.response = None;
-                Recorded { attempt, state }
+                Recorded { attempt, state, is_counted: true }
             });
             self.record(Recordings { attempts: attempts.collect(), ..Recordings::default() });
         }
