@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::lane::UnderWay;
+use super::queue::Round;
 use crate::domain::delivery::{
     Attempt, CanceledReason, ExhaustedReason, Outcome, Response, RetryReason, State, Trigger,
 };
@@ -10,10 +10,11 @@ use crate::domain::retry::{RETRY_AFTER_DELIVERY_MAX, RETRY_AFTER_SUBSCRIPTION_MA
 use crate::domain::subscription::Subscription;
 use crate::domain::time::Timestamp;
 
-/// The state that follows from an attempt. `jitter` is drawn from 0.0..1.0.
+/// The state that follows from an attempt. `due` is when the delivery was due; `jitter` is drawn from 0.0..1.0.
 pub(super) fn state_after(
     attempt: &Attempt,
-    under_way: UnderWay,
+    Round { attempts_uncounted, is_once }: Round,
+    due: Timestamp,
     subscription: Option<&Subscription>,
     jitter: f64,
     now: Timestamp,
@@ -22,7 +23,6 @@ pub(super) fn state_after(
         let reason = CanceledReason::SubscriptionDeleted;
         return if attempt.outcome.is_success() { State::Succeeded } else { State::Canceled { reason } };
     };
-    let UnderWay { due, attempts_uncounted, is_once, .. } = under_way;
     let aborts = |response: &Response| {
         response.header("webhook-delivery").is_some_and(|value| value.trim().eq_ignore_ascii_case("abort"))
     };

@@ -210,11 +210,11 @@ pub(super) struct State {
     pub(super) id_lag_max: i64,
     /// Whether there is background work.
     pub(super) has_work: bool,
-    /// Which piece of it had the last step: the others come first.
-    pub(super) last_worked: Option<WorkName>,
     pub(super) backlogs: Backlogs,
     /// Where the pass over old backlogs stands.
     pub(super) backlog_cursor: SubscriptionId,
+    /// Which piece of it had the last step: the others come first.
+    pub(super) last_worked: Option<WorkName>,
     /// Where the walk of retention stands. On disk only from time to time: a walk that begins anew costs time alone.
     pub(super) retention_cursor: EventId,
 }
@@ -229,9 +229,9 @@ struct Effects {
     is_indexed: bool,
     id_lag_max: Option<i64>,
     has_work: Option<bool>,
-    worked: Option<WorkName>,
     backlogs: HashMap<SubscriptionId, Option<Counted>>,
     backlog_cursor: Option<SubscriptionId>,
+    worked: Option<WorkName>,
     retention_cursor: Option<EventId>,
     keys_used_written: HashMap<KeyId, Timestamp>,
 }
@@ -335,15 +335,6 @@ impl<'t> Transaction<'t> {
         self.effects.has_work = Some(has_work);
     }
 
-    pub(super) fn last_worked(&self) -> Option<WorkName> {
-        self.state.last_worked
-    }
-
-    /// Says which piece of background work has this step.
-    pub(super) fn worked(&mut self, name: WorkName) {
-        self.effects.worked = Some(name);
-    }
-
     pub(super) fn backlog(&self, id: SubscriptionId) -> Option<Counted> {
         self.effects.backlogs.get(&id).copied().unwrap_or_else(|| self.state.backlogs.get(id))
     }
@@ -359,6 +350,15 @@ impl<'t> Transaction<'t> {
 
     pub(super) fn set_backlog_cursor(&mut self, cursor: SubscriptionId) {
         self.effects.backlog_cursor = Some(cursor);
+    }
+
+    pub(super) fn last_worked(&self) -> Option<WorkName> {
+        self.state.last_worked
+    }
+
+    /// Says which piece of background work has this step.
+    pub(super) fn worked(&mut self, name: WorkName) {
+        self.effects.worked = Some(name);
     }
 
     pub(super) fn retention_cursor(&self) -> EventId {
@@ -634,9 +634,9 @@ impl Writer {
             is_indexed,
             id_lag_max,
             has_work,
-            worked,
             backlogs,
             backlog_cursor,
+            worked,
             retention_cursor,
             keys_used_written,
         } = effects;
@@ -658,9 +658,9 @@ impl Writer {
         self.state.unindexed.extend(unindexed);
         self.state.id_lag_max = id_lag_max.unwrap_or(self.state.id_lag_max);
         self.state.has_work = has_work.unwrap_or(self.state.has_work);
-        self.state.last_worked = worked.or(self.state.last_worked);
         self.state.backlogs.apply(backlogs);
         self.state.backlog_cursor = backlog_cursor.unwrap_or(self.state.backlog_cursor);
+        self.state.last_worked = worked.or(self.state.last_worked);
         self.state.retention_cursor = retention_cursor.unwrap_or(self.state.retention_cursor);
         if !keys_used_written.is_empty() {
             let mut memory = self.shared.keys_used.lock().expect("nothing panics while it holds the lock");

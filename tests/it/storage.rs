@@ -7,5 +7,6 @@ mod jobs;
 mod opening;
 mod pages;
 mod promises;
+mod reach;
 mod redelivery;
 mod world;
