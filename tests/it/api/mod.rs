@@ -10,6 +10,7 @@ mod event_types;
 mod events;
 mod idempotency;
 mod instance;
+mod jobs;
 mod lists;
 mod mage_create;
 mod mage_rotate;
