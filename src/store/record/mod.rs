@@ -5,6 +5,8 @@
 
 mod answer;
 mod configuration;
+mod earlier;
+mod health;
 mod history;
 #[cfg(test)]
 mod tests;
@@ -13,14 +15,15 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, RetryReason, Trigger};
+use crate::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, ExpiredReason, RetryReason, Trigger};
 use crate::domain::key::Preset;
 use crate::domain::profile::Profile;
-use crate::domain::subscription::{DisabledReason, Envelope};
+use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope};
 use crate::domain::time::Timestamp;
 
 pub(super) use answer::AnswerRecord;
-pub(super) use configuration::{EventTypeRecord, HealthRecord, KeyRecord, SubscriptionRecord, TenantRecord};
+pub(super) use configuration::{EventTypeRecord, KeyRecord, SubscriptionRecord, TenantRecord};
+pub(super) use health::HealthRecord;
 pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
 
 /// Something that can be the value of a row.
@@ -151,11 +154,13 @@ twins! {
     RetryReason = RetryReasonRecord { Schedule, RetryAfter, Manual }
     ExhaustedReason = ExhaustedReasonRecord { Schedule, Gone, Aborted }
     CanceledReason = CanceledReasonRecord { Manual, SubscriptionDeleted, SubscriptionGone, PayloadExpired }
-    Trigger = TriggerRecord { Schedule, Manual }
+    ExpiredReason = ExpiredReasonRecord { BacklogFull, BacklogAge }
+    Trigger = TriggerRecord { Schedule, Manual, Probe }
     ErrorClass = ErrorClassRecord { BlockedAddress, Dns, Connect, Tls, Timeout, Http }
     Profile = ProfileRecord { Standard, Mage }
     Envelope = EnvelopeRecord { Profile, Raw }
-    DisabledReason = DisabledReasonRecord { Gone }
+    DeliveryOrder = DeliveryOrderRecord { None, Fifo }
+    DisabledReason = DisabledReasonRecord { Gone, Failing }
     Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
 }
 
