@@ -22,6 +22,7 @@ use super::response::{Head, Kept, kept_headers, read_body};
 use super::test_receiver::TestReceiver;
 use super::tls::Tls;
 use crate::domain::delivery::{ErrorClass, Outcome, Phases, Response};
+use crate::domain::header::{CustomHeaders, MASK};
 use crate::domain::id::SubscriptionId;
 use crate::domain::target::{Forbidden, TargetRules, TargetUrl};
 
@@ -69,6 +70,8 @@ pub struct Request {
     pub url: TargetUrl,
     /// Without `host` and `content-length`, which follow from the URL and the body.
     pub headers: Vec<(&'static str, String)>,
+    /// Sent after `headers`; what is recorded shows each value as `***`.
+    pub secret_headers: CustomHeaders,
     pub body: Bytes,
     /// For everything together: name, connection, TLS, request, response.
     pub timeout: Duration,
@@ -128,7 +131,7 @@ impl Client {
             phases: Phases::default(),
             response: None,
             remote_address: None,
-            request_headers: request_headers(&request.url, std::mem::take(&mut request.headers), &request.body),
+            request_headers: request_headers(&mut request),
         };
         if request.url.is_test_receiver() {
             self.send_to_test_receiver(request, &mut exchange);
@@ -288,7 +291,8 @@ impl Client {
         exchange: &mut Exchange,
     ) -> Result<Response, Trouble> {
         let target = &request.url.as_url()[Position::BeforePath..Position::AfterQuery];
-        let outgoing = Outgoing::post(target, &exchange.request_headers, &request.body).map_err(Trouble::Final)?;
+        let headers = sent_headers(&exchange.request_headers, &request.secret_headers);
+        let outgoing = Outgoing::post(target, headers, &request.body).map_err(Trouble::Final)?;
         let started = Instant::now();
         let bytes_read_before = http1.bytes_read();
         let head = match timeout_at(deadline, http1.send(outgoing)).await {
@@ -387,30 +391,48 @@ fn late_head() -> Failure {
     Failure::timeout("waiting for the head of the response")
 }
 
-/// What goes out, complete and with lower-case names.
-fn request_headers(url: &TargetUrl, given: Vec<(&'static str, String)>, body: &Bytes) -> Vec<(String, String)> {
-    let mut headers = Vec::with_capacity(given.len() + 2);
-    headers.push((HOST.as_str().to_owned(), host_of(url).to_owned()));
-    headers.push((CONTENT_LENGTH.as_str().to_owned(), body.len().to_string()));
+/// What is told of what goes out: all of it with lower-case names, the secret headers last and masked.
+fn request_headers(request: &mut Request) -> Vec<(String, String)> {
+    let given = std::mem::take(&mut request.headers);
+    let mut headers = Vec::with_capacity(given.len() + 2 + request.secret_headers.len());
+    headers.push((HOST.as_str().to_owned(), host_of(&request.url).to_owned()));
+    headers.push((CONTENT_LENGTH.as_str().to_owned(), request.body.len().to_string()));
     let given = given.into_iter().filter(|(name, _)| !is_own(name));
     headers.extend(given.map(|(name, value)| (name.to_ascii_lowercase(), value)));
+    headers.extend(request.secret_headers.keys().map(|name| (name.as_str().to_owned(), MASK.to_owned())));
     headers
 }
 
-fn http2_request(request: &Request, headers: &[(String, String)]) -> Result<Http2Request, Failure> {
+/// The same as it goes out: each secret header with its value.
+fn sent_headers<'a>(
+    told: &'a [(String, String)],
+    secret: &'a CustomHeaders,
+) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
+    let open = &told[..told.len() - secret.len()];
+    let open = open.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    open.chain(secret.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+fn http2_request(request: &Request, told: &[(String, String)]) -> Result<Http2Request, Failure> {
     let invalid = |what: String| Failure::new(ErrorClass::Http, what);
-    let mut map = HeaderMap::with_capacity(headers.len());
-    // The authority goes in a pseudo-header of its own.
-    for (name, value) in headers.iter().filter(|(name, _)| *name != HOST.as_str()) {
+    let mut headers = HeaderMap::with_capacity(told.len());
+    let secrets_from = told.len() - request.secret_headers.len();
+    for (index, (name, value)) in sent_headers(told, &request.secret_headers).enumerate() {
+        // The authority goes in a pseudo-header of its own.
+        if name == HOST.as_str() {
+            continue;
+        }
+        let mut value = HeaderValue::try_from(value).map_err(|error| invalid(format!("header {name}: {error}")))?;
+        // HTTP/2 keeps a sensitive one out of its table of known headers.
+        value.set_sensitive(index >= secrets_from);
         let name = HeaderName::try_from(name).map_err(|error| invalid(format!("header {name}: {error}")))?;
-        let value = HeaderValue::try_from(value).map_err(|error| invalid(format!("header {name}: {error}")))?;
-        map.append(name, value);
+        headers.append(name, value);
     }
     let uri = Uri::try_from(&request.url.as_url()[..Position::AfterQuery]);
     let mut outgoing = Http2Request::new(Full::new(request.body.clone()));
     *outgoing.method_mut() = Method::POST;
     *outgoing.uri_mut() = uri.map_err(|error| invalid(format!("the URL cannot be sent: {error}")))?;
-    *outgoing.headers_mut() = map;
+    *outgoing.headers_mut() = headers;
     Ok(outgoing)
 }
 
@@ -428,6 +450,7 @@ mod tests {
             let request = Request {
                 url,
                 headers: Vec::new(),
+                secret_headers: CustomHeaders::new(),
                 body: Bytes::new(),
                 timeout: Duration::ZERO,
                 identity: SubscriptionId::from_u128(1),
@@ -435,7 +458,7 @@ mod tests {
             let sent = http2_request(&request, &[]).map(|sent| sent.uri().path_and_query().cloned());
             prop_assert!(matches!(&sent, Ok(Some(_))), "{:?}: {sent:?}", request.url);
             let target = &request.url.as_url()[Position::BeforePath..Position::AfterQuery];
-            prop_assert!(Outgoing::post(target, &[], &request.body).is_ok(), "{:?}", request.url);
+            prop_assert!(Outgoing::post(target, std::iter::empty(), &request.body).is_ok(), "{:?}", request.url);
         }
     }
 

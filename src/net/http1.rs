@@ -40,14 +40,18 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// `target` is path and query; `headers` are complete and have lower-case names.
-    pub fn post(target: &str, headers: &[(String, String)], body: &Bytes) -> Result<Self, Failure> {
+    /// `target` is path and query; `headers` are complete, name and value.
+    pub fn post<'a>(
+        target: &str,
+        headers: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+        body: &Bytes,
+    ) -> Result<Self, Failure> {
         let invalid = |what: String| Failure::new(ErrorClass::Http, what);
         if target.is_empty() || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(invalid("the URL cannot be sent".to_owned()));
         }
         let is_copied = body.len() <= COPIED_BODY_BYTES_MAX;
-        let size: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let size: usize = headers.clone().map(|(name, value)| name.len() + value.len() + 4).sum();
         let mut head = Vec::with_capacity(target.len() + size + 32 + if is_copied { body.len() } else { 0 });
         for part in ["POST ", target, " HTTP/1.1\r\n"] {
             head.extend_from_slice(part.as_bytes());

@@ -2,7 +2,10 @@
 
 mod crash;
 mod erasing;
+mod jobs;
 mod opening;
 mod pages;
 mod promises;
+mod reach;
+mod redelivery;
 mod world;
