@@ -91,9 +91,19 @@ pub struct Loaded {
     pub answers: Latencies,
 }
 
+/// How a raw sender speaks HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RawSender {
+    /// With an ordinary HTTP library.
+    Library,
+    /// With nothing between its buffer and the socket.
+    ByHand,
+}
+
 /// What a raw sender does. Told back as [`ToldByRawSender`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RawPlan {
+    pub sender: RawSender,
     pub address: SocketAddr,
     pub body_bytes: usize,
     pub connections: u32,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::figures::{Latencies, median};
 use super::usage;
-use super::world::Cpu;
+use super::world::{Cpu, RawPerSecond};
 
 /// More of the machine than this in other hands, and figures say little.
 const OTHERS_NOTED_FROM: f64 = 0.03;
@@ -63,7 +63,7 @@ pub struct Throughput {
     /// Of each run, in order.
     pub deliveries_per_second: Vec<f64>,
     /// Before the first run, between the runs, and after the last.
-    pub raw_per_second: Vec<f64>,
+    pub raw_per_second: Vec<RawPerSecond>,
     pub cpu_seconds_per_1000: CpuPer1000,
     pub peak_rss_bytes: f64,
 }
@@ -107,14 +107,26 @@ pub enum Unit {
 impl Throughput {
     /// Each run's rate to the mean of the raw sender before and after it; the median of those. None when what was received
     /// is not what should have been.
-    pub fn ratio(&self, doubts: &[String]) -> Option<f64> {
+    pub fn ratio(&self, doubts: &[String], raw_of: fn(&RawPerSecond) -> f64) -> Option<f64> {
         if !doubts.is_empty() {
             return None;
         }
-        let around = self.raw_per_second.windows(2).map(|raw| (raw[0] + raw[1]) / 2.0);
+        let around = self.raw_per_second.windows(2).map(|raw| (raw_of(&raw[0]) + raw_of(&raw[1])) / 2.0);
         let ratios: Vec<f64> = self.deliveries_per_second.iter().zip(around).map(|(rate, raw)| rate / raw).collect();
         median(&ratios)
     }
+
+    fn raw_median(&self, raw_of: fn(&RawPerSecond) -> f64) -> Option<f64> {
+        median(&self.raw_per_second.iter().map(raw_of).collect::<Vec<_>>())
+    }
+}
+
+fn library(raw: &RawPerSecond) -> f64 {
+    raw.library
+}
+
+fn by_hand(raw: &RawPerSecond) -> f64 {
+    raw.by_hand
 }
 
 impl Machine {
@@ -157,8 +169,9 @@ impl Report {
         for (row, shown) in self.rows.iter().zip(value["rows"].as_array_mut().expect("rows are a list")) {
             if let Figures::Throughput(throughput) = &row.figures {
                 shown["deliveries_per_second_median"] = median(&throughput.deliveries_per_second).into();
-                shown["raw_per_second_median"] = median(&throughput.raw_per_second).into();
-                shown["ratio"] = throughput.ratio(&row.doubts).into();
+                shown["raw_per_second_median"] = throughput.raw_median(library).into();
+                shown["ratio"] = throughput.ratio(&row.doubts, library).into();
+                shown["ratio_by_hand"] = throughput.ratio(&row.doubts, by_hand).into();
             }
         }
         serde_json::to_string_pretty(&value).expect("a value is JSON")
@@ -189,9 +202,11 @@ impl Report {
             Figures::Latency(_) | Figures::Fact(_) => None,
         });
         let rows = rows.map(|(row, throughput)| {
-            let Throughput { deliveries_per_second, raw_per_second, cpu_seconds_per_1000, peak_rss_bytes } = throughput;
-            let ratio = throughput.ratio(&row.doubts).map_or("—".to_owned(), |ratio| format!("**{ratio:.2}**"));
-            let raw = median(raw_per_second).map_or("—".to_owned(), thousands);
+            let Throughput { deliveries_per_second, raw_per_second: _, cpu_seconds_per_1000, peak_rss_bytes } =
+                throughput;
+            let ratio = |raw_of| throughput.ratio(&row.doubts, raw_of).map(|ratio| format!("{ratio:.2}"));
+            let raw = |raw_of| throughput.raw_median(raw_of).map_or("—".to_owned(), thousands);
+            let none = || "—".to_owned();
             let least = deliveries_per_second.iter().copied().fold(f64::INFINITY, f64::min);
             let most = deliveries_per_second.iter().copied().fold(0.0, f64::max);
             [
@@ -199,8 +214,9 @@ impl Report {
                 row.what.clone(),
                 median(deliveries_per_second).map_or("—".to_owned(), thousands),
                 format!("{}–{}", thousands(least), thousands(most)),
-                raw,
-                ratio,
+                raw(library),
+                ratio(library).map_or_else(none, |ratio| format!("**{ratio}**")),
+                format!("{} ({})", raw(by_hand), ratio(by_hand).unwrap_or_else(none)),
                 cpu(cpu_seconds_per_1000),
                 mib(*peak_rss_bytes),
             ]
@@ -212,6 +228,7 @@ impl Report {
             "least–most",
             "raw sender/s",
             "ratio",
+            "raw by hand/s (ratio)",
             "CPU s per 1,000: waxwing + receiver + generator",
             "peak RSS",
         ];
@@ -338,7 +355,9 @@ mod tests {
         let cpu_seconds_per_1000 = CpuPer1000 { waxwing: 0.07, receiver: 0.02, generator: 0.01 };
         let throughput = Throughput {
             deliveries_per_second: vec![10_000.0, 20_000.0, 30_000.0],
-            raw_per_second: vec![50_000.0, 30_000.0, 10_000.0, 90_000.0],
+            raw_per_second: [50_000.0, 30_000.0, 10_000.0, 90_000.0]
+                .map(|library| RawPerSecond { library, by_hand: 2.0 * library })
+                .to_vec(),
             cpu_seconds_per_1000,
             peak_rss_bytes: 123.0 * 1024.0 * 1024.0,
         };
@@ -381,9 +400,9 @@ mod tests {
         expect_test::expect![[r#"
             Waxwing 0.1.0, 2 cores of Some CPU, 24 GiB, Linux 6.1; a sync of 4 KiB takes 140 µs; load before: 0.10; medians of 3 runs.
 
-            | scenario | what | deliveries/s | least–most | raw sender/s | ratio | CPU s per 1,000: waxwing + receiver + generator | peak RSS |
-            | --- | --- | --- | --- | --- | --- | --- | --- |
-            | `batches` | of 100 | 20,000 | 10,000–30,000 | 40,000 | **0.60** | 0.070 + 0.020 + 0.010 | 123 MiB |
+            | scenario | what | deliveries/s | least–most | raw sender/s | ratio | raw by hand/s (ratio) | CPU s per 1,000: waxwing + receiver + generator | peak RSS |
+            | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+            | `batches` | of 100 | 20,000 | 10,000–30,000 | 40,000 | **0.60** | 80,000 (0.30) | 0.070 + 0.020 + 0.010 | 123 MiB |
 
             | scenario | what | events/s | due → received p50 | p99 | max | due → 202 p50 / p99 | CPU s per 1,000: waxwing + receiver + generator | peak RSS |
             | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -404,7 +423,7 @@ mod tests {
         let report = report(&["3 came twice"]);
         assert!(!report.is_good());
         let markdown = report.markdown();
-        assert!(markdown.contains("| 40,000 | — |"), "{markdown}");
+        assert!(markdown.contains("| 40,000 | — | 80,000 (—) |"), "{markdown}");
         assert!(markdown.contains("3 came twice; no ratio"), "{markdown}");
         let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
         assert_eq!(json["rows"][0]["ratio"], serde_json::Value::Null);
@@ -419,6 +438,7 @@ mod tests {
         assert_eq!(json["rows"][0]["deliveries_per_second"].as_array().unwrap().len(), 3);
         // 10,000 to 40,000, 20,000 to 20,000, 30,000 to 50,000.
         assert_eq!(json["rows"][0]["ratio"], 0.6);
+        assert_eq!(json["rows"][0]["ratio_by_hand"], 0.3);
         assert_eq!(json["rows"][1]["received"]["p99_us"], 2500.0);
         assert_eq!(json["rows"][2]["unit"], "ratio");
     }

@@ -171,8 +171,8 @@ async fn serve(mut stream: TcpStream, book: &Book) -> io::Result<()> {
             Behaviour::Take { .. } => stream.write_all(OK).await?,
             Behaviour::Refuse => stream.write_all(UNAVAILABLE).await?,
             Behaviour::Hang => {
-                // Until the sender has enough of it.
-                stream.read(inbox.room(None)).await?;
+                // Until the sender has enough of it and closes the connection.
+                while stream.read(inbox.room(None)).await? > 0 {}
                 return Ok(());
             }
             Behaviour::Drip => {

@@ -94,6 +94,11 @@ impl Template {
         self.bytes.extend(text.as_bytes());
     }
 
+    /// The message as it was filled last.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The message whose first event has this number.
     pub fn fill(&mut self, first_seq: u64, due_ns: u64) -> &[u8] {
         for Place { at, number, event } in &self.places {

@@ -4,12 +4,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::children::{Disk, Helper, Process, Role, Server};
 use super::clock::monotonic_ns;
-use super::link::{AskSink, Fault, Loaded, Plan, RawPlan, Received, ToldByLoad, ToldByRawSender, ToldBySink};
+use super::link::{
+    AskSink, Fault, Loaded, Plan, RawPlan, RawSender, Received, ToldByLoad, ToldByRawSender, ToldBySink,
+};
 use super::template::data;
 use super::usage::{self, Machine};
 
@@ -24,7 +27,7 @@ const LOOKS_PER_LINE: u32 = 5;
 /// When nothing moves for so long, the rest is taken for lost.
 const STALLED_AFTER: Duration = Duration::from_secs(40);
 /// After the last delivery: what would come twice has come, and outcomes and indices are written, so that their cost is counted.
-const SETTLE: Duration = Duration::from_millis(700);
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// How much is done.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +62,13 @@ pub struct Home {
     folder: TempDir,
     binary: PathBuf,
     disk: Disk,
+}
+
+/// What the raw senders reach, in requests per second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct RawPerSecond {
+    pub library: f64,
+    pub by_hand: f64,
 }
 
 /// What a server has to deliver: each number below `seqs` to each of `groups`.
@@ -135,12 +145,23 @@ impl World {
         Ok(Home { server, folder, binary: self.binary.clone(), disk })
     }
 
-    /// What the raw sender reaches now with bodies of this size, in requests per second.
-    pub async fn raw_per_second(&mut self, body_bytes: usize) -> Result<f64, Fault> {
-        let milliseconds = self.scale.pick(3000, 200);
+    /// What the raw senders reach now with bodies of this size.
+    pub async fn raw(&mut self, body_bytes: usize) -> Result<RawPerSecond, Fault> {
+        let raw = RawPerSecond {
+            library: self.raw_by(RawSender::Library, body_bytes).await?,
+            by_hand: self.raw_by(RawSender::ByHand, body_bytes).await?,
+        };
+        let RawPerSecond { library, by_hand } = raw;
+        self.say(&format!("  the raw sender: {library:.0}/s; by hand: {by_hand:.0}/s"));
+        Ok(raw)
+    }
+
+    async fn raw_by(&mut self, sender: RawSender, body_bytes: usize) -> Result<f64, Fault> {
+        let milliseconds = self.scale.pick(2000, 150);
         // More than can be sent in that time.
         self.receiver.expect(Expected { groups: 1, seqs: milliseconds * 1000 }).await?;
-        let plan = RawPlan { address: self.receiver.address, body_bytes, connections: RAW_CONNECTIONS, milliseconds };
+        let address = self.receiver.address;
+        let plan = RawPlan { sender, address, body_bytes, connections: RAW_CONNECTIONS, milliseconds };
         self.raw.ask(&plan).await?;
         let (requests, seconds) = match self.raw.told(HELPER_WITHIN).await? {
             ToldByRawSender::Sent { requests, seconds } => (requests, seconds),
@@ -148,12 +169,11 @@ impl World {
             ToldByRawSender::Ready => return Err("the raw sender began again".into()),
         };
         let received = self.receiver.report().await?;
-        if received.unique != requests || received.duplicates + received.strangers + received.signatures_wrong > 0 {
+        let Received { unique, duplicates, strangers, signatures_wrong, .. } = received;
+        if unique != requests || duplicates + strangers + signatures_wrong > 0 {
             return Err(format!("the raw sender sent {requests}, and what came is {received:?}").into());
         }
-        let per_second = requests as f64 / seconds;
-        self.say(&format!("the raw sender: {per_second:.0}/s"));
-        Ok(per_second)
+        Ok(requests as f64 / seconds)
     }
 
     /// Publishes and waits until everything was received.

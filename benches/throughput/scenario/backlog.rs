@@ -10,7 +10,7 @@ use super::super::world::{Expected, World};
 use super::{Scenario, facts, found, in_batches, make_event_type, make_subscription, subscription};
 
 const DELIVERIES: u64 = 1_000_000;
-const DELIVERIES_QUICK: u64 = 4_000;
+const DELIVERIES_QUICK: u64 = 10_000;
 const SUBSCRIPTIONS: u64 = 20;
 /// This part is delivered before the server is killed under way.
 const KILLED_AFTER_PART: u64 = 4;
@@ -25,7 +25,7 @@ pub async fn run(world: &mut World, scenario: Scenario) -> Result<Vec<Row>, Faul
     world.need_room(all * DISK_BYTES_PER_EVENT)?;
     let (mut runs, mut doubts) = (Vec::new(), Vec::new());
     for run in 1..=world.scale.runs {
-        let raw_before = world.raw_per_second(super::DATA_BYTES).await?;
+        let raw_before = world.raw(super::DATA_BYTES).await?.library;
         let home = world.home(Disk::AsItIs).await?;
         let server = &home.server;
         let mut paused = Vec::new();
@@ -74,7 +74,7 @@ pub async fn run(world: &mut World, scenario: Scenario) -> Result<Vec<Row>, Faul
         let peak_bytes = server.process.memory().peak_bytes;
         let drain_seconds = after.last_new_ns.saturating_sub(after.first_ns) as f64 / 1e9;
         let drained_per_second = (unique - before.unique) as f64 / drain_seconds;
-        let raw_after = world.raw_per_second(super::DATA_BYTES).await?;
+        let raw_after = world.raw(super::DATA_BYTES).await?.library;
 
         if unique < all {
             doubts.push(format!("{} of {all} deliveries did not come", all - unique));

@@ -67,7 +67,7 @@ pub async fn run(world: &mut World, scenario: Scenario) -> Result<Vec<Row>, Faul
 async fn cost(world: &mut World, server: &Server, doubts: &mut Vec<String>, others: &mut f64) -> Result<Cost, Fault> {
     let events = world.scale.pick(WORKLOAD, WORKLOAD_QUICK);
     let (mut cpu_us, mut time_us) = (Vec::new(), Vec::new());
-    let mut raw_per_second = vec![world.raw_per_second(DATA_BYTES).await?];
+    let mut raw_per_second = vec![world.raw(DATA_BYTES).await?.library];
     for run in 1..=world.scale.runs {
         let plan = in_batches(server, EVENT_TYPE, events);
         let mut measured = world.measure(server, &plan, Expected { groups: 1, seqs: events }).await?;
@@ -80,7 +80,7 @@ async fn cost(world: &mut World, server: &Server, doubts: &mut Vec<String>, othe
         ));
         doubts.append(&mut measured.doubts);
         *others = others.max(measured.cpu.others);
-        raw_per_second.push(world.raw_per_second(DATA_BYTES).await?);
+        raw_per_second.push(world.raw(DATA_BYTES).await?.library);
     }
     let of = |values: &[f64]| median(values).unwrap_or_default();
     Ok(Cost { cpu_us: of(&cpu_us), time_us: of(&time_us), raw_per_second: of(&raw_per_second) })

@@ -121,7 +121,7 @@ async fn run_on(world: &mut World, scenario: Scenario, all: &[Publishing], disk:
 
 impl Publishing {
     async fn repeated(&self, world: &mut World, scenario: Scenario, disk: Disk) -> Result<Row, Fault> {
-        let mut raw_per_second = vec![world.raw_per_second(self.data_bytes).await?];
+        let mut raw_per_second = vec![world.raw(self.data_bytes).await?];
         let (mut deliveries_per_second, mut cpu, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
         let (mut doubts, mut others) = (Vec::new(), 0.0_f64);
         for run in 1..=world.scale.runs {
@@ -139,7 +139,7 @@ impl Publishing {
             peaks.push(peak_bytes as f64);
             doubts.append(&mut run_doubts);
             others = others.max(spent.others);
-            raw_per_second.push(world.raw_per_second(self.data_bytes).await?);
+            raw_per_second.push(world.raw(self.data_bytes).await?);
         }
         let throughput = Throughput {
             deliveries_per_second,
