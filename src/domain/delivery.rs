@@ -19,13 +19,15 @@ pub struct Delivery {
     pub state: State,
     /// HTTP requests made so far.
     pub attempts: u16,
+    /// How many of those the schedule does not count: probes of an open circuit, and what came before a recovery.
+    pub attempts_uncounted: u16,
     pub last_http_status: Option<u16>,
     pub created_at: Timestamp,
     /// When the last attempt was, or the change of state.
     pub updated_at: Timestamp,
 }
 
-/// Where a delivery stands. Final states never change again.
+/// Where a delivery stands. A final state changes only when a person asks for more attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// No attempt has been made yet.
@@ -46,6 +48,10 @@ pub enum State {
     Canceled {
         reason: CanceledReason,
     },
+    /// It waited for a paused or disabled subscription for too long, or came when too much waited.
+    Expired {
+        reason: ExpiredReason,
+    },
 }
 
 impl State {
@@ -57,7 +63,7 @@ impl State {
     pub fn next_attempt_at(self) -> Option<Timestamp> {
         match self {
             Self::Pending { next_attempt_at } | Self::Retrying { next_attempt_at, .. } => Some(next_attempt_at),
-            Self::Succeeded | Self::Exhausted { .. } | Self::Canceled { .. } => None,
+            Self::Succeeded | Self::Exhausted { .. } | Self::Canceled { .. } | Self::Expired { .. } => None,
         }
     }
 }
@@ -69,13 +75,15 @@ pub enum RetryReason {
     Schedule,
     /// The receiver's `Retry-After` asks for longer than the schedule.
     RetryAfter,
-    /// A person asked for an attempt now.
+    /// A person asked for an attempt now; when it fails, the schedule goes on.
     Manual,
+    /// A person asked for one more attempt of a delivery that had ended: nothing follows when it fails.
+    ManualOnce,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExhaustedReason {
-    /// Every attempt of the schedule failed.
+    /// Every attempt of the schedule failed, or the one that a person asked for after its end.
     Schedule,
     /// The receiver answered 410.
     Gone,
@@ -94,6 +102,14 @@ pub enum CanceledReason {
     PayloadExpired,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpiredReason {
+    /// The backlog of its subscription was full when it came.
+    BacklogFull,
+    /// It waited for longer than a backlog is kept.
+    BacklogAge,
+}
+
 /// A state as the API shows it. `held` is seen, not stored: it follows from the subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShownState {
@@ -103,11 +119,12 @@ pub enum ShownState {
     Succeeded,
     Exhausted,
     Canceled,
+    Expired,
 }
 
 impl ShownState {
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::Retrying, Self::Held, Self::Succeeded, Self::Exhausted, Self::Canceled];
+    pub const ALL: [Self; 7] =
+        [Self::Pending, Self::Retrying, Self::Held, Self::Succeeded, Self::Exhausted, Self::Canceled, Self::Expired];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -117,8 +134,25 @@ impl ShownState {
             Self::Succeeded => "succeeded",
             Self::Exhausted => "exhausted",
             Self::Canceled => "canceled",
+            Self::Expired => "expired",
         }
     }
+}
+
+/// Which deliveries are meant: those that fit everything that is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeliveryFilter {
+    /// `held` follows from the subscription.
+    pub state: Option<ShownState>,
+    pub subscription: Option<SubscriptionId>,
+    pub event: Option<EventId>,
+    pub event_type: Option<EventTypeName>,
+    /// Created at or after this.
+    pub since: Option<Timestamp>,
+    /// Created before this.
+    pub until: Option<Timestamp>,
+    /// Of the last attempt.
+    pub http_status: Option<u16>,
 }
 
 /// One HTTP request of a delivery.
@@ -146,6 +180,8 @@ pub enum Trigger {
     Schedule,
     /// A person asked for it.
     Manual,
+    /// It tries whether a failing receiver is well again, outside the delivery's schedule.
+    Probe,
 }
 
 /// What an attempt came to.

@@ -74,6 +74,7 @@ pub enum Ground {
     AlreadyExists,
     ExternalIdConflict,
     InvalidState,
+    EventExpired,
     /// Nobody publishes into the tenant that hears about the instance itself.
     SystemTenant,
     PreconditionFailed,
@@ -106,6 +107,7 @@ impl Ground {
             | Self::InvalidState
             | Self::SystemTenant
             | Self::LimitExceeded { .. } => StatusCode::CONFLICT,
+            Self::EventExpired => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
@@ -135,6 +137,7 @@ impl Ground {
             Self::AlreadyExists => "already_exists",
             Self::ExternalIdConflict => "external_id_conflict",
             Self::InvalidState | Self::SystemTenant => "invalid_state",
+            Self::EventExpired => "event_expired",
             Self::PreconditionFailed => "precondition_failed",
             Self::LimitExceeded { .. } => "limit_exceeded",
             Self::RateLimited => "rate_limited",
@@ -247,6 +250,7 @@ impl From<&StoreError> for Refusal {
             StoreError::ExternalIdConflict => Ground::ExternalIdConflict,
             StoreError::LimitExceeded { max } => Ground::LimitExceeded { max: *max },
             StoreError::InvalidState => Ground::InvalidState,
+            StoreError::PayloadExpired => Ground::EventExpired,
             StoreError::PreconditionFailed => Ground::PreconditionFailed,
             StoreError::StorageFull => Ground::StorageFull,
             StoreError::Unavailable(detail) => {

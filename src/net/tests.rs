@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::domain::delivery::{ErrorClass, Outcome, RESPONSE_BODY_BYTES_MAX, RESPONSE_HEADER_BYTES_KEPT};
+use crate::domain::header::CustomHeaders;
 use crate::domain::id::SubscriptionId;
 use crate::domain::target::{TargetRules, TargetUrl};
 
@@ -40,6 +41,7 @@ fn request(url: impl AsRef<str>, timeout: Duration) -> Request {
     Request {
         url: TargetUrl::parse(url.as_ref(), &rules()).unwrap(),
         headers: vec![("Webhook-Id", "evt_1".into()), ("content-type", "application/json".into())],
+        secret_headers: CustomHeaders::new(),
         body: Bytes::from_static(b"{\"n\":1}"),
         timeout,
         identity: SubscriptionId::from_u128(1),

@@ -12,10 +12,11 @@ use rand::rngs::StdRng;
 use redb::{Database, Durability, ReadableDatabase};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::backlog::{Backlogs, Counted};
 use super::catalogue::Catalogue;
 use super::crypt::Crypt;
 use super::postings::Unindexed;
-use super::schema::{KeysUsed, MetaName};
+use super::schema::{KeysUsed, MetaName, WorkName};
 use super::space::Space;
 use super::tables::{Snapshot, Tables, disk};
 use super::{Change, Fresh, Retention, Sizes, StoreError, postings, record, schema};
@@ -209,6 +210,11 @@ pub(super) struct State {
     pub(super) id_lag_max: i64,
     /// Whether there is background work.
     pub(super) has_work: bool,
+    pub(super) backlogs: Backlogs,
+    /// Where the pass over old backlogs stands.
+    pub(super) backlog_cursor: SubscriptionId,
+    /// Which piece of it had the last step: the others come first.
+    pub(super) last_worked: Option<WorkName>,
     /// Where the walk of retention stands. On disk only from time to time: a walk that begins anew costs time alone.
     pub(super) retention_cursor: EventId,
 }
@@ -223,6 +229,9 @@ struct Effects {
     is_indexed: bool,
     id_lag_max: Option<i64>,
     has_work: Option<bool>,
+    backlogs: HashMap<SubscriptionId, Option<Counted>>,
+    backlog_cursor: Option<SubscriptionId>,
+    worked: Option<WorkName>,
     retention_cursor: Option<EventId>,
     keys_used_written: HashMap<KeyId, Timestamp>,
 }
@@ -326,6 +335,32 @@ impl<'t> Transaction<'t> {
         self.effects.has_work = Some(has_work);
     }
 
+    pub(super) fn backlog(&self, id: SubscriptionId) -> Option<Counted> {
+        self.effects.backlogs.get(&id).copied().unwrap_or_else(|| self.state.backlogs.get(id))
+    }
+
+    /// None has it counted anew when it is next asked for.
+    pub(super) fn put_backlog(&mut self, id: SubscriptionId, counted: Option<Counted>) {
+        self.effects.backlogs.insert(id, counted);
+    }
+
+    pub(super) fn backlog_cursor(&self) -> SubscriptionId {
+        self.effects.backlog_cursor.unwrap_or(self.state.backlog_cursor)
+    }
+
+    pub(super) fn set_backlog_cursor(&mut self, cursor: SubscriptionId) {
+        self.effects.backlog_cursor = Some(cursor);
+    }
+
+    pub(super) fn last_worked(&self) -> Option<WorkName> {
+        self.state.last_worked
+    }
+
+    /// Says which piece of background work has this step.
+    pub(super) fn worked(&mut self, name: WorkName) {
+        self.effects.worked = Some(name);
+    }
+
     pub(super) fn retention_cursor(&self) -> EventId {
         self.effects.retention_cursor.unwrap_or(self.state.retention_cursor)
     }
@@ -370,6 +405,8 @@ pub struct Writer {
     pub(super) queue: Receiver<Message>,
     pub(super) changes: tokio::sync::mpsc::Sender<Vec<Change>>,
     pub(super) state: State,
+    /// What passes of the writer's own committed, and nobody was told yet.
+    pub(super) untold: Vec<Change>,
 }
 
 /// What a step did.
@@ -378,7 +415,7 @@ pub struct Writer {
 pub struct Stepped {
     /// Sentences that were answered.
     pub jobs: usize,
-    /// What committed: for the dispatcher.
+    /// What committed, in passes since the last step too: for the dispatcher.
     pub changes: Vec<Change>,
 }
 
@@ -393,9 +430,9 @@ impl Writer {
     /// instead of sending them. For a writer without a thread.
     pub fn step(&mut self) -> Stepped {
         let (group, stop) = self.take_ready(None);
-        let mut changes = Vec::new();
+        let mut changes = std::mem::take(&mut self.untold);
         let jobs = group.len();
-        self.commit(group, |_, committed| changes = committed);
+        self.commit(group, |_, committed| changes.extend(committed));
         if let Some(stop) = stop {
             self.shared.database.store(None);
             _ = stop.send(());
@@ -411,12 +448,12 @@ impl Writer {
         self.pass(|transaction| transaction.index_now())
     }
 
-    /// One bounded step of the background work that deletions leave. Answers whether there is more.
+    /// One bounded step of the background work: what deletions leave, and jobs. Answers whether there is more.
     pub fn work_pass(&mut self) -> Result<bool, StoreError> {
         if !self.state.has_work {
             return Ok(false);
         }
-        self.pass(super::erase::step)?;
+        self.pass(super::work::step)?;
         Ok(self.state.has_work)
     }
 
@@ -425,16 +462,23 @@ impl Writer {
         self.pass(super::retention::step)
     }
 
+    /// One bounded step of the pass that expires what has waited for an inactive subscription for too long. Answers
+    /// whether it goes on.
+    pub fn backlog_pass(&mut self) -> Result<bool, StoreError> {
+        self.pass(super::backlog::step)
+    }
+
     /// A transaction of the writer's own.
     fn pass<T>(&mut self, run: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut result = Err(closed());
-        let (committed, _) = self.transact(|transaction| match run(transaction) {
+        let (committed, changes) = self.transact(|transaction| match run(transaction) {
             Ok(value) => {
                 result = Ok(value);
                 Ok(())
             }
             Err(error) => Err(error),
         });
+        self.untold.extend(changes);
         committed.and(result)
     }
 
@@ -458,6 +502,10 @@ impl Writer {
             }
             if !*self.shared.is_broken.borrow() {
                 timers.run(&mut self);
+            }
+            let untold = std::mem::take(&mut self.untold);
+            if !untold.is_empty() {
+                _ = self.changes.blocking_send(untold);
             }
         }
         self.end();
@@ -586,6 +634,9 @@ impl Writer {
             is_indexed,
             id_lag_max,
             has_work,
+            backlogs,
+            backlog_cursor,
+            worked,
             retention_cursor,
             keys_used_written,
         } = effects;
@@ -607,6 +658,9 @@ impl Writer {
         self.state.unindexed.extend(unindexed);
         self.state.id_lag_max = id_lag_max.unwrap_or(self.state.id_lag_max);
         self.state.has_work = has_work.unwrap_or(self.state.has_work);
+        self.state.backlogs.apply(backlogs);
+        self.state.backlog_cursor = backlog_cursor.unwrap_or(self.state.backlog_cursor);
+        self.state.last_worked = worked.or(self.state.last_worked);
         self.state.retention_cursor = retention_cursor.unwrap_or(self.state.retention_cursor);
         if !keys_used_written.is_empty() {
             let mut memory = self.shared.keys_used.lock().expect("nothing panics while it holds the lock");
@@ -655,6 +709,7 @@ struct Timers {
     index_at: Instant,
     work_at: Instant,
     retention_at: Instant,
+    backlog_at: Instant,
 }
 
 /// Between two steps of background work, so that groups come in between.
@@ -663,6 +718,9 @@ const WORK_PAUSE: Duration = Duration::from_millis(20);
 const RETENTION_PAUSE: Duration = Duration::from_millis(50);
 /// Between two walks.
 const RETENTION_REST: Duration = Duration::from_secs(10 * 60);
+/// Between two passes over old backlogs, and between two steps of one.
+const BACKLOG_REST: Duration = Duration::from_secs(5 * 60);
+const BACKLOG_PAUSE: Duration = Duration::from_millis(50);
 /// After a step that failed.
 const FAILURE_REST: Duration = Duration::from_secs(60);
 /// The longest that the thread sleeps.
@@ -671,11 +729,11 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 impl Timers {
     fn new() -> Self {
         let now = Instant::now();
-        Self { index_at: now, work_at: now, retention_at: now + RETENTION_PAUSE }
+        Self { index_at: now, work_at: now, retention_at: now + RETENTION_PAUSE, backlog_at: now + BACKLOG_PAUSE }
     }
 
     fn wait(&self, state: &State) -> Duration {
-        let mut until = self.retention_at;
+        let mut until = self.retention_at.min(self.backlog_at);
         if !state.unindexed.is_empty() {
             until = until.min(self.index_at);
         }
@@ -703,6 +761,14 @@ impl Timers {
                 None => FAILURE_REST,
             };
             self.retention_at = Instant::now() + pause;
+        }
+        if now >= self.backlog_at {
+            let pause = match report("the pass over old backlogs", writer.backlog_pass()) {
+                Some(true) => BACKLOG_PAUSE,
+                Some(false) => BACKLOG_REST,
+                None => FAILURE_REST,
+            };
+            self.backlog_at = Instant::now() + pause;
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::domain::delivery::{
 };
 use crate::domain::event::EventWithData;
 use crate::domain::id::{AttemptId, DeliveryId, SubscriptionId};
+use crate::domain::operational::{Announcement, What};
 use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
 
@@ -40,8 +41,8 @@ impl Store {
         rows.map(|row| row.map(|((_, number), record)| record.into_domain(delivery, number))).collect()
     }
 
-    /// One attempt now. `InvalidState` when it succeeded or was canceled; one whose schedule is used up gets exactly
-    /// one more.
+    /// One attempt now. `InvalidState` when it succeeded or was canceled, or nobody is there to get it; one that had
+    /// ended gets exactly one more.
     pub async fn retry_delivery(
         &self,
         id: DeliveryId,
@@ -49,16 +50,16 @@ impl Store {
     ) -> Result<Delivery, StoreError> {
         self.sentence(ATTEMPT_BYTES, move |transaction| {
             let mut row = Row::of(transaction, id)?.ok_or(StoreError::NotFound)?;
-            let state = match row.delivery.state {
+            let subscription = row.delivery.subscription;
+            if transaction.with_catalogue(|catalogue| catalogue.subscription(subscription).is_none()) {
+                return Err(StoreError::InvalidState);
+            }
+            match row.delivery.state {
                 State::Succeeded | State::Canceled { .. } => return Err(StoreError::InvalidState),
-                State::Pending { .. } => State::Pending { next_attempt_at: transaction.now },
-                State::Retrying { .. } | State::Exhausted { .. } => {
-                    State::Retrying { next_attempt_at: transaction.now, reason: RetryReason::Manual }
-                }
-            };
-            row.delivery.updated_at = transaction.now;
-            row.put(&mut transaction.tables, state, true)?;
-            transaction.changed(Change::Due(row.delivery.subscription, transaction.now));
+                State::Pending { .. } | State::Retrying { .. } | State::Exhausted { .. } | State::Expired { .. } => {}
+            }
+            row.retry(&mut transaction.tables, transaction.now)?;
+            transaction.changed(Change::Retry(row.delivery.subscription, id));
             transaction.remember(remember, &row.delivery)?;
             Ok(row.delivery)
         })
@@ -76,8 +77,7 @@ impl Store {
             if row.delivery.state.is_final() {
                 return Err(StoreError::InvalidState);
             }
-            row.delivery.updated_at = transaction.now;
-            row.put(&mut transaction.tables, State::Canceled { reason: CanceledReason::Manual }, false)?;
+            row.cancel(&mut transaction.tables, transaction.now)?;
             transaction.changed(Change::Canceled(row.delivery.subscription, id));
             transaction.remember(remember, &row.delivery)?;
             Ok(row.delivery)
@@ -91,7 +91,7 @@ impl Store {
         let body_bytes = |recorded: &Recorded| recorded.attempt.response.as_ref().map_or(0, |it| it.body.len());
         let bytes = recordings.attempts.iter().map(|recorded| ATTEMPT_BYTES + body_bytes(recorded)).sum();
         self.sentence(bytes, move |transaction| {
-            let Recordings { attempts, parked, canceled, health, disabled, settled_up_to } = recordings;
+            let Recordings { attempts, parked, canceled, health, disabled, announced, settled_up_to } = recordings;
             let has_attempts = !attempts.is_empty();
             for recorded in attempts {
                 transaction.record_attempt(recorded)?;
@@ -123,6 +123,9 @@ impl Store {
             for (id, reason) in disabled {
                 transaction.disable(id, reason)?;
             }
+            for announcement in announced {
+                transaction.announce(announcement)?;
+            }
             if let Some(id) = settled_up_to {
                 transaction.tables.raise_meta_id(MetaName::SettledUpTo, id.as_u128())?;
             }
@@ -153,22 +156,36 @@ impl Store {
         Ok(lanes)
     }
 
-    /// The first `limit` deliveries of a subscription that are due until then, those `in_memory` left out; and when
-    /// the next one after them is due. Reads the disk.
+    /// Those `asked` for by name, as they are; then the first `limit` deliveries of a subscription that are due until
+    /// then, and when the next one after them is due (nobody looks when `limit` is 0). Those `in_memory` are left out.
+    /// Reads the disk.
     pub fn due(
         &self,
         subscription: SubscriptionId,
+        asked: &[DeliveryId],
         until: Timestamp,
         in_memory: &HashSet<DeliveryId>,
         limit: usize,
     ) -> Result<(Vec<Due>, Option<Timestamp>), StoreError> {
         let snapshot = self.shared.snapshot()?;
+        let mut due = Vec::new();
+        for id in asked.iter().filter(|id| !in_memory.contains(id)) {
+            let Some(record) = snapshot.get::<Deliveries>(id)? else { continue };
+            let delivery = domain(record, *id)?;
+            let event = event_with_data(&snapshot, delivery.event)?.map(Arc::new);
+            if delivery.subscription == subscription && !delivery.state.is_final() {
+                due.push(Due { delivery, event });
+            }
+        }
+        if limit == 0 {
+            return Ok((due, None));
+        }
+        let limit = due.len() + limit;
         let first = (subscription, Timestamp::MIN, DeliveryId::from_u128(0));
         let last = (subscription, Timestamp::MAX, DeliveryId::from_u128(u128::MAX));
-        let mut due = Vec::new();
         for row in snapshot.scan::<DueRows>(first..=last)? {
             let ((_, at, id), ()) = row?;
-            if in_memory.contains(&id) {
+            if in_memory.contains(&id) || asked.contains(&id) {
                 continue;
             }
             if at > until || due.len() == limit {
@@ -211,18 +228,23 @@ pub(super) fn park(tables: &mut Tables<'_>, delivery: &Delivery) -> Result<(), S
 
 /// Ends what waits for a deleted subscription. Answers whether there was anything to end.
 pub(super) fn cancel_deleted(tables: &mut Tables<'_>, id: DeliveryId, now: Timestamp) -> Result<bool, StoreError> {
+    end(tables, id, DELETED, now)
+}
+
+/// Gives a delivery that is not final its final state. Answers whether there was anything to end.
+pub(super) fn end(tables: &mut Tables<'_>, id: DeliveryId, state: State, now: Timestamp) -> Result<bool, StoreError> {
     let Some(mut row) = Row::read(tables, id)? else { return Ok(false) };
     if row.is_final_on_disk {
         return Ok(false);
     }
     row.delivery.updated_at = now;
-    row.put(tables, DELETED, false)?;
+    row.put(tables, state, false)?;
     Ok(true)
 }
 
 /// A delivery in the writer's hands: its record and the rows that follow from it.
-struct Row {
-    delivery: Delivery,
+pub(super) struct Row {
+    pub(super) delivery: Delivery,
     /// The state that its rows stand for; `delivery.state` may already be a later one.
     on_disk: State,
     is_final_on_disk: bool,
@@ -239,12 +261,45 @@ impl Row {
     }
 
     /// As it is seen: canceled when its subscription is deleted.
-    fn of(transaction: &Transaction<'_>, id: DeliveryId) -> Result<Option<Self>, StoreError> {
+    pub(super) fn of(transaction: &Transaction<'_>, id: DeliveryId) -> Result<Option<Self>, StoreError> {
         let row = Self::read(&transaction.tables, id)?;
         Ok(row.map(|row| Self {
             delivery: transaction.with_catalogue(|catalogue| present(row.delivery.clone(), catalogue)),
             ..row
         }))
+    }
+
+    /// One attempt now. When it fails, one that had ended has ended again; the others go on with their schedule.
+    pub(super) fn retry(&mut self, tables: &mut Tables<'_>, now: Timestamp) -> Result<(), StoreError> {
+        let retrying = |reason| State::Retrying { next_attempt_at: now, reason };
+        let state = match self.delivery.state {
+            State::Pending { .. } => State::Pending { next_attempt_at: now },
+            State::Retrying { reason, .. } => retrying(match reason {
+                RetryReason::Schedule | RetryReason::RetryAfter | RetryReason::Manual => RetryReason::Manual,
+                RetryReason::ManualOnce => RetryReason::ManualOnce,
+            }),
+            State::Succeeded | State::Exhausted { .. } | State::Canceled { .. } | State::Expired { .. } => {
+                retrying(RetryReason::ManualOnce)
+            }
+        };
+        self.delivery.updated_at = now;
+        self.put(tables, state, true)
+    }
+
+    /// The whole schedule again, from now on.
+    pub(super) fn recover(&mut self, tables: &mut Tables<'_>, now: Timestamp) -> Result<(), StoreError> {
+        self.delivery.attempts_uncounted = self.delivery.attempts;
+        self.delivery.updated_at = now;
+        let state = match self.delivery.attempts {
+            0 => State::Pending { next_attempt_at: now },
+            _ => State::Retrying { next_attempt_at: now, reason: RetryReason::Manual },
+        };
+        self.put(tables, state, true)
+    }
+
+    pub(super) fn cancel(&mut self, tables: &mut Tables<'_>, now: Timestamp) -> Result<(), StoreError> {
+        self.delivery.updated_at = now;
+        self.put(tables, State::Canceled { reason: CanceledReason::Manual }, false)
     }
 
     /// Writes the delivery in this state, and its due, open and failed rows with it. A retrying one is always
@@ -282,17 +337,20 @@ impl Row {
 /// Whether it belongs into the `failed` rows.
 pub(super) fn is_failure(state: State) -> bool {
     match state {
-        State::Exhausted { .. } | State::Canceled { .. } => true,
+        State::Exhausted { .. } | State::Canceled { .. } | State::Expired { .. } => true,
         State::Pending { .. } | State::Retrying { .. } | State::Succeeded => false,
     }
 }
 
 impl Transaction<'_> {
     fn record_attempt(&mut self, recorded: Recorded) -> Result<(), StoreError> {
-        let Recorded { mut attempt, state } = recorded;
+        let Recorded { mut attempt, state, is_counted } = recorded;
         let Some(mut row) = Row::of(self, attempt.delivery)? else { return Ok(()) };
         let delivery = &mut row.delivery;
         delivery.attempts = delivery.attempts.saturating_add(1);
+        if !is_counted {
+            delivery.attempts_uncounted = delivery.attempts_uncounted.saturating_add(1);
+        }
         delivery.last_http_status = match (&attempt.outcome, &attempt.response) {
             (Outcome::Status(status), _) => Some(*status),
             (Outcome::Success | Outcome::Error { .. }, response) => response.as_ref().map(|it| it.status),
@@ -333,6 +391,6 @@ impl Transaction<'_> {
         self.tables.put::<Subscriptions>(&id, &record)?;
         self.catalogue_mut().put_subscription(subscription);
         self.changed(Change::Subscription(id));
-        Ok(())
+        self.announce(Announcement { subscription: id, what: What::Disabled })
     }
 }

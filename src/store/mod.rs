@@ -7,6 +7,8 @@
 //! out in one transaction, commits, tells the dispatcher what committed, and only then answers everyone. What is
 //! written where is in `schema.rs`.
 
+mod announcements;
+mod backlog;
 pub mod catalogue;
 mod check;
 mod commit;
@@ -16,18 +18,21 @@ mod erase;
 mod event_types;
 mod events;
 mod idempotency;
+mod jobs;
 mod keys;
 mod open;
 mod pages;
 mod postings;
 mod query;
 mod record;
+mod redelivery;
 mod retention;
 mod schema;
 mod space;
 mod subscriptions;
 mod tables;
 mod tenants;
+mod work;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -41,9 +46,11 @@ use crate::domain::delivery::{Attempt, CanceledReason, Delivery, State};
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::health::Health;
 use crate::domain::id::{DeliveryId, KeyId, SubscriptionId, TenantId};
+use crate::domain::operational::Announcement;
 use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
 
+pub use backlog::{BACKLOG_AGE_MAX, BACKLOG_MAX};
 pub use catalogue::Catalogue;
 pub use check::{FINDINGS_MAX, Report, TableReport, check};
 pub use commit::{Stepped, Store, Writer};
@@ -123,6 +130,9 @@ pub enum StoreError {
     ExternalIdConflict,
     #[error("no more than {max} are allowed")]
     LimitExceeded { max: u32 },
+    /// Retention removed what an event says.
+    #[error("the event's data is gone")]
+    PayloadExpired,
     /// It is in a state in which this cannot be done.
     #[error("its state does not allow this")]
     InvalidState,
@@ -144,8 +154,16 @@ pub enum Change {
     Accepted(Vec<Fresh>),
     /// A subscription was made, changed or deleted: look it up in the catalogue.
     Subscription(SubscriptionId),
-    /// Something of this subscription is due on disk at that time, earlier than known (a manual retry).
+    /// Something of this subscription is due on disk at that time, earlier than known, because a person asked: what its
+    /// receiver asked for is over.
     Due(SubscriptionId, Timestamp),
+    /// A person wants this one to be tried now.
+    Retry(SubscriptionId, DeliveryId),
+    /// The subscription's health starts anew: look it up.
+    Lifted(SubscriptionId),
+    /// Something of this subscription is due on disk at that time: a scheduled event, or what a job queued, which has many
+    /// such steps. Its limits stay as they are.
+    Scheduled(SubscriptionId, Timestamp),
     /// A delivery became final without an attempt.
     Canceled(SubscriptionId, DeliveryId),
 }
@@ -178,6 +196,8 @@ pub struct Recordings {
     pub canceled: Vec<(DeliveryId, CanceledReason)>,
     pub health: Vec<(SubscriptionId, Health)>,
     pub disabled: Vec<(SubscriptionId, DisabledReason)>,
+    /// Become events of tenant `system`.
+    pub announced: Vec<Announcement>,
     /// Every delivery up to this one has a due row or is final once this commits.
     pub settled_up_to: Option<DeliveryId>,
 }
@@ -188,6 +208,8 @@ pub struct Recorded {
     /// Its `id` and `number` are assigned by the store (any values are replaced).
     pub attempt: Attempt,
     pub state: State,
+    /// Whether it takes the delivery on in its schedule.
+    pub is_counted: bool,
 }
 
 /// What publishing one event came to.
@@ -196,6 +218,35 @@ pub struct Published {
     pub event: Event,
     /// The external id was published before, with the same type and data: `event` is the first one.
     pub is_duplicate: bool,
+}
+
+/// What a job would concern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    pub matched: u64,
+    /// False when there were too many rows to look at all of them.
+    pub is_complete: bool,
+}
+
+/// How an event goes out again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Redelivery {
+    /// To everyone who subscribes to its type today.
+    ToMatching,
+    To(Vec<SubscriptionId>),
+    /// As an event of its own, to these.
+    AsNewEvent(Vec<SubscriptionId>),
+}
+
+/// What a redelivery made.
+#[derive(Debug, Clone)]
+pub struct Redelivered {
+    /// The same event, or the new one.
+    pub event: Event,
+    /// All of it.
+    pub deliveries: Vec<Delivery>,
+    /// How many of them are new.
+    pub made: u32,
 }
 
 /// A remembered answer to a request with an `Idempotency-Key`.

@@ -15,7 +15,7 @@ use crate::domain::event::Event;
 use crate::domain::id::{DeliveryId, EventId, TenantId};
 use crate::domain::time::Timestamp;
 
-type Ids<'a> = Box<dyn Iterator<Item = Result<u128, StoreError>> + 'a>;
+pub(super) type Ids<'a> = Box<dyn Iterator<Item = Result<u128, StoreError>> + 'a>;
 
 impl Store {
     /// Newest first. Reads the disk.
@@ -26,14 +26,15 @@ impl Store {
         walk: Walk<EventId>,
     ) -> Result<Page<Event, EventId>, StoreError> {
         let snapshot = self.shared.snapshot()?;
-        let EventFilter { event_type, since, until, unmatched } = filter;
+        let EventFilter { event_type, since, until, unmatched, channel } = filter;
         let fetch = |id| {
             let Some(record) = snapshot.get::<Events>(&id)? else { return Ok(None) };
             let event = events::domain(record, id)?;
             let is_wanted = event.tenant == tenant
                 && event_type.as_ref().is_none_or(|wanted| event.event_type == *wanted)
                 && is_between(event.created_at, *since, *until)
-                && unmatched.is_none_or(|wanted| wanted == (event.deliveries == 0));
+                && unmatched.is_none_or(|wanted| wanted == (event.deliveries == 0))
+                && channel.as_ref().is_none_or(|wanted| event.channels.contains(wanted));
             Ok(is_wanted.then_some(event))
         };
         let bounds = id_bounds(&snapshot, *since, *until)?;
@@ -64,7 +65,12 @@ fn is_between(at: Timestamp, since: Option<Timestamp>, until: Option<Timestamp>)
     since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until)
 }
 
-fn is_wanted(delivery: &Delivery, of_tenant: TenantId, filter: &DeliveryFilter, catalogue: &Catalogue) -> bool {
+pub(super) fn is_wanted(
+    delivery: &Delivery,
+    of_tenant: TenantId,
+    filter: &DeliveryFilter,
+    catalogue: &Catalogue,
+) -> bool {
     let DeliveryFilter { state, subscription, event, event_type, since, until, http_status } = filter;
     delivery.tenant == of_tenant
         && state.is_none_or(|wanted| catalogue.shown_state(delivery) == wanted)
@@ -95,18 +101,10 @@ fn source<'a>(
     }
     match filter.state {
         Some(ShownState::Pending | ShownState::Retrying | ShownState::Held) => {
-            // After the watermark a delivery can be open without a row that says so.
-            let settled = snapshot.meta_id(MetaName::SettledUpTo)?;
-            let rows = walk_rows::<OpenRows>(snapshot, tenant, (low, high.min(settled)), direction)?;
-            let newer = (low.max(settled.saturating_add(1)), high);
-            let newer = postings::walk::<DeliveriesByTenant>(snapshot, tenant, newer, direction)?;
-            Ok(match direction {
-                Direction::OlderFirst => Box::new(rows.chain(newer)),
-                Direction::NewerFirst => Box::new(newer.chain(rows)),
-            })
+            walk_open(snapshot, tenant, (low, high), direction)
         }
-        Some(ShownState::Exhausted | ShownState::Canceled) => {
-            walk_rows::<FailedRows>(snapshot, tenant, (low, high), direction)
+        Some(ShownState::Exhausted | ShownState::Canceled | ShownState::Expired) => {
+            walk_failed(snapshot, tenant, (low, high), direction)
         }
         Some(ShownState::Succeeded) | None => match filter.subscription {
             Some(id) => postings::walk::<DeliveriesBySubscription>(snapshot, id, (low, high), direction),
@@ -115,8 +113,36 @@ fn source<'a>(
     }
 }
 
+/// Every open delivery of a tenant, with others among them.
+pub(super) fn walk_open<'a>(
+    tables: &'a impl Read,
+    tenant: TenantId,
+    (low, high): (u128, u128),
+    direction: Direction,
+) -> Result<Ids<'a>, StoreError> {
+    // After the watermark a delivery can be open without a row that says so.
+    let settled = tables.meta_id(MetaName::SettledUpTo)?;
+    let rows = walk_rows::<OpenRows>(tables, tenant, (low, high.min(settled)), direction)?;
+    let newer = (low.max(settled.saturating_add(1)), high);
+    let newer = postings::walk::<DeliveriesByTenant>(tables, tenant, newer, direction)?;
+    Ok(match direction {
+        Direction::OlderFirst => Box::new(rows.chain(newer)),
+        Direction::NewerFirst => Box::new(newer.chain(rows)),
+    })
+}
+
+/// Every exhausted or canceled delivery of a tenant.
+pub(super) fn walk_failed<'a>(
+    tables: &'a impl Read,
+    tenant: TenantId,
+    bounds: (u128, u128),
+    direction: Direction,
+) -> Result<Ids<'a>, StoreError> {
+    walk_rows::<FailedRows>(tables, tenant, bounds, direction)
+}
+
 fn walk_rows<'a, K>(
-    snapshot: &'a Snapshot,
+    tables: &'a impl Read,
     tenant: TenantId,
     (low, high): (u128, u128),
     direction: Direction,
@@ -127,7 +153,7 @@ where
     if low > high {
         return Ok(Box::new(std::iter::empty()));
     }
-    let ids = snapshot
+    let ids = tables
         .scan::<K>((tenant, DeliveryId::from_u128(low))..=(tenant, DeliveryId::from_u128(high)))?
         .map(|row| row.map(|((_, id), ())| id.as_u128()));
     Ok(match direction {
@@ -138,7 +164,7 @@ where
 
 /// The ids that can have been created between the two. An id's milliseconds are never before its `created_at`, and
 /// never further after it than the file remembers.
-fn id_bounds(
+pub(super) fn id_bounds(
     tables: &impl Read,
     since: Option<Timestamp>,
     until: Option<Timestamp>,

@@ -2,7 +2,9 @@
 
 mod crash;
 mod erasing;
+mod jobs;
 mod opening;
 mod pages;
 mod promises;
+mod redelivery;
 mod world;

@@ -5,7 +5,10 @@
 
 mod answer;
 mod configuration;
+mod earlier;
+mod health;
 mod history;
+mod job;
 #[cfg(test)]
 mod tests;
 
@@ -13,15 +16,20 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, RetryReason, Trigger};
+use crate::domain::delivery::{
+    CanceledReason, ErrorClass, ExhaustedReason, ExpiredReason, RetryReason, ShownState, Trigger,
+};
+use crate::domain::job::JobState;
 use crate::domain::key::Preset;
 use crate::domain::profile::Profile;
-use crate::domain::subscription::{DisabledReason, Envelope};
+use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope};
 use crate::domain::time::Timestamp;
 
 pub(super) use answer::AnswerRecord;
-pub(super) use configuration::{EventTypeRecord, HealthRecord, KeyRecord, SubscriptionRecord, TenantRecord};
+pub(super) use configuration::{EventTypeRecord, KeyRecord, SubscriptionRecord, TenantRecord};
+pub(super) use health::HealthRecord;
 pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
+pub(super) use job::JobRecord;
 
 /// Something that can be the value of a row.
 pub(super) trait Value: Sized {
@@ -148,14 +156,18 @@ macro_rules! twins {
 }
 
 twins! {
-    RetryReason = RetryReasonRecord { Schedule, RetryAfter, Manual }
+    RetryReason = RetryReasonRecord { Schedule, RetryAfter, Manual, ManualOnce }
     ExhaustedReason = ExhaustedReasonRecord { Schedule, Gone, Aborted }
     CanceledReason = CanceledReasonRecord { Manual, SubscriptionDeleted, SubscriptionGone, PayloadExpired }
-    Trigger = TriggerRecord { Schedule, Manual }
+    ExpiredReason = ExpiredReasonRecord { BacklogFull, BacklogAge }
+    Trigger = TriggerRecord { Schedule, Manual, Probe }
+    ShownState = ShownStateRecord { Pending, Retrying, Held, Succeeded, Exhausted, Canceled, Expired }
+    JobState = JobStateRecord { Running, Done, Canceled }
     ErrorClass = ErrorClassRecord { BlockedAddress, Dns, Connect, Tls, Timeout, Http }
     Profile = ProfileRecord { Standard, Mage }
     Envelope = EnvelopeRecord { Profile, Raw }
-    DisabledReason = DisabledReasonRecord { Gone }
+    DeliveryOrder = DeliveryOrderRecord { None, Fifo }
+    DisabledReason = DisabledReasonRecord { Gone, Failing }
     Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
 }
 
