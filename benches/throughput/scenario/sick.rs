@@ -1,7 +1,10 @@
 //! A healthy subscription at 100 events a second: alone, then beside 500 whose receivers hang, drip, refuse or answer 503.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use super::super::children::Disk;
-use super::super::clock::{monotonic_ns, sleep_until};
 use super::super::figures::median;
 use super::super::link::Fault;
 use super::super::report::{Fact, Figures, Row, Unit};
@@ -65,7 +68,7 @@ pub async fn run(world: &mut World, scenario: Scenario) -> Result<Vec<Row>, Faul
         let sick_rate = sick as f64 * EVENTS_PER_SICK_AND_SECOND;
         let sick_plan = steady(server, &format!("bench.t{{{{lane {sick}}}}}"), sick_rate, lead_seconds + seconds);
         sick_generator.begin(&sick_plan).await?;
-        sleep_until(monotonic_ns() + lead_seconds * 1_000_000_000);
+        sleep(Duration::from_secs(lead_seconds)).await;
         let plan = steady(server, EVENT_TYPE, HEALTHY_PER_SECOND, seconds);
         let measured = world.measure(server, &plan, Expected { groups: 1, seqs: plan.requests }).await?;
         sick_generator.finish(|_| ()).await?;
