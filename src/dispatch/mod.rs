@@ -19,7 +19,7 @@ use crate::domain::id::DeliveryId;
 use crate::domain::subscription::Subscription;
 use crate::domain::tenant::Tenant;
 
-pub use dispatcher::{Decided, Dispatcher, Finished, Happened, Known, ReadDue, Send, Tally};
+pub use dispatcher::{Decided, Dispatcher, Finished, Happened, ReadDue, Send, Tally};
 pub use sender::{Purpose, Sender};
 pub use worker::{Running, start};
 

@@ -301,3 +301,16 @@ pub struct ProblemView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a Source>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_whose_data_is_gone_is_told_apart_from_one_that_never_was() {
+        let refusal = Refusal::from(StoreError::PayloadExpired);
+        assert_eq!((refusal.status(), refusal.problems[0].ground.code()), (StatusCode::GONE, "event_expired"));
+        let unknown = Refusal::from(StoreError::NotFound);
+        assert_eq!((unknown.status(), unknown.problems[0].ground.code()), (StatusCode::NOT_FOUND, "not_found"));
+    }
+}

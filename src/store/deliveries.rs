@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::catalogue::Known;
 use super::commit::{Store, Transaction};
 use super::record::{AttemptRecord, DeliveryRecord, SubscriptionRecord};
 use super::schema::{
@@ -13,9 +14,10 @@ use super::tables::{Read, Tables, damaged};
 use super::{Catalogue, Change, Due, Recorded, Recordings, Remember, StoreError};
 use crate::domain::delivery::{
     Attempt, CanceledReason, Delivery, Outcome, RESPONSE_BODY_BYTES_KEPT_OF_SUCCESS, RESPONSE_BODY_BYTES_MAX,
-    RetryReason, State,
+    RetryReason, ShownState, State,
 };
 use crate::domain::event::EventWithData;
+use crate::domain::health::Hold;
 use crate::domain::id::{AttemptId, DeliveryId, SubscriptionId};
 use crate::domain::operational::{Announcement, What};
 use crate::domain::subscription::DisabledReason;
@@ -32,6 +34,15 @@ impl Store {
         let snapshot = self.shared.snapshot()?;
         let Some(record) = snapshot.get::<Deliveries>(&id)? else { return Ok(None) };
         Ok(Some(present(domain(record, id)?, &self.catalogue())))
+    }
+
+    /// As [`Known::shown_state`], of now.
+    pub fn shown_state(&self, delivery: &Delivery) -> (ShownState, Option<Hold>) {
+        self.with_known(|known| known.shown_state(delivery))
+    }
+
+    pub(super) fn with_known<T>(&self, look: impl FnOnce(&Known<'_>) -> T) -> T {
+        look(&Known { catalogue: &self.catalogue(), health: &|id| self.health(id) })
     }
 
     /// In the order in which they were made. Reads the disk.
@@ -262,11 +273,11 @@ impl Row {
 
     /// As it is seen: canceled when its subscription is deleted.
     pub(super) fn of(transaction: &Transaction<'_>, id: DeliveryId) -> Result<Option<Self>, StoreError> {
-        let row = Self::read(&transaction.tables, id)?;
-        Ok(row.map(|row| Self {
-            delivery: transaction.with_catalogue(|catalogue| present(row.delivery.clone(), catalogue)),
-            ..row
-        }))
+        let Some(Self { delivery, on_disk, is_final_on_disk, is_parked }) = Self::read(&transaction.tables, id)? else {
+            return Ok(None);
+        };
+        let delivery = transaction.with_catalogue(|catalogue| present(delivery, catalogue));
+        Ok(Some(Self { delivery, on_disk, is_final_on_disk, is_parked }))
     }
 
     /// One attempt now. When it fails, one that had ended has ended again; the others go on with their schedule.

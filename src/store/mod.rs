@@ -51,7 +51,7 @@ use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
 
 pub use backlog::{BACKLOG_AGE_MAX, BACKLOG_MAX};
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, Known};
 pub use check::{FINDINGS_MAX, Report, TableReport, check};
 pub use commit::{Stepped, Store, Writer};
 pub use open::{OpenError, Opened, STORE_FILE, write_private};

@@ -1,10 +1,12 @@
 //! What the store promises: each sentence, its repeats and refusals, and what is left of it after a power cut.
 
+mod asked_again;
 mod crash;
 mod erasing;
 mod jobs;
 mod opening;
 mod pages;
 mod promises;
+mod reach;
 mod redelivery;
 mod world;

@@ -3,4 +3,6 @@
 mod conformance;
 mod crash;
 mod real_input;
+mod recovery;
+mod settings;
 mod tls;

@@ -96,6 +96,12 @@ impl Ledger {
         }
     }
 
+    /// A scheduled event's deliveries do not begin before its time, unless somebody asked.
+    pub fn begins(&self, delivery: DeliveryId, deliver_at: Option<Timestamp>, now: Timestamp) {
+        let is_time = deliver_at.is_none_or(|at| now >= at);
+        assert!(is_time || self.asked_again.contains(&delivery), "{delivery} is sent before {deliver_at:?}");
+    }
+
     pub fn arrives(&mut self, delivery: DeliveryId) {
         self.received.entry(delivery).or_default();
     }

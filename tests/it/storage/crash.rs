@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use waxwing::domain::delivery::{CanceledReason, Outcome, RetryReason, State};
+use waxwing::domain::event::NewEvent;
 use waxwing::domain::event_type::EventType;
 use waxwing::domain::health::Health;
 use waxwing::domain::id::{DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
 use waxwing::domain::job::JobKind;
 use waxwing::domain::operational::{Announcement, What};
+use waxwing::domain::retry::Schedule;
 use waxwing::domain::subscription::{DisabledReason, Subscription};
 use waxwing::domain::tenant::Tenant;
 use waxwing::domain::time::Timestamp;
@@ -87,6 +89,15 @@ const SENTENCES: &[Sentence] = &[
         batch[2].data = vec![b'1'; 40_000].into();
         world.run(store.accept(batch, remember(1, setting.key, None))).map(drop)
     }),
+    ("accept a scheduled event", |world, setting| {
+        let store = world.store.clone();
+        let scheduled = NewEvent {
+            channels: vec!["shop:1".parse().unwrap()],
+            deliver_at: Some(world.now().plus(DAY)),
+            ..event_with_external_id("a", "scheduled")
+        };
+        world.run(store.accept(vec![scheduled, event("b")], remember(1, setting.key, None))).map(drop)
+    }),
     ("record everything", |world, setting| {
         let Setting { subscription, deliveries, .. } = setting;
         let now = world.now();
@@ -130,6 +141,15 @@ const SENTENCES: &[Sentence] = &[
             Ok(())
         });
         world.run(store.update_subscription(setting.subscription, rotate, None)).map(drop)
+    }),
+    ("set headers", |world, setting| {
+        let store = world.store.clone();
+        let set = Box::new(|it: &mut Subscription| {
+            it.headers = [("x-shop".parse().unwrap(), "hush".parse().unwrap())].into();
+            it.retry_schedule = Some(Schedule::of_retries(&[1, 2]).unwrap());
+            Ok(())
+        });
+        world.run(store.update_subscription(setting.subscription, set, None)).map(drop)
     }),
     ("delete a subscription", |world, setting| {
         let store = world.store.clone();

@@ -177,13 +177,12 @@ fn redeliveries_go_with_their_tenant_in_steps() {
 #[test]
 fn an_event_has_only_so_many_deliveries() {
     let mut world = World::new();
-    let all: Vec<_> = (0..50).map(|_| world.subscribe(subscription_to("a")).id).collect();
+    let receiver = world.subscribe(subscription_to("a")).id;
     let published = world.publish(event("a")).unwrap().event;
-    for _ in 1..DELIVERIES_MAX / 50 {
-        world.redeliver(published.id, Redelivery::To(all.clone())).unwrap();
-    }
-    let one_more = world.redeliver(published.id, Redelivery::To(all[..1].to_vec()));
+    let rest = vec![receiver; DELIVERIES_MAX as usize - 1];
+    world.redeliver(published.id, Redelivery::To(rest)).unwrap();
+    let one_more = world.redeliver(published.id, Redelivery::To(vec![receiver]));
     assert_eq!(one_more.unwrap_err(), StoreError::LimitExceeded { max: DELIVERIES_MAX });
-    world.redeliver(published.id, Redelivery::AsNewEvent(all[..1].to_vec())).unwrap();
+    world.redeliver(published.id, Redelivery::AsNewEvent(vec![receiver])).unwrap();
     assert_eq!(world.store.sizes().deliveries, u64::from(DELIVERIES_MAX) + 1);
 }
