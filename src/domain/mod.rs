@@ -9,6 +9,7 @@ pub mod key;
 pub mod profile;
 pub mod retry;
 pub mod secret;
+pub mod stats;
 pub mod subscription;
 pub mod target;
 pub mod tenant;

@@ -273,6 +273,8 @@ impl Row {
             (true, false) => _ = tables.remove::<FailedRows>(&(tenant, id))?,
             (true, true) | (false, false) => {}
         }
+        let (was, is) = (Some(self.on_disk.into()), Some(state.into()));
+        tables.observed.moved((tenant, subscription), self.delivery.updated_at, was, is);
         self.on_disk = state;
         self.is_parked = is_at.is_some();
         tables.put::<Deliveries>(&id, &DeliveryRecord::from_domain(&self.delivery, self.is_parked))
@@ -305,7 +307,10 @@ impl Transaction<'_> {
             was if was.is_final() && state != State::Succeeded => was,
             _ => state,
         };
+        let Delivery { tenant, subscription, updated_at, .. } = row.delivery;
         row.put(&mut self.tables, state, false)?;
+        let duration = attempt.phases.total;
+        self.tables.observed.attempt((tenant, subscription), updated_at, &attempt.outcome, duration);
 
         attempt.id = AttemptId::from_u128(self.next_id());
         let kept =

@@ -13,9 +13,11 @@ use super::schema::{
     Attempts, Deliveries, DeliveriesBySubscription, DeliveriesByTenant, DueRows, Events, EventsByTenant, ExternalIds,
     FailedRows, HealthOf, Kind, MetaName, OpenRows, Payloads, Subscriptions, Work, WorkName,
 };
+use super::stats;
 use super::tables::{Read, Tables};
 use crate::domain::delivery::State;
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
+use crate::domain::stats::Scope;
 use crate::domain::time::Timestamp;
 
 /// Deliveries (or configuration rows) that one step deals with.
@@ -61,6 +63,7 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<(), StoreError> 
     let next = match name {
         WorkName::Cancel(id) => cancel(transaction, id, record)?,
         WorkName::Erase(id) => erase(transaction, id, record)?,
+        WorkName::EraseStats(scope) => stats::erase(&mut transaction.tables, scope, record)?,
     };
     match next {
         Some(record) => transaction.tables.put::<Work>(&name, &record)?,
@@ -142,11 +145,15 @@ fn erase(
                 transaction.remove_health(*subscription)?;
             }
             transaction.forget_secrets(super::schema::Holder::Subscription(*subscription))?;
+            transaction.erase_stats_later(Scope::Subscription(*subscription))?;
         }
     }
     Ok(match rows.last() {
         Some((last, _)) if rows.len() == ROWS_PER_STEP_MAX => Some(WorkRecord { cursor: last.to_bytes(), ..record }),
-        Some(_) | None => None,
+        Some(_) | None => {
+            transaction.erase_stats_later(Scope::Tenant(id))?;
+            None
+        }
     })
 }
 
@@ -231,6 +238,7 @@ fn remove_delivery(
         tables.remove::<FailedRows>(&(tenant, id))?;
     }
     tables.remove::<Deliveries>(&id)?;
+    tables.observed.moved((tenant, subscription), id.assigned_at(), Some(state.into()), None);
     removed.by_tenant.push((tenant, id.as_u128()));
     removed.by_subscription.push((subscription, id.as_u128()));
     Ok(())

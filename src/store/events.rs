@@ -15,6 +15,7 @@ use super::{Fresh, Published, Remember, StoreError};
 use crate::domain::delivery::{CanceledReason, Delivery, State};
 use crate::domain::event::{Event, EventWithData, NewEvent};
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId};
+use crate::domain::stats::StateKind;
 use crate::domain::subscription::{DisabledReason, Subscription};
 use crate::domain::tenant::ExternalId;
 
@@ -171,7 +172,12 @@ impl Transaction<'_> {
                     event: Arc::clone(event),
                     next_attempt_at,
                 }),
-                None => self.tables.put::<FailedRows>(&(tenant, id), &())?,
+                None => {
+                    self.tables.put::<FailedRows>(&(tenant, id), &())?;
+                    // Every new delivery is counted as pending when it is indexed.
+                    let (pending, is) = (Some(StateKind::Pending), Some(state.into()));
+                    self.tables.observed.moved((tenant, subscription), id.assigned_at(), pending, is);
+                }
             }
         }
         Ok(all_fresh)

@@ -25,6 +25,7 @@ mod record;
 mod retention;
 mod schema;
 mod space;
+pub mod stats;
 mod subscriptions;
 mod tables;
 mod tenants;

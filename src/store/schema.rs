@@ -24,6 +24,9 @@
 //! | `answers_by_time` | created, request | – |
 //! | `answers_by_secret` | what must go for it to go, request | – |
 //! | `work` | what is being done | how far it came |
+//! | `stats` | resolution, start, scope | what was counted there; all of a time are neighbours, so that adding touches few pages |
+//! | `stats_log` | number of the commit | what it counted, not yet added to `stats` and `state_counts` |
+//! | `state_counts` | subscription | how many of its deliveries are in each state |
 
 use redb::TableDefinition;
 
@@ -31,10 +34,12 @@ use super::RequestName;
 use super::postings::Chunk;
 use super::record::{
     AnswerRecord, AttemptRecord, DeliveryRecord, EventRecord, EventTypeRecord, HealthRecord, IdRecord, KeyRecord,
-    MetaValue, Payload, SubscriptionRecord, TenantRecord, UsedRecord, Value, WorkRecord,
+    MetaValue, Payload, StateCountsRecord, StatsLogRecord, StatsRecord, SubscriptionRecord, TenantRecord, UsedRecord,
+    Value, WorkRecord,
 };
 use crate::domain::event_type::EventTypeName;
 use crate::domain::id::{DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
+use crate::domain::stats::{Resolution, Scope};
 use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
 
@@ -92,6 +97,9 @@ tables! {
     AnswersByTime = "answers_by_time": (Timestamp, RequestName) => ();
     AnswersBySecret = "answers_by_secret": (Holder, RequestName) => ();
     Work = "work": WorkName => WorkRecord;
+    Stats = "stats": (Resolution, Timestamp, Scope) => StatsRecord;
+    StatsLog = "stats_log": u64 => StatsLogRecord;
+    StateCountsOf = "state_counts": SubscriptionId => StateCountsRecord;
 }
 
 pub(super) const fn definition(name: &'static str) -> Definition {
@@ -156,6 +164,8 @@ pub(super) enum WorkName {
     Cancel(SubscriptionId),
     /// Removes all that a deleted tenant had.
     Erase(TenantId),
+    /// Removes the statistics of something deleted.
+    EraseStats(Scope),
 }
 
 /// A key, as bytes that sort like its parts.
@@ -198,13 +208,59 @@ macro_rules! id_keys {
 
 id_keys! { TenantId KeyId SubscriptionId EventId DeliveryId }
 
-impl Key for u16 {
+macro_rules! number_keys {
+    ($($number:ident)*) => {$(
+        impl Key for $number {
+            fn write(&self, bytes: &mut Vec<u8>) {
+                bytes.extend_from_slice(&self.to_be_bytes());
+            }
+
+            fn read(bytes: &mut &[u8]) -> Option<Self> {
+                take(bytes).map(Self::from_be_bytes)
+            }
+        }
+    )*};
+}
+
+number_keys! { u16 u64 }
+
+impl Key for Resolution {
     fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.to_be_bytes());
+        bytes.push(match self {
+            Self::Minute => 1,
+            Self::Hour => 2,
+            Self::Day => 3,
+        });
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
-        take(bytes).map(Self::from_be_bytes)
+        match take(bytes)? {
+            [1] => Some(Self::Minute),
+            [2] => Some(Self::Hour),
+            [3] => Some(Self::Day),
+            _ => None,
+        }
+    }
+}
+
+impl Key for Scope {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let (kind, id) = match self {
+            Self::Instance => (0, [0; 16]),
+            Self::Tenant(id) => (1, id.to_bytes()),
+            Self::Subscription(id) => (2, id.to_bytes()),
+        };
+        bytes.push(kind);
+        bytes.extend_from_slice(&id);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        match (take(bytes)?, take(bytes)?) {
+            ([0], id) if id == [0; 16] => Some(Self::Instance),
+            ([1], id) => Some(Self::Tenant(TenantId::from_bytes(id))),
+            ([2], id) => Some(Self::Subscription(SubscriptionId::from_bytes(id))),
+            _ => None,
+        }
     }
 }
 
@@ -282,18 +338,27 @@ impl Key for Holder {
 
 impl Key for WorkName {
     fn write(&self, bytes: &mut Vec<u8>) {
-        let (kind, id) = match self {
-            Self::Cancel(id) => (1, id.to_bytes()),
-            Self::Erase(id) => (2, id.to_bytes()),
-        };
-        bytes.push(kind);
-        bytes.extend_from_slice(&id);
+        match self {
+            Self::Cancel(id) => {
+                bytes.push(1);
+                id.write(bytes);
+            }
+            Self::Erase(id) => {
+                bytes.push(2);
+                id.write(bytes);
+            }
+            Self::EraseStats(scope) => {
+                bytes.push(3);
+                scope.write(bytes);
+            }
+        }
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
         match take(bytes)? {
             [1] => Key::read(bytes).map(Self::Cancel),
             [2] => Key::read(bytes).map(Self::Erase),
+            [3] => Key::read(bytes).map(Self::EraseStats),
             _ => None,
         }
     }

@@ -5,4 +5,5 @@ mod erasing;
 mod opening;
 mod pages;
 mod promises;
+mod stats;
 mod world;

@@ -6,6 +6,7 @@
 mod answer;
 mod configuration;
 mod history;
+mod stats;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use crate::domain::time::Timestamp;
 pub(super) use answer::AnswerRecord;
 pub(super) use configuration::{EventTypeRecord, HealthRecord, KeyRecord, SubscriptionRecord, TenantRecord};
 pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
+pub(super) use stats::{Measures, StateCountsRecord, StatsLogEntry, StatsLogRecord, StatsRecord};
 
 /// Something that can be the value of a row.
 pub(super) trait Value: Sized {
