@@ -18,6 +18,7 @@ mod page;
 mod problem;
 mod reply;
 mod server;
+mod stats;
 mod subscriptions;
 mod tenants;
 mod text;
@@ -120,6 +121,8 @@ enum Tag {
     Events,
     /// Events on their way to subscriptions, and each attempt
     Deliveries,
+    /// What happens: figures over time
+    Activity,
     /// What can be published, with schemas and examples
     #[oai(rename = "Event types")]
     EventTypes,
@@ -139,6 +142,7 @@ type Apis = (
     event_types::EventTypesApi,
     tenants::TenantsApi,
     keys::KeysApi,
+    stats::StatsApi,
     health::HealthApi,
     metrics::MetricsApi,
 );
@@ -170,6 +174,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         event_types::EventTypesApi { app: app.clone() },
         tenants::TenantsApi { app: app.clone() },
         keys::KeysApi { app: app.clone() },
+        stats::StatsApi { app: app.clone() },
         health::HealthApi { app: app.clone() },
         metrics::MetricsApi { app: app.clone() },
     );

@@ -633,7 +633,7 @@ fn set<T>(field: &mut T, value: Option<T>) {
     }
 }
 
-fn find<'a>(call: &'a Call, id: &str) -> Result<&'a Arc<Subscription>, Refusal> {
+pub fn find<'a>(call: &'a Call, id: &str) -> Result<&'a Arc<Subscription>, Refusal> {
     let found = id.parse().ok().and_then(|id| call.tenant_entry().subscription(id));
     found.ok_or_else(|| Refusal::not_found(THING, id))
 }

@@ -15,7 +15,7 @@ use super::commit::{Store, Transaction};
 use super::postings::Unindexed;
 use super::record::{Measures, StateCountsRecord, StatsLogEntry, StatsLogRecord, StatsRecord, WorkRecord};
 use super::schema::{Deliveries, MetaName, StateCountsOf, Stats, StatsLog, Subscriptions, Work, WorkName};
-use super::tables::{Read, Tables};
+use super::tables::{Read, Snapshot, Tables};
 use crate::domain::delivery::{Outcome, State};
 use crate::domain::id::{SubscriptionId, TenantId};
 use crate::domain::stats::{
@@ -504,7 +504,18 @@ pub(super) fn remove_old(tables: &mut Tables<'_>, now: Timestamp) -> Result<bool
 
 // -- reading
 
+/// The statistics as of one commit, so that what is read together fits together.
+pub struct StatsRead {
+    snapshot: Snapshot,
+}
+
 impl Store {
+    pub fn stats(&self) -> Result<StatsRead, StoreError> {
+        Ok(StatsRead { snapshot: self.shared.snapshot()? })
+    }
+}
+
+impl StatsRead {
     /// `points` points from the one that holds `since` on, those without anything in them included. Reads the disk.
     pub fn series(
         &self,
@@ -513,14 +524,14 @@ impl Store {
         since: Timestamp,
         points: usize,
     ) -> Result<Vec<(Timestamp, Figures)>, StoreError> {
-        let snapshot = self.shared.snapshot()?;
+        let snapshot = &self.snapshot;
         let mut series = Vec::with_capacity(points);
         let mut start = resolution.start_of(since);
         for _ in 0..points {
-            series.push((start, bucket(&snapshot, scope, resolution, start)?));
+            series.push((start, bucket(snapshot, scope, resolution, start)?));
             start = start.plus(resolution.span());
         }
-        add_log(&snapshot, scope, |at, measures| {
+        add_log(snapshot, scope, |at, measures| {
             let start = resolution.start_of(at);
             if let Ok(place) = series.binary_search_by_key(&start, |(start, _)| *start) {
                 add_to_figures(&mut series[place].1, measures);
@@ -531,17 +542,17 @@ impl Store {
 
     /// Everything from the minute that holds `since` until now, and at most two days back. Reads the disk.
     pub fn figures_since(&self, scope: Scope, since: Timestamp, now: Timestamp) -> Result<Figures, StoreError> {
-        let snapshot = self.shared.snapshot()?;
+        let snapshot = &self.snapshot;
         let since = Resolution::Minute.start_of(since.max(now.minus(MINUTES_KEPT)));
         let (mut figures, mut at) = (Figures::default(), since);
         while at <= now {
             // Hours where they are whole: a day is then some eighty rows and not 1,440.
             let is_whole_hour = Resolution::Hour.start_of(at) == at;
             let resolution = if is_whole_hour { Resolution::Hour } else { Resolution::Minute };
-            figures += &bucket(&snapshot, scope, resolution, at)?;
+            figures += &bucket(snapshot, scope, resolution, at)?;
             at = at.plus(resolution.span());
         }
-        add_log(&snapshot, scope, |at, measures| {
+        add_log(snapshot, scope, |at, measures| {
             if at >= since {
                 add_to_figures(&mut figures, measures);
             }
@@ -551,7 +562,7 @@ impl Store {
 
     /// How many deliveries of a subscription are kept, by state. New ones are counted within a second. Reads the disk.
     pub fn state_counts(&self, id: SubscriptionId) -> Result<StateCounts, StoreError> {
-        let snapshot = self.shared.snapshot()?;
+        let snapshot = &self.snapshot;
         let mut record = snapshot.get::<StateCountsOf>(&id)?.unwrap_or_default();
         for row in snapshot.scan::<StatsLog>(..)? {
             let (_, StatsLogRecord(entries)) = row?;

@@ -14,5 +14,6 @@ mod mage_create;
 mod mage_rotate;
 mod mage_update;
 mod rate_limits;
+mod stats;
 mod tenants;
 mod webhook_subscriptions;

@@ -61,7 +61,7 @@ impl Model {
         let scopes = [Scope::Instance, Scope::Tenant(TenantId::DEFAULT), Scope::Tenant(TenantId::SYSTEM)];
         for scope in scopes.into_iter().chain(subscriptions.iter().copied().map(Scope::Subscription)) {
             for resolution in Resolution::ALL {
-                let series = world.store.series(scope, resolution, start(), 400).unwrap();
+                let series = world.store.stats().unwrap().series(scope, resolution, start(), 400).unwrap();
                 for (at, figures) in series {
                     let expected = self.figures.get(&(resolution, at, scope)).cloned().unwrap_or_default();
                     assert_eq!(figures, expected, "{scope:?} {resolution:?} {at}");
@@ -71,7 +71,7 @@ impl Model {
         for id in subscriptions {
             let mut expected = StateCounts::default();
             self.states.values().filter(|(of, _)| of == id).for_each(|(_, state)| expected[*state] += 1);
-            assert_eq!(world.store.state_counts(*id).unwrap(), expected, "{id}");
+            assert_eq!(world.store.stats().unwrap().state_counts(*id).unwrap(), expected, "{id}");
         }
     }
 }
@@ -211,8 +211,8 @@ fn a_fold_that_loses_power_adds_all_of_it_or_nothing() {
     let (world, id) = with_a_log();
     let (disk, now) = (world.disk.clone(), world.now());
     let read = |world: &World| {
-        let of = |scope| world.store.series(scope, Resolution::Minute, start(), 10).unwrap();
-        (of(Scope::Instance), of(Scope::Subscription(id)), world.store.state_counts(id).unwrap())
+        let of = |scope| world.store.stats().unwrap().series(scope, Resolution::Minute, start(), 10).unwrap();
+        (of(Scope::Instance), of(Scope::Subscription(id)), world.store.stats().unwrap().state_counts(id).unwrap())
     };
     let expected = read(&world);
     let whole = disk.copy(0);
@@ -260,7 +260,7 @@ fn points_are_kept_as_long_as_their_resolution_says() {
         let mut seen = Vec::new();
         for resolution in Resolution::ALL {
             for scope in [Scope::Instance, Scope::Tenant(TenantId::DEFAULT), Scope::Subscription(id)] {
-                let points = world.store.series(scope, resolution, start(), 5).unwrap();
+                let points = world.store.stats().unwrap().series(scope, resolution, start(), 5).unwrap();
                 let figures = points.iter().filter(|(_, figures)| *figures != Figures::default()).count();
                 seen.push(figures);
             }
@@ -301,9 +301,9 @@ fn many_old_points_go_in_bounded_steps() {
     world.wait(5 * DAY);
     let steps = world.retain();
     assert!(steps > 1, "1,200 points went in {steps} step");
-    let left = world.store.series(Scope::Instance, Resolution::Minute, start(), 400).unwrap();
+    let left = world.store.stats().unwrap().series(Scope::Instance, Resolution::Minute, start(), 400).unwrap();
     assert!(left.iter().all(|(_, figures)| *figures == Figures::default()));
-    let hours = world.store.series(Scope::Instance, Resolution::Hour, start(), 10).unwrap();
+    let hours = world.store.stats().unwrap().series(Scope::Instance, Resolution::Hour, start(), 10).unwrap();
     assert_eq!(hours.iter().map(|(_, figures)| figures.events_published).sum::<u64>(), 400);
 }
 
@@ -311,7 +311,8 @@ fn many_old_points_go_in_bounded_steps() {
 fn the_statistics_of_a_deleted_subscription_go_and_its_tenants_stay() {
     let (mut world, id) = with_a_log();
     world.fold();
-    let of_tenant = world.store.series(Scope::Tenant(TenantId::DEFAULT), Resolution::Hour, start(), 1).unwrap();
+    let of_tenant =
+        world.store.stats().unwrap().series(Scope::Tenant(TenantId::DEFAULT), Resolution::Hour, start(), 1).unwrap();
     let event = world.publish(event("a")).unwrap().event;
     let under_way = world.deliveries_of(&event)[0].id;
     let store = world.store.clone();
@@ -322,13 +323,14 @@ fn the_statistics_of_a_deleted_subscription_go_and_its_tenants_stay() {
     world = world.after_power_cut();
     world.work();
     world.fold();
-    let now = world.store.series(Scope::Tenant(TenantId::DEFAULT), Resolution::Hour, start(), 1).unwrap();
+    let now =
+        world.store.stats().unwrap().series(Scope::Tenant(TenantId::DEFAULT), Resolution::Hour, start(), 1).unwrap();
     assert_eq!(now[0].1.attempts.succeeded(), of_tenant[0].1.attempts.succeeded() + 1);
     for resolution in Resolution::ALL {
-        let series = world.store.series(Scope::Subscription(id), resolution, start(), 10).unwrap();
+        let series = world.store.stats().unwrap().series(Scope::Subscription(id), resolution, start(), 10).unwrap();
         assert!(series.iter().all(|(_, figures)| *figures == Figures::default()));
     }
-    assert_eq!(world.store.state_counts(id).unwrap(), StateCounts::default());
+    assert_eq!(world.store.stats().unwrap().state_counts(id).unwrap(), StateCounts::default());
     assert_clean(world.check());
 }
 
@@ -336,7 +338,7 @@ fn the_statistics_of_a_deleted_subscription_go_and_its_tenants_stay() {
 fn retention_takes_what_it_removes_out_of_the_counts() {
     let (mut world, id) = with_a_log();
     let count = |world: &World| {
-        let counts = world.store.state_counts(id).unwrap();
+        let counts = world.store.stats().unwrap().state_counts(id).unwrap();
         StateKind::ALL.map(|state| counts[state])
     };
     assert_eq!(count(&world), [0, 3, 2, 1, 0]);
@@ -360,7 +362,7 @@ fn a_file_from_before_there_were_statistics_gets_its_counts() {
     drop(world);
     make_format_1(&disk);
     let world = World::on(disk, now);
-    let counts = world.store.state_counts(id).unwrap();
+    let counts = world.store.stats().unwrap().state_counts(id).unwrap();
     assert_eq!(StateKind::ALL.map(|state| counts[state]), [1, 3, 2, 1, 1]);
     assert_clean(world.check());
 }
