@@ -240,6 +240,8 @@ impl Dispatcher {
                 self.due_on_disk(id, due, known);
                 self.revise(id, now, known);
             }
+            // For viewers.
+            Change::Moved(_) => {}
             Change::Canceled(id, delivery) => {
                 let Some(lane) = self.lanes.get_mut(&id) else { return };
                 if lane.reading {

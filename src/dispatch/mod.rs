@@ -1,6 +1,7 @@
 //! Sends what is due: decides without clock, socket or tokio; a thin shell of tasks carries out what was decided.
 
 mod dispatcher;
+pub mod feed;
 mod lane;
 mod sender;
 mod worker;
@@ -14,6 +15,8 @@ use crate::domain::subscription::Subscription;
 use crate::domain::tenant::Tenant;
 
 pub use dispatcher::{Decided, Dispatcher, Finished, Happened, Known, Send, Tally};
+use feed::Feed;
+
 pub use sender::{Purpose, Sender};
 pub use worker::{Running, start};
 
@@ -22,6 +25,7 @@ pub use worker::{Running, start};
 pub struct Dispatch {
     sender: Sender,
     figures: Arc<Mutex<Figures>>,
+    feed: Feed,
 }
 
 impl Dispatch {
@@ -29,6 +33,11 @@ impl Dispatch {
     pub async fn test(&self, tenant: &Tenant, subscription: &Subscription, event: &EventWithData) -> Attempt {
         let purpose = Purpose { delivery: DeliveryId::from_u128(0), number: 1, trigger: Trigger::Manual };
         self.sender.send(purpose, tenant, subscription, event).await
+    }
+
+    /// What happens, as it happens.
+    pub fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     pub fn figures(&self) -> Figures {
