@@ -14,10 +14,11 @@ use redb::{Database, Durability, TableDefinition};
 use waxwing::clock::Clock;
 use waxwing::domain::delivery::{Attempt, Outcome, Phases, Response, State, Trigger};
 use waxwing::domain::event::NewEvent;
+use waxwing::domain::header::CustomHeaders;
 use waxwing::domain::id::{AttemptId, DeliveryId, SubscriptionId, TenantId};
 use waxwing::domain::profile::Profile;
 use waxwing::domain::secret::Secret;
-use waxwing::domain::subscription::{Envelope, Subscription};
+use waxwing::domain::subscription::{DeliveryOrder, Envelope, Subscription};
 use waxwing::domain::target::TargetUrl;
 use waxwing::domain::tenant::{Metadata, Tenant};
 use waxwing::domain::time::Timestamp;
@@ -123,6 +124,8 @@ fn event(n: usize, subscriptions: usize, data: Bytes) -> NewEvent {
         event_type: format!("type.{}", n % subscriptions).parse().expect("a name"),
         external_id: None,
         occurred_at: None,
+        channels: Vec::new(),
+        deliver_at: None,
         data,
     }
 }
@@ -213,7 +216,7 @@ fn recorded(delivery: DeliveryId) -> Recorded {
         }),
         remote_address: Some("203.0.113.7:443".parse().expect("an address")),
     };
-    Recorded { attempt, state: State::Succeeded }
+    Recorded { attempt, state: State::Succeeded, is_counted: true }
 }
 
 fn subscription(n: usize) -> Subscription {
@@ -227,6 +230,11 @@ fn subscription(n: usize) -> Subscription {
         disabled_reason: None,
         max_in_flight: 10,
         timeout_seconds: 15,
+        rate_limit: None,
+        retry_schedule: None,
+        ordering: DeliveryOrder::None,
+        headers: CustomHeaders::new(),
+        channels: Vec::new(),
         profile: Profile::Standard,
         envelope: Envelope::Profile,
         metadata: Metadata::new(),

@@ -14,11 +14,14 @@ use super::{Paint, admin_key_path, say, url_of};
 use crate::clock::Clock;
 use crate::domain::event::NewEvent;
 use crate::domain::event_type::{EventPattern, EventType, EventTypeName};
+use crate::domain::header::CustomHeaders;
 use crate::domain::id::{SubscriptionId, TenantId};
 use crate::domain::profile::Profile;
 use crate::domain::profile::verify::{TOLERANCE_DEFAULT, verify};
 use crate::domain::secret::Secret;
-use crate::domain::subscription::{Envelope, MAX_IN_FLIGHT_DEFAULT, Subscription, TIMEOUT_SECONDS_DEFAULT};
+use crate::domain::subscription::{
+    DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, Subscription, TIMEOUT_SECONDS_DEFAULT,
+};
 use crate::domain::target::{TEST_RECEIVER_HOST, TargetUrl};
 use crate::domain::tenant::{SUBSCRIPTIONS_MAX_DEFAULT, Tenant};
 use crate::net::{Received, TestReceiver};
@@ -120,6 +123,11 @@ async fn make_samples(store: &Store, clock: &Clock) -> Result<(), StoreError> {
         disabled_reason: None,
         max_in_flight: MAX_IN_FLIGHT_DEFAULT,
         timeout_seconds: TIMEOUT_SECONDS_DEFAULT,
+        rate_limit: None,
+        retry_schedule: None,
+        ordering: DeliveryOrder::None,
+        headers: CustomHeaders::new(),
+        channels: Vec::new(),
         profile: Profile::Standard,
         envelope: Envelope::Profile,
         metadata: Default::default(),
@@ -143,7 +151,10 @@ async fn publish_sample(store: &Store) -> bool {
     let name: EventTypeName = SAMPLE_TYPE.parse().expect("the sample has a valid name");
     let catalogue = store.catalogue();
     let is_wanted = catalogue.tenant(TenantId::DEFAULT).is_some_and(|tenant| {
-        tenant.matching(&name).iter().any(|subscription| subscription.is_active && subscription.url.is_test_receiver())
+        tenant
+            .matching(&name, &[])
+            .iter()
+            .any(|subscription| subscription.is_active && subscription.url.is_test_receiver())
     });
     if !is_wanted || catalogue.event_type(SAMPLE_TYPE).is_none() {
         return false;
@@ -153,6 +164,8 @@ async fn publish_sample(store: &Store) -> bool {
         event_type: name,
         external_id: None,
         occurred_at: None,
+        channels: Vec::new(),
+        deliver_at: None,
         data: Bytes::from_static(SAMPLE_DATA.as_bytes()),
     };
     match store.accept(vec![event], None).await {

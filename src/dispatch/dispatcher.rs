@@ -3,45 +3,43 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::lane::{Lane, Waiting, longer};
-use crate::domain::delivery::{
-    Attempt, CanceledReason, Delivery, ExhaustedReason, Outcome, Response, RetryReason, State, Trigger,
-};
+use super::exhausted::Exhausted;
+use super::lane::{Lane, UnderWay, Wanted};
+use super::outcome;
+use super::queue::Waiting;
+use super::recorder::{Recorder, Then};
+use super::turns::Turns;
+use crate::domain::delivery::{Attempt, CanceledReason, Delivery, ExhaustedReason, RetryReason, State, Trigger};
 use crate::domain::event::EventWithData;
-use crate::domain::health::Health;
+use crate::domain::health::{Health, Report, Turn};
 use crate::domain::id::{DeliveryId, SubscriptionId, TenantId};
-use crate::domain::retry::{RETRY_AFTER_DELIVERY_MAX, RETRY_AFTER_SUBSCRIPTION_MAX, parse_retry_after};
-use crate::domain::subscription::{DisabledReason, Subscription};
+use crate::domain::operational::{Announcement, What};
+use crate::domain::subscription::{DeliveryOrder, DisabledReason, Subscription};
 use crate::domain::time::Timestamp;
 use crate::store::{Catalogue, Change, Due, Fresh, Recorded, Recordings};
 
 /// Requests under way at once, over all subscriptions.
 pub const IN_FLIGHT_MAX: usize = 4096;
+/// … and for those whose receivers fail or are slow: a quarter is kept for the others (contract 5.7).
+const IN_FLIGHT_SICK_MAX: usize = IN_FLIGHT_MAX / 4 * 3;
 /// Deliveries that wait in memory, over all subscriptions; what comes beyond waits on disk.
 pub const WAITING_MAX: usize = 16_384;
 /// Payload bytes of those.
 pub const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// So many may wait in memory for one subscription even when the memory of all is full.
 const LANE_WAITING_MIN: usize = 16;
+/// … so many for one whose receiver is sick …
+const LANE_WAITING_SICK_MAX: usize = 64;
 /// … and so many at most, so that one subscription does not take it all.
 const LANE_WAITING_MAX: usize = WAITING_MAX / 2;
-/// Rows in one read of a lane's queue on disk.
-const READ_ROWS: usize = 128;
-/// A lane reads on when fewer than this wait in memory.
-const READ_BELOW: usize = 32;
+/// Deliveries that a person asked for and that are not read yet, for one subscription. Beyond it they take their turn.
+const LANE_ASKED_MAX: usize = 1024;
 /// Reads under way at once.
 const READS_MAX: usize = 4;
-/// A fresh delivery that was not settled for so long gets a due row, so that a restart need not look far back.
-const PARK_AFTER: Duration = Duration::from_secs(2);
-/// Outcomes are committed when so many came together …
-const RECORD_BATCH: usize = 2048;
-/// … or the oldest of them has waited for so long.
-const RECORD_AFTER: Duration = Duration::from_millis(20);
 /// Sending stops while so many outcomes are not committed.
 const UNRECORDED_MAX: usize = 8192;
 
@@ -55,6 +53,8 @@ pub enum Happened {
     /// A read that was asked for came back.
     DueRead {
         subscription: SubscriptionId,
+        /// What was asked for by name.
+        asked: Vec<DeliveryId>,
         rows: Vec<Due>,
         next: Option<Timestamp>,
     },
@@ -73,7 +73,17 @@ pub enum Happened {
 pub enum Decided {
     Send(Send),
     Record(Recordings),
-    ReadDue { subscription: SubscriptionId, until: Timestamp, in_memory: HashSet<DeliveryId>, rows_max: usize },
+    ReadDue(ReadDue),
+}
+
+/// A part of one subscription's queue on disk: see [`crate::store::Store::due`].
+#[derive(Debug)]
+pub struct ReadDue {
+    pub subscription: SubscriptionId,
+    pub asked: Vec<DeliveryId>,
+    pub until: Timestamp,
+    pub in_memory: HashSet<DeliveryId>,
+    pub rows_max: usize,
 }
 
 /// One request to be made.
@@ -103,24 +113,20 @@ pub struct Known<'a> {
 
 pub struct Dispatcher {
     lanes: HashMap<SubscriptionId, Lane>,
-    /// Lanes that may have something to send, in the order of their turns.
-    ring: VecDeque<SubscriptionId>,
+    /// Lanes that have something to send: those without failures, and the others.
+    well: Turns,
+    sick: Turns,
+    /// Whose turn it is when both have some.
+    is_turn_of_sick: bool,
     timers: BTreeSet<(Timestamp, SubscriptionId)>,
-    reads_wanted: VecDeque<SubscriptionId>,
+    reads_wanted: VecDeque<(SubscriptionId, Wanted)>,
     reads_running: usize,
     in_flight: usize,
+    in_flight_sick: usize,
     waiting: usize,
     waiting_bytes: usize,
-    /// Fresh deliveries without a due row on disk: the watermark stays below the oldest of them.
-    unsettled: BTreeSet<DeliveryId>,
-    newest_seen: Option<DeliveryId>,
-    /// Fresh deliveries by the time at which they are parked if nothing has settled them.
-    to_park: VecDeque<(Timestamp, DeliveryId)>,
-    recordings: Recordings,
-    record_at: Option<Timestamp>,
-    /// What becomes of each delivery once the next, and the running, recordings are durable: due again, or not.
-    after_recording: Vec<(SubscriptionId, DeliveryId, Option<Timestamp>)>,
-    after_running: Option<Vec<(SubscriptionId, DeliveryId, Option<Timestamp>)>>,
+    recorder: Recorder,
+    exhausted: Exhausted,
     is_shutting_down: bool,
     chance: StdRng,
     pub tally: Tally,
@@ -138,20 +144,18 @@ impl Dispatcher {
     pub fn new(seed: u64) -> Self {
         Self {
             lanes: HashMap::new(),
-            ring: VecDeque::new(),
+            well: Turns::default(),
+            sick: Turns::default(),
+            is_turn_of_sick: false,
             timers: BTreeSet::new(),
             reads_wanted: VecDeque::new(),
             reads_running: 0,
             in_flight: 0,
+            in_flight_sick: 0,
             waiting: 0,
             waiting_bytes: 0,
-            unsettled: BTreeSet::new(),
-            newest_seen: None,
-            to_park: VecDeque::new(),
-            recordings: Recordings::default(),
-            record_at: None,
-            after_recording: Vec::new(),
-            after_running: None,
+            recorder: Recorder::default(),
+            exhausted: Exhausted::default(),
             is_shutting_down: false,
             chance: StdRng::seed_from_u64(seed),
             tally: Tally::default(),
@@ -172,25 +176,28 @@ impl Dispatcher {
                     self.revise(id, now, known);
                 }
             }
-            Happened::DueRead { subscription, rows, next } => self.due_read(subscription, rows, next, now, known),
+            Happened::DueRead { subscription, asked, rows, next } => {
+                self.due_read(subscription, &asked, rows, next, now, known);
+            }
             Happened::Finished(finished) => self.finished(*finished, now, known),
             Happened::Recorded => self.recorded(now, known),
             Happened::TimePassed => {}
             Happened::ShutDown => self.is_shutting_down = true,
         }
         self.wake_lanes(now, known);
-        self.park_old(now);
+        self.recorder.park_old(now);
         self.send_what_may_go(now, known, decided);
-        self.start_reads(now, decided);
-        self.flush_recordings(now, decided);
+        self.start_reads(decided);
+        for announcement in self.exhausted.take_ended(now, self.is_shutting_down && self.in_flight == 0) {
+            self.announce(announcement, now, known);
+        }
+        decided.extend(self.recorder.take_due(now, self.is_shutting_down).map(Decided::Record));
     }
 
     /// When [`Happened::TimePassed`] is due.
     pub fn wake_at(&self) -> Option<Timestamp> {
         let lane = self.timers.first().map(|(at, _)| *at);
-        let park = self.to_park.front().map(|(at, ..)| *at);
-        let record = self.record_at.filter(|_| self.after_running.is_none());
-        [lane, park, record].into_iter().flatten().min()
+        [lane, self.recorder.wake_at(), self.exhausted.wake_at()].into_iter().flatten().min()
     }
 
     pub fn in_flight(&self) -> usize {
@@ -210,9 +217,9 @@ impl Dispatcher {
         let reasons = [
             (self.in_flight, "requests under way"),
             (self.waiting, "deliveries waiting in memory"),
-            (self.unrecorded(), "outcomes not committed"),
+            (self.recorder.unrecorded(), "outcomes not committed"),
             (self.reads_running + self.reads_wanted.len(), "reads of the queue on disk"),
-            (self.unsettled.len(), "fresh deliveries without a due row"),
+            (self.recorder.unsettled(), "fresh deliveries without a due row"),
         ];
         let reasons: Vec<String> =
             reasons.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
@@ -221,7 +228,7 @@ impl Dispatcher {
 
     /// After [`Happened::ShutDown`]: whether everything that was under way is over and durable.
     pub fn is_drained(&self) -> bool {
-        self.in_flight == 0 && self.unrecorded() == 0 && self.reads_running == 0
+        self.in_flight == 0 && self.recorder.is_idle() && self.reads_running == 0
     }
 
     // -- what happened
@@ -234,52 +241,45 @@ impl Dispatcher {
                 }
             }
             Change::Subscription(id) => self.subscription_changed(id, now, known),
+            Change::Scheduled(id, due) => self.due_on_disk(id, due, known),
             Change::Due(id, due) => {
-                let subscription = known.catalogue.subscription(id);
-                self.lane(id, known).lift_limits(subscription.map(Arc::as_ref));
+                self.lane(id, known).health.lift(now);
                 self.due_on_disk(id, due, known);
-                self.revise(id, now, known);
             }
+            Change::Retry(id, delivery) => self.retry(id, delivery, now, known),
+            Change::Lifted(id) => self.lifted(id, now, known),
+            Change::Canceled(id, delivery) => self.canceled(id, delivery, now),
             // For viewers.
             Change::Moved(_) => {}
-            Change::Canceled(id, delivery) => {
-                let Some(lane) = self.lanes.get_mut(&id) else { return };
-                if lane.reading {
-                    lane.canceled_while_reading.insert(delivery);
-                }
-                if let Some(waiting) = lane.remove(delivery) {
-                    self.forget(&waiting);
-                }
-                self.unsettled.remove(&delivery);
-                self.revise(id, now, known);
-            }
         }
     }
 
     fn accepted(&mut self, fresh: Fresh, now: Timestamp, known: &Known<'_>) {
-        let Fresh { delivery, subscription: id, tenant, event, next_attempt_at } = fresh;
-        self.newest_seen = self.newest_seen.max(Some(delivery));
-        self.unsettled.insert(delivery);
+        let Fresh { delivery, subscription: id, tenant, event, next_attempt_at: due } = fresh;
+        self.recorder.fresh(delivery);
         let Some(subscription) = known.catalogue.subscription(id) else {
-            self.cancel(id, delivery, now, known);
-            return;
+            self.lane(id, known).in_memory.insert(delivery);
+            return self.recorder.cancel(id, delivery, CanceledReason::SubscriptionDeleted, now);
         };
         let is_active = subscription.is_active;
-        let memory_is_full = self.waiting >= WAITING_MAX || self.waiting_bytes >= WAITING_BYTES_MAX;
+        let memory_is_full = self.memory_is_full();
         let lane = self.lane(id, known);
-        let window = if memory_is_full { LANE_WAITING_MIN } else { LANE_WAITING_MAX };
+        let window = match lane.is_counted_sick {
+            _ if memory_is_full => LANE_WAITING_MIN,
+            true => LANE_WAITING_SICK_MAX,
+            false => LANE_WAITING_MAX,
+        };
         // What is due on disk came earlier, so it goes earlier.
-        let queue_is_on_disk = lane.reading || lane.on_disk.is_some_and(|due| due <= now);
-        if !is_active || queue_is_on_disk || lane.waiting() >= window {
+        if !is_active || lane.queues_on_disk(now) || lane.queue.len() >= window {
             lane.in_memory.insert(delivery);
-            self.park(delivery, now);
-            self.after_recording.push((id, delivery, Some(next_attempt_at)));
+            lane.parking += 1;
+            self.recorder.park(id, delivery, due, now);
         } else {
-            let waiting = Waiting { delivery, tenant, event, attempts: 0, trigger: Trigger::Schedule };
-            self.waiting += 1;
-            self.waiting_bytes += waiting.event.data.len();
+            self.recorder.park_later(delivery, now);
+            let trigger = Trigger::Schedule;
+            let waiting = Waiting { delivery, tenant, event, due, attempts: 0, attempts_uncounted: 0, trigger };
+            self.remember(&waiting);
             self.lane(id, known).push(waiting);
-            self.to_park.push_back((now.plus(PARK_AFTER), delivery));
         }
         self.revise(id, now, known);
     }
@@ -289,49 +289,126 @@ impl Dispatcher {
             Some(subscription) if subscription.is_active => {
                 let health = (known.health)(id);
                 let is_new = !self.lanes.contains_key(&id);
+                let ordering = subscription.ordering;
                 let lane = self.lane(id, known);
-                if is_new || !lane.is_active {
-                    lane.is_active = true;
-                    lane.lift_limits(Some(subscription));
+                let is_resumed = is_new || !lane.is_active;
+                let is_reordered = lane.ordering != ordering;
+                if is_resumed {
                     lane.health = health;
+                }
+                lane.is_active = true;
+                if is_reordered {
+                    lane.ordering = ordering;
+                    lane.health.blocked_by = lane.health.blocked_by.filter(|_| ordering == DeliveryOrder::Fifo);
+                }
+                if is_resumed || is_reordered {
+                    let health = lane.health;
+                    // An order written down earlier than this change must not outlive it.
+                    if is_reordered || !is_new {
+                        self.recorder.health(id, health, now);
+                    }
+                    self.unload(id, now);
                     // What waited on disk while it was inactive is not known: look.
-                    lane.on_disk = Some(Timestamp::MIN);
+                    self.lane(id, known).on_disk = Some(Timestamp::MIN);
                 }
             }
-            Some(_) => self.drain_to_disk(id, now),
-            None => self.drop_lane(id, now, known),
+            Some(_) => {
+                self.unload(id, now);
+                if let Some(lane) = self.lanes.get_mut(&id) {
+                    lane.is_active = false;
+                    lane.on_disk = None;
+                    lane.asked_on_disk.clear();
+                    lane.blocked_until = None;
+                }
+            }
+            None => self.drop_lane(id, now),
         }
         self.revise(id, now, known);
     }
 
-    /// An inactive subscription keeps its backlog on disk only.
-    fn drain_to_disk(&mut self, id: SubscriptionId, now: Timestamp) {
+    /// A person wants one delivery to be tried now.
+    fn retry(&mut self, id: SubscriptionId, delivery: DeliveryId, now: Timestamp, known: &Known<'_>) {
+        if !is_active(id, known) {
+            return;
+        }
+        let lane = self.lane(id, known);
+        lane.health.lift(now);
+        match lane.ordering {
+            // It does not overtake, unless it is what the others wait for.
+            DeliveryOrder::Fifo if lane.health.blocked_by == Some(delivery) => lane.blocked_until = Some(now),
+            DeliveryOrder::Fifo => self.due_on_disk(id, now, known),
+            DeliveryOrder::None => {
+                if let Some(waiting) = lane.queue.remove(delivery) {
+                    lane.queue.push_asked(Waiting { trigger: Trigger::Manual, ..waiting });
+                } else if lane.asked_on_disk.len() < LANE_ASKED_MAX {
+                    lane.asked_on_disk.push_back(delivery);
+                }
+                self.due_on_disk(id, now, known);
+            }
+        }
+        self.revise(id, now, known);
+    }
+
+    /// A test reached the receiver: what is known of its health starts anew.
+    fn lifted(&mut self, id: SubscriptionId, now: Timestamp, known: &Known<'_>) {
+        let health = (known.health)(id);
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.health = health;
+            lane.on_disk = Some(Timestamp::MIN);
+            // What was decided before may still be on its way to the disk.
+            self.recorder.health(id, health, now);
+        }
+        self.revise(id, now, known);
+    }
+
+    fn canceled(&mut self, id: SubscriptionId, delivery: DeliveryId, now: Timestamp) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
-        let drained: Vec<Waiting> = lane.drain().collect();
-        lane.is_active = false;
-        lane.on_disk = None;
-        for waiting in drained {
+        if lane.reading {
+            lane.canceled_while_reading.insert(delivery);
+        }
+        if lane.health.blocked_by == Some(delivery) {
+            lane.health.blocked_by = None;
+            lane.on_disk = Some(Timestamp::MIN);
+            self.recorder.health(id, lane.health, now);
+        }
+        if let Some(waiting) = lane.queue.remove(delivery) {
+            lane.in_memory.remove(&delivery);
             self.forget(&waiting);
-            let delivery = waiting.delivery;
-            if self.unsettled.contains(&delivery) {
-                self.park(delivery, now);
-                self.after_recording.push((id, delivery, Some(now)));
-            } else if let Some(lane) = self.lanes.get_mut(&id) {
+        }
+        self.recorder.settled(delivery);
+        self.wake_now(id, now);
+    }
+
+    /// Everything that waits in memory goes to the disk.
+    fn unload(&mut self, id: SubscriptionId, now: Timestamp) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        for waiting in lane.queue.drain() {
+            let Waiting { delivery, due, .. } = waiting;
+            self.waiting -= 1;
+            self.waiting_bytes -= waiting.event.data.len();
+            if self.recorder.is_unsettled(delivery) {
+                lane.parking += 1;
+                self.recorder.park(id, delivery, due, now);
+            } else {
                 lane.in_memory.remove(&delivery);
+                lane.on_disk = Some(lane.on_disk.map_or(due, |known| known.min(due)));
             }
         }
     }
 
     /// A deleted subscription: what is fresh ends here, what has a due row is ended by the store.
-    fn drop_lane(&mut self, id: SubscriptionId, now: Timestamp, known: &Known<'_>) {
+    fn drop_lane(&mut self, id: SubscriptionId, now: Timestamp) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
-        let drained: Vec<Waiting> = lane.drain().collect();
+        lane.is_active = false;
         lane.on_disk = None;
-        for waiting in drained {
-            self.forget(&waiting);
-            if self.unsettled.contains(&waiting.delivery) {
-                self.cancel(id, waiting.delivery, now, known);
-            } else if let Some(lane) = self.lanes.get_mut(&id) {
+        lane.asked_on_disk.clear();
+        lane.health.blocked_by = None;
+        for waiting in lane.queue.drain() {
+            self.waiting -= 1;
+            self.waiting_bytes -= waiting.event.data.len();
+            if self.recorder.is_unsettled(waiting.delivery) {
+                self.recorder.cancel(id, waiting.delivery, CanceledReason::SubscriptionDeleted, now);
+            } else {
                 lane.in_memory.remove(&waiting.delivery);
             }
         }
@@ -340,120 +417,172 @@ impl Dispatcher {
     fn due_read(
         &mut self,
         id: SubscriptionId,
+        asked: &[DeliveryId],
         rows: Vec<Due>,
         next: Option<Timestamp>,
         now: Timestamp,
         known: &Known<'_>,
     ) {
         self.reads_running -= 1;
-        let is_active = known.catalogue.subscription(id).is_some_and(|subscription| subscription.is_active);
         let lane = self.lane(id, known);
         lane.reading = false;
         let canceled = std::mem::take(&mut lane.canceled_while_reading);
-        if is_active {
-            if let Some(next) = next {
-                self.due_on_disk(id, next, known);
+        if !is_active(id, known) {
+            return self.revise(id, now, known);
+        }
+        let blocking = lane.health.blocked_by;
+        let mut has_blocking = false;
+        if let Some(next) = next {
+            self.due_on_disk(id, next, known);
+        }
+        for Due { delivery, event } in rows {
+            let is_blocking = blocking == Some(delivery.id);
+            let is_asked = asked.contains(&delivery.id);
+            has_blocking |= is_blocking;
+            let lane = self.lane(id, known);
+            // It may have come into memory, or ended, while the disk was read.
+            if canceled.contains(&delivery.id) || lane.in_memory.contains(&delivery.id) {
+                continue;
             }
-            for Due { delivery, event } in rows {
-                // It may have come into memory, or ended, while the disk was read.
-                if canceled.contains(&delivery.id) || self.lane(id, known).in_memory.contains(&delivery.id) {
-                    continue;
+            let Some(due) = delivery.state.next_attempt_at() else { continue };
+            if is_blocking && due > now && !lane.health.is_open() {
+                lane.blocked_until = Some(due);
+                continue;
+            }
+            match event {
+                Some(event) => {
+                    let is_manual = matches!(delivery.state, State::Retrying { reason: RetryReason::Manual, .. });
+                    let is_manual = is_manual || (is_asked && !is_blocking);
+                    let trigger = if is_manual { Trigger::Manual } else { Trigger::Schedule };
+                    let Delivery { id: delivery, tenant, attempts, attempts_uncounted, .. } = delivery;
+                    let waiting = Waiting { delivery, tenant, event, due, attempts, attempts_uncounted, trigger };
+                    self.remember(&waiting);
+                    let lane = self.lane(id, known);
+                    if is_asked { lane.push_asked(waiting) } else { lane.push(waiting) }
                 }
-                match event {
-                    Some(event) => self.wait(id, delivery, event, known),
-                    None => self.end_without_payload(id, &delivery, now, known),
+                None => {
+                    lane.in_memory.insert(delivery.id);
+                    self.recorder.cancel(id, delivery.id, CanceledReason::PayloadExpired, now);
                 }
             }
         }
+        let lane = self.lane(id, known);
+        if let Some(blocking) = blocking
+            && asked.contains(&blocking)
+            && !has_blocking
+            && !lane.in_memory.contains(&blocking)
+        {
+            // It ended while nobody looked.
+            lane.health.blocked_by = None;
+            lane.on_disk = Some(Timestamp::MIN);
+            let health = lane.health;
+            self.recorder.health(id, health, now);
+        }
         self.revise(id, now, known);
-    }
-
-    fn wait(&mut self, id: SubscriptionId, delivery: Delivery, event: Arc<EventWithData>, known: &Known<'_>) {
-        let trigger = match delivery.state {
-            State::Retrying { reason: RetryReason::Manual, .. } => Trigger::Manual,
-            _ => Trigger::Schedule,
-        };
-        let Delivery { id: delivery, tenant, attempts, .. } = delivery;
-        self.waiting += 1;
-        self.waiting_bytes += event.data.len();
-        self.lane(id, known).push(Waiting { delivery, tenant, event, attempts, trigger });
-    }
-
-    fn end_without_payload(&mut self, id: SubscriptionId, delivery: &Delivery, now: Timestamp, known: &Known<'_>) {
-        self.lane(id, known).in_memory.insert(delivery.id);
-        self.recordings.canceled.push((delivery.id, CanceledReason::PayloadExpired));
-        self.after_recording.push((id, delivery.id, None));
-        self.record_soon(now);
     }
 
     fn finished(&mut self, finished: Finished, now: Timestamp, known: &Known<'_>) {
         let Finished { subscription: id, attempt } = finished;
-        self.in_flight -= 1;
         let delivery = attempt.delivery;
-        self.unsettled.remove(&delivery);
         let subscription = known.catalogue.subscription(id).cloned();
-        let state = self.state_after(&attempt, subscription.as_deref(), now);
-
+        let jitter = self.chance.random();
         let lane = self.lane(id, known);
-        lane.in_flight -= 1;
-        lane.health = lane.health.after(&attempt.outcome, attempt.started_at.plus(attempt.phases.total));
-        let health = lane.health;
+        let was_counted_sick = lane.is_counted_sick;
+        let under_way = lane.is_over(delivery).expect("a request that was asked for is over once");
+        lane.unrecorded += 1;
+        let UnderWay { due, attempts_uncounted, .. } = under_way;
+        let state = outcome::state_after(&attempt, attempts_uncounted, due, subscription.as_deref(), jitter, now);
+        let is_success = attempt.outcome.is_success();
+        let mut turn = None;
+        let mut was_open = false;
         if let Some(subscription) = &subscription {
-            lane.adapt(&attempt.outcome, subscription);
-            if let Some(asked) = subscription_retry_after(&attempt, now) {
-                lane.wait_until(now.plus(asked));
+            let report = Report {
+                outcome: &attempt.outcome,
+                sent_at: under_way.since,
+                now,
+                retry_after: outcome::subscription_retry_after(&attempt, now),
+                is_probe: attempt.trigger == Trigger::Probe,
+                recent_pace: lane.rate.recent_pace(),
+            };
+            was_open = lane.health.is_open();
+            (lane.health, turn) = lane.health.after(&report, subscription);
+            if lane.ordering == DeliveryOrder::Fifo {
+                lane.blocked_until = state.next_attempt_at();
+                lane.health.blocked_by = lane.blocked_until.map(|_| delivery);
             }
         }
-        match &attempt.outcome {
-            Outcome::Success => self.tally.attempts_succeeded += 1,
-            _ => self.tally.attempts_failed += 1,
+        let health = lane.health;
+        // The next one in order waits for this commit.
+        let is_waited_for = lane.ordering == DeliveryOrder::Fifo && !lane.queue.is_empty();
+        self.in_flight -= 1;
+        if was_counted_sick {
+            self.in_flight_sick -= 1;
+        }
+        if is_success {
+            self.tally.attempts_succeeded += 1;
+        } else {
+            self.tally.attempts_failed += 1;
+        }
+        let is_counted = attempt.trigger != Trigger::Probe || state.is_final();
+        self.recorder.attempted(id, Recorded { attempt, state, is_counted }, health, now);
+        if is_waited_for {
+            self.recorder.at_once(now);
         }
         if let State::Exhausted { reason } = state {
             self.tally.deliveries_exhausted += 1;
+            if let Some(announcement) = self.exhausted.note(id, delivery, now) {
+                self.announce(announcement, now, known);
+            }
             if reason == ExhaustedReason::Gone {
-                self.recordings.disabled.push((id, DisabledReason::Gone));
+                self.recorder.disable(id, DisabledReason::Gone, now);
             }
         }
-        self.recordings.health.push((id, health));
-        self.recordings.attempts.push(Recorded { attempt, state });
-        self.after_recording.push((id, delivery, state.next_attempt_at()));
-        self.record_soon(now);
+        if let Some(turn) = turn {
+            self.turned(id, turn, now, known);
+        }
+        if health.is_open() && !was_open {
+            self.unload(id, now);
+        } else if was_open && !health.is_open() {
+            self.lane(id, known).on_disk = Some(Timestamp::MIN);
+        }
         self.revise(id, now, known);
     }
 
-    /// The state that follows from an attempt.
-    fn state_after(&mut self, attempt: &Attempt, subscription: Option<&Subscription>, now: Timestamp) -> State {
-        let Some(subscription) = subscription else {
-            let reason = CanceledReason::SubscriptionDeleted;
-            return if attempt.outcome.is_success() { State::Succeeded } else { State::Canceled { reason } };
+    fn turned(&mut self, id: SubscriptionId, turn: Turn, now: Timestamp, known: &Known<'_>) {
+        let what = match turn {
+            Turn::Degraded => What::Degraded,
+            Turn::Failing => What::Failing,
+            Turn::Recovered => What::Recovered,
+            // The store tells of it in the commit that does it.
+            Turn::GivenUp => return self.recorder.disable(id, DisabledReason::Failing, now),
         };
-        let aborts = |response: &Response| {
-            response.header("webhook-delivery").is_some_and(|value| value.trim().eq_ignore_ascii_case("abort"))
-        };
-        match &attempt.outcome {
-            Outcome::Success => State::Succeeded,
-            Outcome::Status(410) => State::Exhausted { reason: ExhaustedReason::Gone },
-            _ if attempt.response.as_ref().is_some_and(aborts) => State::Exhausted { reason: ExhaustedReason::Aborted },
-            Outcome::Status(_) | Outcome::Error { .. } => {
-                let jitter = self.chance.random();
-                match subscription.profile.schedule().delay_after(attempt.number, jitter) {
-                    None => State::Exhausted { reason: ExhaustedReason::Schedule },
-                    Some(delay) => {
-                        let asked = retry_after(attempt, now).map(|asked| asked.min(RETRY_AFTER_DELIVERY_MAX));
-                        let (wait, was_asked) = longer(delay, asked);
-                        let reason = if was_asked { RetryReason::RetryAfter } else { RetryReason::Schedule };
-                        State::Retrying { next_attempt_at: now.plus(wait), reason }
-                    }
-                }
-            }
+        self.announce(Announcement { subscription: id, what }, now, known);
+    }
+
+    /// Tenant `system` hears of it, and of nothing that concerns its own subscriptions.
+    fn announce(&mut self, announcement: Announcement, now: Timestamp, known: &Known<'_>) {
+        let subscription = known.catalogue.subscription(announcement.subscription);
+        if subscription.is_some_and(|subscription| subscription.tenant != TenantId::SYSTEM) {
+            self.recorder.announce(announcement, now);
         }
     }
 
     fn recorded(&mut self, now: Timestamp, known: &Known<'_>) {
-        for (id, delivery, due_again) in self.after_running.take().unwrap_or_default() {
+        for (id, delivery, then) in self.recorder.recorded() {
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             lane.in_memory.remove(&delivery);
-            if let Some(due) = due_again {
+            let due = match then {
+                Then::Attempted { next_attempt_at } => {
+                    lane.unrecorded -= 1;
+                    next_attempt_at
+                }
+                Then::Parked { due } => {
+                    lane.parking -= 1;
+                    Some(due)
+                }
+                Then::Ended => None,
+            };
+            if let Some(due) = due {
                 self.due_on_disk(id, due, known);
             }
             self.revise(id, now, known);
@@ -465,21 +594,35 @@ impl Dispatcher {
     /// Looks at a lane after something about it changed: its turn, its timer, its reads, or its end.
     fn revise(&mut self, id: SubscriptionId, now: Timestamp, known: &Known<'_>) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
-        let subscription = known.catalogue.subscription(id);
+        let subscription = known.catalogue.subscription(id).filter(|subscription| subscription.is_active);
+        let is_sick = lane.is_sick(now);
+        if is_sick != lane.is_counted_sick {
+            lane.is_counted_sick = is_sick;
+            let count = lane.in_flight();
+            if is_sick {
+                self.in_flight_sick += count;
+            } else {
+                self.in_flight_sick -= count;
+            }
+        }
         if !lane.queued && subscription.is_some_and(|subscription| lane.may_send(subscription, now)) {
             lane.queued = true;
-            self.ring.push_back(id);
+            let turns = if is_sick { &mut self.sick } else { &mut self.well };
+            turns.join(lane.tenant, id);
         }
-        let is_active = subscription.is_some_and(|subscription| subscription.is_active);
-        let is_due = lane.on_disk.is_some_and(|due| due <= now);
-        if is_active && is_due && !lane.reading && lane.waiting() < READ_BELOW && now >= lane.not_before {
+        if subscription.is_some()
+            && !lane.reading
+            && let Some(wanted) = lane.wanted(now)
+        {
             lane.reading = true;
-            // What is told about the disk from now on may be newer than what the read will see.
-            lane.on_disk = None;
-            self.reads_wanted.push_back(id);
+            lane.asked_on_disk.drain(..wanted.asked.len().min(lane.asked_on_disk.len()));
+            if wanted.rows_max > 0 {
+                // What is told about the disk from now on may be newer than what the read will see.
+                lane.on_disk = None;
+            }
+            self.reads_wanted.push_back((id, wanted));
         }
-        // A due time that has passed is not waited for: the read happens when the queue in memory runs low.
-        let wake = lane.wake_at(now).filter(|at| is_active && *at > now);
+        let wake = subscription.and_then(|subscription| lane.wake_at(subscription, now));
         if lane.timer != wake {
             if let Some(old) = lane.timer {
                 self.timers.remove(&(old, id));
@@ -489,9 +632,19 @@ impl Dispatcher {
             }
             lane.timer = wake;
         }
-        if lane.is_idle(now) && !lane.queued && lane.timer.is_none() {
+        if !lane.queued && lane.timer.is_none() && lane.is_idle(now) {
             self.lanes.remove(&id);
         }
+    }
+
+    /// Has the lane looked at in this turn.
+    fn wake_now(&mut self, id: SubscriptionId, now: Timestamp) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if let Some(old) = lane.timer {
+            self.timers.remove(&(old, id));
+        }
+        lane.timer = Some(now);
+        self.timers.insert((now, id));
     }
 
     fn wake_lanes(&mut self, now: Timestamp, known: &Known<'_>) {
@@ -509,116 +662,84 @@ impl Dispatcher {
     fn send_what_may_go(&mut self, now: Timestamp, known: &Known<'_>, decided: &mut Vec<Decided>) {
         while !self.is_shutting_down
             && self.in_flight < IN_FLIGHT_MAX
-            && self.unrecorded() < UNRECORDED_MAX
-            && let Some(id) = self.ring.pop_front()
+            && self.recorder.unrecorded() < UNRECORDED_MAX
+            && let Some(id) = self.next_turn()
         {
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             lane.queued = false;
+            // One that was well when it joined may have to leave its slot to the others by now.
+            let has_slot = !lane.is_sick(now) || self.in_flight_sick < IN_FLIGHT_SICK_MAX;
             if let Some(subscription) = known.catalogue.subscription(id)
+                && has_slot
                 && lane.may_send(subscription, now)
-                && let Some(waiting) = lane.pop()
+                && let Some(waiting) = lane.take(now, subscription)
             {
-                lane.in_flight += 1;
+                let is_open = lane.health.is_open();
                 self.in_flight += 1;
+                if lane.is_counted_sick {
+                    self.in_flight_sick += 1;
+                }
                 self.forget(&waiting);
-                let Waiting { delivery, tenant, event, attempts, trigger } = waiting;
+                let Waiting { delivery, tenant, event, attempts, trigger, .. } = waiting;
+                let trigger = if is_open && trigger == Trigger::Schedule { Trigger::Probe } else { trigger };
                 let subscription = Arc::clone(subscription);
-                decided.push(Decided::Send(Send {
-                    delivery,
-                    tenant,
-                    subscription,
-                    event,
-                    number: attempts.saturating_add(1),
-                    trigger,
-                }));
+                let number = attempts.saturating_add(1);
+                decided.push(Decided::Send(Send { delivery, tenant, subscription, event, number, trigger }));
             }
             self.revise(id, now, known);
         }
     }
 
-    fn start_reads(&mut self, now: Timestamp, decided: &mut Vec<Decided>) {
+    /// The lane whose turn it is. Those that are well and those that are not alternate, the latter while they have
+    /// slots left.
+    fn next_turn(&mut self) -> Option<SubscriptionId> {
+        let sick_may = self.in_flight_sick < IN_FLIGHT_SICK_MAX && !self.sick.is_empty();
+        if sick_may && (self.is_turn_of_sick || self.well.is_empty()) {
+            self.is_turn_of_sick = false;
+            return self.sick.next();
+        }
+        self.is_turn_of_sick = true;
+        self.well.next()
+    }
+
+    fn start_reads(&mut self, decided: &mut Vec<Decided>) {
         while !self.is_shutting_down
             && self.reads_running < READS_MAX
-            && let Some(id) = self.reads_wanted.pop_front()
+            && let Some((id, wanted)) = self.reads_wanted.pop_front()
         {
             let lane = self.lanes.get(&id).expect("a lane that waits for a read is not idle");
             self.reads_running += 1;
-            let memory_is_full = self.waiting >= WAITING_MAX || self.waiting_bytes >= WAITING_BYTES_MAX;
-            let rows_max = if memory_is_full { LANE_WAITING_MIN } else { READ_ROWS };
-            decided.push(Decided::ReadDue {
-                subscription: id,
-                until: now,
-                in_memory: lane.in_memory.clone(),
-                rows_max,
-            });
+            let Wanted { asked, until, rows_max } = wanted;
+            let rows_max = if self.memory_is_full() { rows_max.min(LANE_WAITING_MIN) } else { rows_max };
+            let in_memory = lane.in_memory.clone();
+            decided.push(Decided::ReadDue(ReadDue { subscription: id, asked, until, in_memory, rows_max }));
         }
-    }
-
-    /// Fresh deliveries that nothing settled for a while get a due row, wherever they are.
-    fn park_old(&mut self, now: Timestamp) {
-        while let Some((at, delivery)) = self.to_park.front().copied()
-            && (at <= now || at > now.plus(PARK_AFTER) || !self.unsettled.contains(&delivery))
-        {
-            self.to_park.pop_front();
-            if self.unsettled.contains(&delivery) {
-                self.park(delivery, now);
-            }
-        }
-    }
-
-    fn park(&mut self, delivery: DeliveryId, now: Timestamp) {
-        self.unsettled.remove(&delivery);
-        self.recordings.parked.push(delivery);
-        self.record_soon(now);
-    }
-
-    fn cancel(&mut self, id: SubscriptionId, delivery: DeliveryId, now: Timestamp, known: &Known<'_>) {
-        self.unsettled.remove(&delivery);
-        self.lane(id, known).in_memory.insert(delivery);
-        self.recordings.canceled.push((delivery, CanceledReason::SubscriptionDeleted));
-        self.after_recording.push((id, delivery, None));
-        self.record_soon(now);
-    }
-
-    fn record_soon(&mut self, now: Timestamp) {
-        self.record_at.get_or_insert(now.plus(RECORD_AFTER));
-    }
-
-    fn flush_recordings(&mut self, now: Timestamp, decided: &mut Vec<Decided>) {
-        let Some(record_at) = self.record_at else { return };
-        // A clock that was set back must not hold outcomes up.
-        let is_time = now >= record_at || record_at > now.plus(RECORD_AFTER);
-        let is_time = is_time || self.after_recording.len() >= RECORD_BATCH || self.is_shutting_down;
-        if self.after_running.is_some() || !is_time {
-            return;
-        }
-        self.record_at = None;
-        let mut recordings = std::mem::take(&mut self.recordings);
-        // Only the last health of each subscription counts.
-        let mut seen = HashSet::new();
-        recordings.health.reverse();
-        recordings.health.retain(|(id, _)| seen.insert(*id));
-        recordings.settled_up_to = match self.unsettled.first() {
-            Some(oldest) => Some(DeliveryId::from_u128(oldest.as_u128() - 1)),
-            None => self.newest_seen,
-        };
-        self.after_running = Some(std::mem::take(&mut self.after_recording));
-        decided.push(Decided::Record(recordings));
     }
 
     /// An inactive subscription's disk is not looked at until it is active again, and then from the start.
     fn due_on_disk(&mut self, id: SubscriptionId, due: Timestamp, known: &Known<'_>) {
-        if !known.catalogue.subscription(id).is_some_and(|subscription| subscription.is_active) {
-            return;
+        if is_active(id, known) {
+            let lane = self.lane(id, known);
+            lane.on_disk = Some(lane.on_disk.map_or(due, |known| known.min(due)));
         }
-        let lane = self.lane(id, known);
-        lane.on_disk = Some(lane.on_disk.map_or(due, |known| known.min(due)));
     }
 
     fn lane(&mut self, id: SubscriptionId, known: &Known<'_>) -> &mut Lane {
-        self.lanes
-            .entry(id)
-            .or_insert_with(|| Lane::new((known.health)(id), known.catalogue.subscription(id).map(Arc::as_ref)))
+        self.lanes.entry(id).or_insert_with(|| {
+            let subscription = known.catalogue.subscription(id).map(Arc::as_ref);
+            let tenant = subscription.map_or(TenantId::DEFAULT, |subscription| subscription.tenant);
+            Lane::new(tenant, (known.health)(id), subscription)
+        })
+    }
+
+    fn memory_is_full(&self) -> bool {
+        self.waiting >= WAITING_MAX || self.waiting_bytes >= WAITING_BYTES_MAX
+    }
+
+    /// It waits in memory now.
+    fn remember(&mut self, waiting: &Waiting) {
+        self.waiting += 1;
+        self.waiting_bytes += waiting.event.data.len();
     }
 
     /// It is no longer waiting in memory.
@@ -626,18 +747,8 @@ impl Dispatcher {
         self.waiting -= 1;
         self.waiting_bytes -= waiting.event.data.len();
     }
-
-    fn unrecorded(&self) -> usize {
-        self.after_recording.len() + self.after_running.as_ref().map_or(0, Vec::len)
-    }
 }
 
-fn retry_after(attempt: &Attempt, now: Timestamp) -> Option<Duration> {
-    parse_retry_after(attempt.response.as_ref()?.header("retry-after")?, now)
-}
-
-/// How long the whole subscription is asked to wait: only an overloaded receiver's word counts (contract 5.4).
-fn subscription_retry_after(attempt: &Attempt, now: Timestamp) -> Option<Duration> {
-    let asked = retry_after(attempt, now).filter(|_| attempt.outcome.is_overload())?;
-    Some(asked.min(RETRY_AFTER_SUBSCRIPTION_MAX))
+fn is_active(id: SubscriptionId, known: &Known<'_>) -> bool {
+    known.catalogue.subscription(id).is_some_and(|subscription| subscription.is_active)
 }

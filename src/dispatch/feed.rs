@@ -161,9 +161,11 @@ impl Feed {
                     Change::Moved(delivery) => {
                         add(delivery.tenant, delivery.subscription, What::Changed(shown(delivery, &catalogue)));
                     }
-                    Change::Subscription(id) => add_subscription(*id, &catalogue, store, add),
-                    // Told by the one that came with it.
-                    Change::Due(..) | Change::Canceled(..) => {}
+                    Change::Subscription(id) | Change::Lifted(id) => {
+                        add_subscription(*id, &catalogue, store, add);
+                    }
+                    // What a person did is told by the `Moved` that came with it.
+                    Change::Due(..) | Change::Retry(..) | Change::Scheduled(..) | Change::Canceled(..) => {}
                 }
             }
         });

@@ -1,173 +1,240 @@
-//! One subscription's queue: what waits in memory, what waits on disk, and how much may be under way.
+//! One subscription's lane: what waits in memory and on disk, what is under way, and when it may go on.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::delivery::{ErrorClass, Outcome, Trigger};
-use crate::domain::event::EventWithData;
+use super::queue::{Queue, Waiting};
+use super::rate::Rate;
 use crate::domain::health::Health;
 use crate::domain::id::{DeliveryId, TenantId};
-use crate::domain::subscription::Subscription;
+use crate::domain::subscription::{DeliveryOrder, Subscription};
 use crate::domain::time::Timestamp;
 
-/// After so many first attempts in a row one late retry goes, so that neither kind starves the other.
-const FIRST_ATTEMPTS_PER_RETRY: u32 = 4;
-
-/// A delivery in memory, ready to be sent when its turn comes.
-#[derive(Debug, Clone)]
-pub(super) struct Waiting {
-    pub delivery: DeliveryId,
-    pub tenant: TenantId,
-    pub event: Arc<EventWithData>,
-    /// Requests made before.
-    pub attempts: u16,
-    pub trigger: Trigger,
-}
+/// A request that is under way for so long makes its lane one of those that leave slots to the others.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
+/// A lane reads on when fewer than this wait in memory.
+const READ_BELOW: usize = 32;
+/// Rows in one read of a lane's queue on disk.
+const READ_ROWS: usize = 128;
+/// Deliveries that a person asked for, in one read.
+const READ_ASKED: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Lane {
-    /// Never attempted, in the order of their ids.
-    first: VecDeque<Waiting>,
-    /// Attempted before, in the order of their due times.
-    late: VecDeque<Waiting>,
-    first_in_a_row: u32,
+    pub tenant: TenantId,
+    pub queue: Queue,
     /// Everything of this lane that a read of the disk must leave out: what waits here, what is under way, and what
     /// was decided but is not committed yet.
     pub in_memory: HashSet<DeliveryId>,
-    pub in_flight: u32,
+    /// Requests that are not over, the oldest first.
+    under_way: VecDeque<UnderWay>,
+    /// Outcomes that are not durable yet.
+    pub unrecorded: u32,
+    /// Deliveries that get a due row with the next recordings: until then neither here nor on disk.
+    pub parking: u32,
     /// What the subscription was when this lane last heard of it.
     pub is_active: bool,
-    /// The adaptive limit: at most the subscription's `max_in_flight`, less while the receiver is overloaded.
-    allowed: u32,
+    pub ordering: DeliveryOrder,
     /// When the earliest delivery on disk is due, as far as is known.
     pub on_disk: Option<Timestamp>,
     /// A read of the disk is wanted or under way.
     pub reading: bool,
     /// What a read that is under way may still bring although it ended meanwhile.
     pub canceled_while_reading: HashSet<DeliveryId>,
-    /// The receiver asked for quiet until then.
-    pub not_before: Timestamp,
+    /// On disk, and asked for by a person.
+    pub asked_on_disk: VecDeque<DeliveryId>,
+    /// When the delivery that blocks the lane is due; none when that is not known (see [`Health::blocked_by`]).
+    pub blocked_until: Option<Timestamp>,
     pub health: Health,
-    /// In the ring of lanes that have their turn.
+    pub rate: Rate,
+    /// In the turns, among the sick or the well.
     pub queued: bool,
+    /// Counted among the sick with what it has under way.
+    pub is_counted_sick: bool,
     /// The wake-up that stands in the timers for this lane.
     pub timer: Option<Timestamp>,
 }
 
+/// A request that is not over, as far as its outcome depends on it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct UnderWay {
+    pub delivery: DeliveryId,
+    pub since: Timestamp,
+    /// When the delivery was due: a probe does not move it.
+    pub due: Timestamp,
+    pub attempts_uncounted: u16,
+}
+
+/// What a read of a lane's queue on disk is to bring.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub asked: Vec<DeliveryId>,
+    pub until: Timestamp,
+    pub rows_max: usize,
+}
+
 impl Lane {
-    pub fn new(health: Health, subscription: Option<&Subscription>) -> Self {
+    pub fn new(tenant: TenantId, health: Health, subscription: Option<&Subscription>) -> Self {
         Self {
-            first: VecDeque::new(),
-            late: VecDeque::new(),
-            first_in_a_row: 0,
+            tenant,
+            queue: Queue::default(),
             in_memory: HashSet::new(),
-            in_flight: 0,
+            under_way: VecDeque::new(),
+            unrecorded: 0,
+            parking: 0,
             is_active: subscription.is_some_and(|subscription| subscription.is_active),
-            allowed: subscription.map_or(1, |subscription| u32::from(subscription.max_in_flight)),
+            ordering: subscription.map_or(DeliveryOrder::None, |subscription| subscription.ordering),
             on_disk: None,
             reading: false,
             canceled_while_reading: HashSet::new(),
-            not_before: Timestamp::MIN,
+            asked_on_disk: VecDeque::new(),
+            blocked_until: None,
             health,
+            rate: Rate::default(),
             queued: false,
+            is_counted_sick: false,
             timer: None,
         }
     }
 
-    pub fn waiting(&self) -> usize {
-        self.first.len() + self.late.len()
+    pub fn in_flight(&self) -> usize {
+        self.under_way.len()
+    }
+
+    fn keeps_order(&self) -> bool {
+        self.ordering == DeliveryOrder::Fifo
     }
 
     pub fn push(&mut self, waiting: Waiting) {
         self.in_memory.insert(waiting.delivery);
-        if waiting.attempts == 0 {
-            self.first.push_back(waiting);
-        } else {
-            self.late.push_back(waiting);
-        }
+        self.queue.push(waiting, self.keeps_order());
     }
 
-    /// First attempts go before late retries, but not for ever.
-    pub fn pop(&mut self) -> Option<Waiting> {
-        let late_has_its_turn = self.first_in_a_row >= FIRST_ATTEMPTS_PER_RETRY || self.first.is_empty();
-        if late_has_its_turn && let Some(waiting) = self.late.pop_front() {
-            self.first_in_a_row = 0;
-            return Some(waiting);
-        }
-        self.first_in_a_row = self.first_in_a_row.saturating_add(1);
-        self.first.pop_front()
+    /// It goes before all others.
+    pub fn push_asked(&mut self, waiting: Waiting) {
+        self.in_memory.insert(waiting.delivery);
+        self.queue.push_asked(waiting);
     }
 
-    /// Takes one delivery out of the queue, if it waits here.
-    pub fn remove(&mut self, delivery: DeliveryId) -> Option<Waiting> {
-        for queue in [&mut self.first, &mut self.late] {
-            if let Some(place) = queue.iter().position(|waiting| waiting.delivery == delivery) {
-                self.in_memory.remove(&delivery);
-                return queue.remove(place);
-            }
-        }
-        None
+    /// Whether a new delivery has to queue up on disk: others that came before it are there, or on their way.
+    pub fn queues_on_disk(&self, now: Timestamp) -> bool {
+        self.reading || self.parking > 0 || self.health.is_open() || self.on_disk.is_some_and(|due| due <= now)
     }
 
-    /// Empties the queue. The ids stay in `in_memory`: the caller says what becomes of each.
-    pub fn drain(&mut self) -> impl Iterator<Item = Waiting> {
-        self.first.drain(..).chain(self.late.drain(..))
+    /// The next one to send; it is under way then.
+    pub fn take(&mut self, now: Timestamp, subscription: &Subscription) -> Option<Waiting> {
+        // Only those that a person asked for (or that block the lane) go past what holds the others up.
+        let waiting = match self.queue.pop_asked() {
+            Some(asked) => asked,
+            None => self.queue.pop()?,
+        };
+        let Waiting { delivery, due, attempts_uncounted, .. } = waiting;
+        self.under_way.push_back(UnderWay { delivery, since: now, due, attempts_uncounted });
+        self.rate.sent(self.health.pace_of(subscription), now);
+        Some(waiting)
+    }
+
+    /// It is not under way any more.
+    pub fn is_over(&mut self, delivery: DeliveryId) -> Option<UnderWay> {
+        let place = self.under_way.iter().position(|under_way| under_way.delivery == delivery)?;
+        self.under_way.remove(place)
+    }
+
+    /// Whether it is one of those that leave slots to the others.
+    pub fn is_sick(&self, now: Timestamp) -> bool {
+        self.health.is_sick() || self.under_way.front().is_some_and(|oldest| now.since(oldest.since) >= SLOW_AFTER)
     }
 
     /// Whether the next delivery may go now.
     pub fn may_send(&self, subscription: &Subscription, now: Timestamp) -> bool {
-        subscription.is_active
-            && self.waiting() > 0
-            && now >= self.not_before
-            && self.in_flight < self.allowed.min(u32::from(subscription.max_in_flight))
-    }
-
-    /// Overload halves what may be under way, a success gives one back (contract 5.4, 5.6).
-    pub fn adapt(&mut self, outcome: &Outcome, subscription: &Subscription) {
-        let ceiling = u32::from(subscription.max_in_flight);
-        match outcome {
-            Outcome::Success => self.allowed = (self.allowed + 1).min(ceiling),
-            Outcome::Error { class: ErrorClass::Timeout, .. } => self.allowed = (self.allowed / 2).clamp(1, ceiling),
-            outcome if outcome.is_overload() => self.allowed = (self.allowed / 2).clamp(1, ceiling),
-            Outcome::Status(_) | Outcome::Error { .. } => {}
+        if !subscription.is_active || self.queue.is_empty() {
+            return false;
+        }
+        let has_slot = if self.keeps_order() {
+            self.in_flight() == 0 && self.unrecorded == 0
+        } else {
+            self.in_flight() < usize::from(self.health.slots_of(subscription))
+        };
+        if !has_slot || self.rate.next_at(self.health.pace_of(subscription), now) > now {
+            return false;
+        }
+        if self.queue.has_asked() {
+            return true;
+        }
+        if self.health.blocked_by.is_some() || self.health.quiet_until(now).is_some() {
+            return false;
+        }
+        match self.health.probe_at(now) {
+            Some(probe_at) => probe_at <= now && self.in_flight() == 0,
+            None => true,
         }
     }
 
-    pub fn wait_until(&mut self, not_before: Timestamp) {
-        self.not_before = self.not_before.max(not_before);
-    }
-
-    /// A person asked for an attempt, or changed the subscription: what the receiver asked for earlier is lifted.
-    pub fn lift_limits(&mut self, subscription: Option<&Subscription>) {
-        self.not_before = Timestamp::MIN;
-        self.allowed = subscription.map_or(1, |subscription| u32::from(subscription.max_in_flight));
-    }
-
-    /// When something happens here without an outside cause: a due time on disk, or the end of a requested quiet.
-    pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let quiet_ends = Some(self.not_before).filter(|at| *at > now && (self.waiting() > 0 || self.on_disk.is_some()));
-        let due = self.on_disk.filter(|_| !self.reading).map(|due| due.max(self.not_before));
-        match (quiet_ends, due) {
-            (Some(quiet), Some(due)) => Some(quiet.min(due)),
-            (at, None) | (None, at) => at,
+    /// What to read from disk next; none when nothing has to be read now.
+    pub fn wanted(&self, now: Timestamp) -> Option<Wanted> {
+        let asked: Vec<_> = self.asked_on_disk.iter().copied().take(READ_ASKED).collect();
+        if !asked.is_empty() {
+            return Some(Wanted { asked, until: now, rows_max: 0 });
         }
+        let probe_at = self.health.probe_at(now);
+        let is_quiet = self.health.quiet_until(now).is_some();
+        if let Some(blocking) = self.health.blocked_by {
+            // Its place on disk is not known by time: it is asked for by name.
+            let is_due = match probe_at {
+                Some(probe_at) => probe_at <= now,
+                None => !is_quiet && self.blocked_until.is_none_or(|until| until <= now),
+            };
+            let is_wanted = is_due && !self.in_memory.contains(&blocking);
+            return is_wanted.then(|| Wanted { asked: vec![blocking], until: now, rows_max: 0 });
+        }
+        let due = self.on_disk?;
+        match probe_at {
+            // The oldest one that is held, whether or not it is due.
+            Some(probe_at) => (probe_at <= now && self.queue.is_empty() && self.in_flight() == 0).then(|| Wanted {
+                asked: Vec::new(),
+                until: Timestamp::MAX,
+                rows_max: 1,
+            }),
+            None => (due <= now && self.queue.len() < READ_BELOW && !is_quiet).then(|| Wanted {
+                asked: Vec::new(),
+                until: now,
+                rows_max: READ_ROWS,
+            }),
+        }
+    }
+
+    /// When something happens here without an outside cause: a due time on disk, the end of a requested quiet, a
+    /// probe, or the pace.
+    pub fn wake_at(&self, subscription: &Subscription, now: Timestamp) -> Option<Timestamp> {
+        if !self.is_active {
+            return None;
+        }
+        let mut wakes = [None; 4];
+        let waits = !self.queue.is_empty();
+        if waits {
+            wakes[0] = Some(self.rate.next_at(self.health.pace_of(subscription), now));
+        }
+        let probe_at = self.health.probe_at(now);
+        let quiet_until = self.health.quiet_until(now);
+        if waits || self.on_disk.is_some() || self.health.blocked_by.is_some() {
+            wakes[1] = probe_at;
+            wakes[2] = quiet_until;
+        }
+        if probe_at.is_none() && !self.reading {
+            let due = if self.health.blocked_by.is_some() { self.blocked_until } else { self.on_disk };
+            wakes[3] = due.map(|due| due.max(quiet_until.unwrap_or(due)));
+        }
+        wakes.into_iter().flatten().filter(|at| *at > now).min()
     }
 
     /// Whether nothing would be lost by forgetting this lane.
     pub fn is_idle(&self, now: Timestamp) -> bool {
         self.in_memory.is_empty()
-            && self.in_flight == 0
+            && self.under_way.is_empty()
             && self.on_disk.is_none()
+            && self.asked_on_disk.is_empty()
+            && self.health.blocked_by.is_none()
             && !self.reading
-            && self.not_before <= now
-    }
-}
-
-/// The wait that `Retry-After` and the schedule come to for one delivery.
-pub(super) fn longer(schedule: Duration, retry_after: Option<Duration>) -> (Duration, bool) {
-    match retry_after {
-        Some(asked) if asked > schedule => (asked, true),
-        _ => (schedule, false),
+            && self.rate.is_spent(now)
     }
 }

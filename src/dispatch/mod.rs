@@ -1,9 +1,15 @@
 //! Sends what is due: decides without clock, socket or tokio; a thin shell of tasks carries out what was decided.
 
 mod dispatcher;
+mod exhausted;
 pub mod feed;
 mod lane;
+mod outcome;
+mod queue;
+mod rate;
+mod recorder;
 mod sender;
+mod turns;
 mod worker;
 
 use std::sync::{Arc, Mutex};
@@ -14,7 +20,7 @@ use crate::domain::id::DeliveryId;
 use crate::domain::subscription::Subscription;
 use crate::domain::tenant::Tenant;
 
-pub use dispatcher::{Decided, Dispatcher, Finished, Happened, Known, Send, Tally};
+pub use dispatcher::{Decided, Dispatcher, Finished, Happened, Known, ReadDue, Send, Tally};
 use feed::Feed;
 
 pub use sender::{Purpose, Sender};

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 
-use super::dispatcher::{Decided, Dispatcher, Finished, Happened, Known, Send};
+use super::dispatcher::{Decided, Dispatcher, Finished, Happened, Known, ReadDue, Send};
 use super::feed::Feed;
 use super::sender::{Purpose, Sender};
 use super::{Dispatch, Figures};
@@ -147,11 +147,14 @@ impl Shell {
                     }
                 });
             }
-            Decided::ReadDue { subscription, until, in_memory, rows_max } => {
+            Decided::ReadDue(ReadDue { subscription, asked, until, in_memory, rows_max }) => {
                 tokio::spawn(async move {
-                    let read = move || store.due(subscription, until, &in_memory, rows_max);
+                    let read = move || {
+                        let (rows, next) = store.due(subscription, &asked, until, &in_memory, rows_max)?;
+                        Ok(Happened::DueRead { subscription, asked, rows, next })
+                    };
                     match in_background(read).await {
-                        Ok((rows, next)) => report(&reports, Happened::DueRead { subscription, rows, next }).await,
+                        Ok(read) => report(&reports, read).await,
                         Err(failure) => error!(%failure, %subscription, "its queue could not be read; it stands still"),
                     }
                 });

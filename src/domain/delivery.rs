@@ -19,6 +19,8 @@ pub struct Delivery {
     pub state: State,
     /// HTTP requests made so far.
     pub attempts: u16,
+    /// How many of those the schedule does not count: probes of an open circuit, and what came before a recovery.
+    pub attempts_uncounted: u16,
     pub last_http_status: Option<u16>,
     pub created_at: Timestamp,
     /// When the last attempt was, or the change of state.
@@ -46,6 +48,10 @@ pub enum State {
     Canceled {
         reason: CanceledReason,
     },
+    /// It waited for a paused or disabled subscription for too long, or came when too much waited.
+    Expired {
+        reason: ExpiredReason,
+    },
 }
 
 impl State {
@@ -57,7 +63,7 @@ impl State {
     pub fn next_attempt_at(self) -> Option<Timestamp> {
         match self {
             Self::Pending { next_attempt_at } | Self::Retrying { next_attempt_at, .. } => Some(next_attempt_at),
-            Self::Succeeded | Self::Exhausted { .. } | Self::Canceled { .. } => None,
+            Self::Succeeded | Self::Exhausted { .. } | Self::Canceled { .. } | Self::Expired { .. } => None,
         }
     }
 }
@@ -94,6 +100,14 @@ pub enum CanceledReason {
     PayloadExpired,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpiredReason {
+    /// The backlog of its subscription was full when it came.
+    BacklogFull,
+    /// It waited for longer than a backlog is kept.
+    BacklogAge,
+}
+
 /// A state as the API shows it. `held` is seen, not stored: it follows from the subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShownState {
@@ -103,11 +117,12 @@ pub enum ShownState {
     Succeeded,
     Exhausted,
     Canceled,
+    Expired,
 }
 
 impl ShownState {
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::Retrying, Self::Held, Self::Succeeded, Self::Exhausted, Self::Canceled];
+    pub const ALL: [Self; 7] =
+        [Self::Pending, Self::Retrying, Self::Held, Self::Succeeded, Self::Exhausted, Self::Canceled, Self::Expired];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -117,6 +132,7 @@ impl ShownState {
             Self::Succeeded => "succeeded",
             Self::Exhausted => "exhausted",
             Self::Canceled => "canceled",
+            Self::Expired => "expired",
         }
     }
 }
@@ -146,6 +162,8 @@ pub enum Trigger {
     Schedule,
     /// A person asked for it.
     Manual,
+    /// It tries whether a failing receiver is well again, outside the delivery's schedule.
+    Probe,
 }
 
 /// What an attempt came to.

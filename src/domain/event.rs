@@ -1,7 +1,10 @@
 //! An event: one published fact. Its `data` is kept byte for byte as it came.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
+use super::channel::Channel;
 use super::event_type::EventTypeName;
 use super::id::{EventId, TenantId};
 use super::tenant::ExternalId;
@@ -13,6 +16,9 @@ pub const DATA_BYTES_MAX: usize = 256 * 1024;
 pub const DATA_DEPTH_MAX: usize = 100;
 /// Events in one batch.
 pub const BATCH_EVENTS_MAX: usize = 1000;
+/// How far ahead `deliver_at` may lie: 30 days (contract 4.2).
+pub const DELIVER_AT_DAYS_MAX: u32 = 30;
+pub const DELIVER_AT_AHEAD_MAX: Duration = Duration::from_secs(DELIVER_AT_DAYS_MAX as u64 * 24 * 60 * 60);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -27,6 +33,19 @@ pub struct Event {
     /// How many deliveries it made when it was published.
     pub deliveries: u32,
     pub data_bytes: u32,
+    /// Subscriptions with channels get it only when they share one of these. At most 5, each once.
+    pub channels: Vec<Channel>,
+    /// When its deliveries begin: set only when that lay ahead when it was published.
+    pub deliver_at: Option<Timestamp>,
+    /// The event that it is sent again for.
+    pub replay_of: Option<EventId>,
+}
+
+impl Event {
+    /// Whether its deliveries have not begun at `now`. Who gets it was decided when it was published.
+    pub fn is_scheduled(&self, now: Timestamp) -> bool {
+        self.deliver_at.is_some_and(|at| at > now)
+    }
 }
 
 /// An event together with what it says. The data is gone when retention has removed it.
@@ -43,5 +62,9 @@ pub struct NewEvent {
     pub event_type: EventTypeName,
     pub external_id: Option<ExternalId>,
     pub occurred_at: Option<Timestamp>,
+    /// At most 5, each once.
+    pub channels: Vec<Channel>,
+    /// What has passed when it is committed means now.
+    pub deliver_at: Option<Timestamp>,
     pub data: Bytes,
 }

@@ -1,11 +1,14 @@
 //! Plain values and pure rules. Nothing here knows HTTP, the store, the clock or a source of chance.
 
+pub mod channel;
 pub mod delivery;
 pub mod event;
 pub mod event_type;
+pub mod header;
 pub mod health;
 pub mod id;
 pub mod key;
+pub mod operational;
 pub mod profile;
 pub mod retry;
 pub mod secret;

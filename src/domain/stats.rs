@@ -106,10 +106,12 @@ pub enum StateKind {
     Succeeded,
     Exhausted,
     Canceled,
+    Expired,
 }
 
 impl StateKind {
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Retrying, Self::Succeeded, Self::Exhausted, Self::Canceled];
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Retrying, Self::Succeeded, Self::Exhausted, Self::Canceled, Self::Expired];
 }
 
 impl From<State> for StateKind {
@@ -120,6 +122,7 @@ impl From<State> for StateKind {
             State::Succeeded => Self::Succeeded,
             State::Exhausted { .. } => Self::Exhausted,
             State::Canceled { .. } => Self::Canceled,
+            State::Expired { .. } => Self::Expired,
         }
     }
 }
@@ -174,6 +177,7 @@ pub struct Figures {
     /// One that a person tried again afterwards counts here too.
     pub deliveries_exhausted: u64,
     pub deliveries_canceled: u64,
+    pub deliveries_expired: u64,
     /// Not known by subscription.
     pub events_published: u64,
     /// Of the attempts that were answered, whatever the answer said.
@@ -188,6 +192,7 @@ impl AddAssign<&Figures> for Figures {
             deliveries_succeeded,
             deliveries_exhausted,
             deliveries_canceled,
+            deliveries_expired,
             events_published,
             latencies,
         } = other;
@@ -198,6 +203,7 @@ impl AddAssign<&Figures> for Figures {
         self.deliveries_succeeded += deliveries_succeeded;
         self.deliveries_exhausted += deliveries_exhausted;
         self.deliveries_canceled += deliveries_canceled;
+        self.deliveries_expired += deliveries_expired;
         self.events_published += events_published;
         self.latencies.micros_total += latencies.micros_total;
         for (own, other) in self.latencies.counts.iter_mut().zip(&latencies.counts) {

@@ -1,10 +1,14 @@
 //! A subscription: a URL, the event types it asks for, and the secret that signs what it gets.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
+use super::channel::Channel;
 use super::event_type::{EventPattern, EventTypeName};
+use super::header::CustomHeaders;
 use super::id::{SubscriptionId, TenantId};
 use super::profile::Profile;
+use super::retry::Schedule;
 use super::secret::Secret;
 use super::target::TargetUrl;
 use super::tenant::Metadata;
@@ -14,6 +18,8 @@ pub const EVENTS_MAX: usize = 50;
 pub const DESCRIPTION_LENGTH_MAX: usize = 256;
 pub const MAX_IN_FLIGHT_DEFAULT: u8 = 10;
 pub const MAX_IN_FLIGHT_CEILING: u8 = 100;
+/// Deliveries per second that can be set.
+pub const RATE_LIMIT_CEILING: u16 = 10_000;
 pub const TIMEOUT_SECONDS_DEFAULT: u8 = 15;
 pub const TIMEOUT_SECONDS_CEILING: u8 = 30;
 /// The longest time for which a rotated secret may go on signing beside the new one: 7 days.
@@ -32,6 +38,15 @@ pub struct Subscription {
     pub disabled_reason: Option<DisabledReason>,
     pub max_in_flight: u8,
     pub timeout_seconds: u8,
+    /// Deliveries per second, up to [`RATE_LIMIT_CEILING`].
+    pub rate_limit: Option<NonZeroU16>,
+    /// Its own, instead of the profile's.
+    pub retry_schedule: Option<Schedule>,
+    pub ordering: DeliveryOrder,
+    /// Sent with every delivery. They belong to the URL's host: another host does not get to see them.
+    pub headers: CustomHeaders,
+    /// None: takes all events. Some: only events that share at least one. Each once.
+    pub channels: Vec<Channel>,
     /// Fixed at creation; changes only together with the secret.
     pub profile: Profile,
     pub envelope: Envelope,
@@ -48,6 +63,24 @@ pub struct Subscription {
 impl Subscription {
     pub fn wants(&self, event_type: &EventTypeName) -> bool {
         self.events.iter().any(|pattern| pattern.matches(event_type))
+    }
+
+    /// Whether it takes events of these channels.
+    pub fn listens_to(&self, channels: &[Channel]) -> bool {
+        self.channels.is_empty() || self.channels.iter().any(|channel| channels.contains(channel))
+    }
+
+    /// When a failed delivery is tried again.
+    pub fn schedule(&self) -> &Schedule {
+        self.retry_schedule.as_ref().unwrap_or_else(|| self.profile.schedule())
+    }
+
+    /// Whether its deliveries are held while its receiver fails (contract 5.6).
+    pub fn has_circuit_breaker(&self) -> bool {
+        match self.profile {
+            Profile::Standard => true,
+            Profile::Mage => false,
+        }
     }
 
     pub fn timeout(&self) -> Duration {
@@ -93,17 +126,47 @@ impl Envelope {
     }
 }
 
+/// In what order deliveries are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeliveryOrder {
+    /// As they can be made: one that waits for its retry holds nothing up.
+    #[default]
+    None,
+    /// One at a time in the order of ids: the next one waits until the first is final (contract 5.8).
+    Fifo,
+}
+
+impl DeliveryOrder {
+    pub const NAMES: [&str; 2] = ["none", "fifo"];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Fifo => "fifo",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::None, Self::Fifo].into_iter().find(|ordering| ordering.name() == name)
+    }
+}
+
 /// Why Waxwing stopped delivering to a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DisabledReason {
     /// The receiver answered 410.
     Gone,
+    /// It only failed for [`super::health::DISABLE_AFTER`].
+    Failing,
 }
 
 impl DisabledReason {
+    pub const ALL: [Self; 2] = [Self::Gone, Self::Failing];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Gone => "gone",
+            Self::Failing => "failing",
         }
     }
 }

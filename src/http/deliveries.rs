@@ -20,8 +20,8 @@ use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply};
 use super::value::{Nullable, Time, choice};
 use super::{App, Tag, read_disk};
 use crate::domain::delivery::{
-    Attempt, CanceledReason, Delivery, ErrorClass, ExhaustedReason, Outcome, Phases, RetryReason, ShownState, State,
-    Trigger,
+    Attempt, CanceledReason, Delivery, ErrorClass, ExhaustedReason, ExpiredReason, Outcome, Phases, RetryReason,
+    ShownState, State, Trigger,
 };
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::id::DeliveryId;
@@ -35,11 +35,11 @@ const THING: &str = "Delivery";
 choice!(StateName, "delivery_state", ShownState::ALL.map(ShownState::name));
 choice!(ReasonName, "delivery_reason", REASONS);
 choice!(OutcomeName, "attempt_outcome", ["success", "failure"]);
-choice!(TriggerName, "attempt_trigger", ["schedule", "manual"]);
+choice!(TriggerName, "attempt_trigger", ["schedule", "manual", "probe"]);
 choice!(ErrorClassName, "error_class", ErrorClass::ALL.map(ErrorClass::name));
 
 /// Why a delivery waits, or why it ended without success.
-const REASONS: [&str; 13] = [
+const REASONS: [&str; 16] = [
     "first_attempt",
     "scheduled_retry",
     "receiver_asked_to_wait",
@@ -53,6 +53,9 @@ const REASONS: [&str; 13] = [
     "canceled_by_user",
     "subscription_deleted",
     "subscription_gone",
+    "receiver_failing",
+    "backlog_full",
+    "backlog_age",
 ];
 
 /// A delivery, as it stands
@@ -116,7 +119,7 @@ struct AttemptView {
     id: String,
     /// From 1
     number: u16,
-    /// Whether the schedule or a person asked for it
+    /// Whether the schedule or a person asked for it, or it tried whether a failing receiver is well again
     trigger: TriggerName,
     started_at: Time,
     outcome: OutcomeName,
@@ -369,6 +372,13 @@ fn shown(delivery: &Delivery, catalogue: &Catalogue) -> (ShownState, Option<&'st
                 CanceledReason::PayloadExpired => "payload_expired",
             }),
         ),
+        State::Expired { reason } => (
+            ShownState::Expired,
+            Some(match reason {
+                ExpiredReason::BacklogFull => "backlog_full",
+                ExpiredReason::BacklogAge => "backlog_age",
+            }),
+        ),
     }
 }
 
@@ -489,6 +499,7 @@ fn attempt_view(attempt: Attempt, rebuild: &Rebuild, shows_details: bool) -> Att
         trigger: TriggerName(match trigger {
             Trigger::Schedule => "schedule",
             Trigger::Manual => "manual",
+            Trigger::Probe => "probe",
         }),
         started_at: Time(started_at),
         outcome: OutcomeName(if is_success { "success" } else { "failure" }),

@@ -235,6 +235,7 @@ impl Parameters for EventList {
                 since: query.take_moment("filter[since]"),
                 until: query.take_moment("filter[until]"),
                 unmatched: query.take_bool("filter[unmatched]"),
+                channel: None,
             },
         }
     }
@@ -476,6 +477,8 @@ fn read_event(call: &Call, text: &str, body: Option<&Bytes>) -> Result<NewEvent,
             event_type: entry.event_type.name.clone(),
             external_id,
             occurred_at,
+            channels: Vec::new(),
+            deliver_at: None,
             data: bytes_of(data.get(), body),
         }),
         _ => Err(violations),
@@ -655,7 +658,19 @@ enum BatchItem<'a> {
 }
 
 fn attributes(event: &Event, state: EventStateName) -> EventAttributes {
-    let Event { id: _, tenant: _, event_type, external_id, occurred_at, created_at, deliveries, data_bytes } = event;
+    let Event {
+        id: _,
+        tenant: _,
+        event_type,
+        external_id,
+        occurred_at,
+        created_at,
+        deliveries,
+        data_bytes,
+        channels: _,
+        deliver_at: _,
+        replay_of: _,
+    } = event;
     EventAttributes {
         r#type: event_type.to_string(),
         external_id: external_id.as_ref().map(ToString::to_string).into(),

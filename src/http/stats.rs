@@ -83,6 +83,7 @@ struct DeliveriesNow {
     succeeded: u64,
     exhausted: u64,
     canceled: u64,
+    expired: u64,
 }
 
 /// The last 24 hours, to the minute
@@ -116,6 +117,7 @@ struct DeliveriesView {
     succeeded: u64,
     exhausted: u64,
     canceled: u64,
+    expired: u64,
 }
 
 /// Attempts by what they came to, counted when they ended
@@ -346,6 +348,7 @@ fn deliveries_now(counts: StateCounts, is_active: bool) -> DeliveriesNow {
         succeeded: counts[StateKind::Succeeded],
         exhausted: counts[StateKind::Exhausted],
         canceled: counts[StateKind::Canceled],
+        expired: counts[StateKind::Expired],
     }
 }
 
@@ -363,6 +366,7 @@ fn point_view(at: Timestamp, figures: &Figures, knows_events: bool) -> PointView
         deliveries_succeeded,
         deliveries_exhausted,
         deliveries_canceled,
+        deliveries_expired,
         events_published,
         latencies,
     } = figures;
@@ -374,6 +378,7 @@ fn point_view(at: Timestamp, figures: &Figures, knows_events: bool) -> PointView
             succeeded: *deliveries_succeeded,
             exhausted: *deliveries_exhausted,
             canceled: *deliveries_canceled,
+            expired: *deliveries_expired,
         },
         attempts: AttemptsView {
             succeeded: attempts.succeeded(),

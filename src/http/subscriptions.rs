@@ -24,13 +24,15 @@ use super::{App, Tag};
 use crate::domain::delivery::{Attempt, Outcome};
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::event_type::{EventPattern, EventTypeName, WEBHOOK_TEST};
+use crate::domain::header::CustomHeaders;
 use crate::domain::health::{Health, HealthStatus};
 use crate::domain::id::SubscriptionId;
 use crate::domain::profile::Profile;
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{
-    DESCRIPTION_LENGTH_MAX, DisabledReason, EVENTS_MAX, Envelope, MAX_IN_FLIGHT_CEILING, MAX_IN_FLIGHT_DEFAULT,
-    OVERLAP_SECONDS_MAX, PreviousSecret, Subscription, TIMEOUT_SECONDS_CEILING, TIMEOUT_SECONDS_DEFAULT,
+    DESCRIPTION_LENGTH_MAX, DeliveryOrder, DisabledReason, EVENTS_MAX, Envelope, MAX_IN_FLIGHT_CEILING,
+    MAX_IN_FLIGHT_DEFAULT, OVERLAP_SECONDS_MAX, PreviousSecret, Subscription, TIMEOUT_SECONDS_CEILING,
+    TIMEOUT_SECONDS_DEFAULT,
 };
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::{METADATA_KEY_LENGTH_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_LENGTH_MAX, Metadata};
@@ -47,7 +49,7 @@ choice_text!(EnvelopeText, "envelope_text", Envelope::NAMES);
 choice!(ProfileName, "profile", Profile::ALL.map(Profile::name));
 choice!(EnvelopeName, "envelope", Envelope::NAMES);
 choice!(HealthName, "health", HealthStatus::ALL.map(HealthStatus::name));
-choice!(DisabledReasonName, "disabled_reason", [DisabledReason::Gone.name()]);
+choice!(DisabledReasonName, "disabled_reason", DisabledReason::ALL.map(DisabledReason::name));
 choice!(DeliveryStatusName, "delivery_status", ["success", "failure"]);
 
 /// A subscription, as it stands
@@ -508,6 +510,11 @@ impl SubscriptionsApi {
             disabled_reason: None,
             max_in_flight: max_in_flight.unwrap_or(MAX_IN_FLIGHT_DEFAULT),
             timeout_seconds: timeout_seconds.unwrap_or(TIMEOUT_SECONDS_DEFAULT),
+            rate_limit: None,
+            retry_schedule: None,
+            ordering: DeliveryOrder::None,
+            headers: CustomHeaders::new(),
+            channels: Vec::new(),
             profile,
             envelope: envelope.unwrap_or_default(),
             metadata,
@@ -622,6 +629,9 @@ impl SubscriptionsApi {
             created_at: now,
             deliveries: 1,
             data_bytes: u32::try_from(data.len()).unwrap_or(u32::MAX),
+            channels: Vec::new(),
+            deliver_at: None,
+            replay_of: None,
         };
         Ok(EventWithData { event, data: data.into() })
     }
@@ -776,6 +786,11 @@ fn attributes(subscription: &Subscription, health: &Health, shows_secret: bool) 
         disabled_reason,
         max_in_flight,
         timeout_seconds,
+        rate_limit: _,
+        retry_schedule: _,
+        ordering: _,
+        headers: _,
+        channels: _,
         profile,
         envelope,
         metadata,
@@ -786,7 +801,7 @@ fn attributes(subscription: &Subscription, health: &Health, shows_secret: bool) 
         created_at,
         updated_at,
     } = subscription;
-    let Health { consecutive_failures, failing_since: _, last_delivery_at, last_delivery_succeeded } = *health;
+    let Health { consecutive_failures, last_delivery_at, last_delivery_succeeded, .. } = *health;
     let status = |succeeded| DeliveryStatusName(if succeeded { "success" } else { "failure" });
     SubscriptionAttributes {
         url: url.as_str().to_owned(),

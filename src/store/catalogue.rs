@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap};
 
+use crate::domain::channel::Channel;
 use crate::domain::delivery::{Delivery, ShownState, State};
 use crate::domain::event_type::{EventPattern, EventType, EventTypeName};
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
@@ -103,6 +104,7 @@ impl Catalogue {
             State::Succeeded => ShownState::Succeeded,
             State::Exhausted { .. } => ShownState::Exhausted,
             State::Canceled { .. } => ShownState::Canceled,
+            State::Expired { .. } => ShownState::Expired,
         }
     }
 
@@ -190,8 +192,8 @@ impl TenantEntry {
         self.subscriptions.len()
     }
 
-    /// Who gets an event of this type: active or not (an inactive one holds it), in the order of creation.
-    pub fn matching(&self, event_type: &EventTypeName) -> Vec<&Arc<Subscription>> {
+    /// Who gets an event of this type with these channels: active or not (an inactive one holds it), in the order of creation.
+    pub fn matching(&self, event_type: &EventTypeName, channels: &[Channel]) -> Vec<&Arc<Subscription>> {
         let exact = self.by_type.get(event_type);
         let mut matching: BTreeMap<SubscriptionId, &Arc<Subscription>> =
             exact.into_iter().flatten().filter_map(|id| Some((*id, self.subscriptions.get(id)?))).collect();
@@ -202,7 +204,7 @@ impl TenantEntry {
                 matching.insert(*id, subscription);
             }
         }
-        matching.into_values().collect()
+        matching.into_values().filter(|subscription| subscription.listens_to(channels)).collect()
     }
 
     fn insert(&mut self, subscription: Arc<Subscription>) {

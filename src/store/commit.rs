@@ -12,6 +12,7 @@ use rand::rngs::StdRng;
 use redb::{Database, Durability, ReadableDatabase};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::backlog::{Backlogs, Counted};
 use super::catalogue::Catalogue;
 use super::crypt::Crypt;
 use super::postings::Unindexed;
@@ -214,6 +215,9 @@ pub(super) struct State {
     pub(super) id_lag_max: i64,
     /// Whether there is background work.
     pub(super) has_work: bool,
+    pub(super) backlogs: Backlogs,
+    /// Where the pass over old backlogs stands.
+    pub(super) backlog_cursor: SubscriptionId,
     /// Where the walk of retention stands. On disk only from time to time: a walk that begins anew costs time alone.
     pub(super) retention_cursor: EventId,
 }
@@ -230,6 +234,8 @@ struct Effects {
     log_entries: usize,
     id_lag_max: Option<i64>,
     has_work: Option<bool>,
+    backlogs: HashMap<SubscriptionId, Option<Counted>>,
+    backlog_cursor: Option<SubscriptionId>,
     retention_cursor: Option<EventId>,
     keys_used_written: HashMap<KeyId, Timestamp>,
 }
@@ -345,6 +351,23 @@ impl<'t> Transaction<'t> {
         self.effects.has_work = Some(has_work);
     }
 
+    pub(super) fn backlog(&self, id: SubscriptionId) -> Option<Counted> {
+        self.effects.backlogs.get(&id).copied().unwrap_or_else(|| self.state.backlogs.get(id))
+    }
+
+    /// None has it counted anew when it is next asked for.
+    pub(super) fn put_backlog(&mut self, id: SubscriptionId, counted: Option<Counted>) {
+        self.effects.backlogs.insert(id, counted);
+    }
+
+    pub(super) fn backlog_cursor(&self) -> SubscriptionId {
+        self.effects.backlog_cursor.unwrap_or(self.state.backlog_cursor)
+    }
+
+    pub(super) fn set_backlog_cursor(&mut self, cursor: SubscriptionId) {
+        self.effects.backlog_cursor = Some(cursor);
+    }
+
     pub(super) fn retention_cursor(&self) -> EventId {
         self.effects.retention_cursor.unwrap_or(self.state.retention_cursor)
     }
@@ -450,6 +473,12 @@ impl Writer {
     /// One bounded step of retention at the time of the clock. Answers whether the walk goes on.
     pub fn retention_pass(&mut self) -> Result<bool, StoreError> {
         self.pass(super::retention::step)
+    }
+
+    /// One bounded step of the pass that expires what has waited for an inactive subscription for too long. Answers
+    /// whether it goes on.
+    pub fn backlog_pass(&mut self) -> Result<bool, StoreError> {
+        self.pass(super::backlog::step)
     }
 
     /// A transaction of the writer's own.
@@ -618,6 +647,8 @@ impl Writer {
             log_entries,
             id_lag_max,
             has_work,
+            backlogs,
+            backlog_cursor,
             retention_cursor,
             keys_used_written,
         } = effects;
@@ -643,6 +674,8 @@ impl Writer {
         self.state.log_entries += log_entries;
         self.state.id_lag_max = id_lag_max.unwrap_or(self.state.id_lag_max);
         self.state.has_work = has_work.unwrap_or(self.state.has_work);
+        self.state.backlogs.apply(backlogs);
+        self.state.backlog_cursor = backlog_cursor.unwrap_or(self.state.backlog_cursor);
         self.state.retention_cursor = retention_cursor.unwrap_or(self.state.retention_cursor);
         if !keys_used_written.is_empty() {
             let mut memory = self.shared.keys_used.lock().expect("nothing panics while it holds the lock");
@@ -692,6 +725,7 @@ struct Timers {
     fold_at: Instant,
     work_at: Instant,
     retention_at: Instant,
+    backlog_at: Instant,
 }
 
 /// Between two steps of background work, so that groups come in between.
@@ -700,6 +734,9 @@ const WORK_PAUSE: Duration = Duration::from_millis(20);
 const RETENTION_PAUSE: Duration = Duration::from_millis(50);
 /// Between two walks.
 const RETENTION_REST: Duration = Duration::from_secs(10 * 60);
+/// Between two passes over old backlogs, and between two steps of one.
+const BACKLOG_REST: Duration = Duration::from_secs(5 * 60);
+const BACKLOG_PAUSE: Duration = Duration::from_millis(50);
 /// After a step that failed.
 const FAILURE_REST: Duration = Duration::from_secs(60);
 /// The longest that the thread sleeps.
@@ -708,11 +745,17 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 impl Timers {
     fn new() -> Self {
         let now = Instant::now();
-        Self { index_at: now, fold_at: now + FOLD_EVERY, work_at: now, retention_at: now + RETENTION_PAUSE }
+        Self {
+            index_at: now,
+            fold_at: now + FOLD_EVERY,
+            work_at: now,
+            retention_at: now + RETENTION_PAUSE,
+            backlog_at: now + BACKLOG_PAUSE,
+        }
     }
 
     fn wait(&self, state: &State) -> Duration {
-        let mut until = self.retention_at;
+        let mut until = self.retention_at.min(self.backlog_at);
         if !state.unindexed.is_empty() {
             until = until.min(self.index_at);
         }
@@ -747,6 +790,14 @@ impl Timers {
                 None => FAILURE_REST,
             };
             self.retention_at = Instant::now() + pause;
+        }
+        if now >= self.backlog_at {
+            let pause = match report("the pass over old backlogs", writer.backlog_pass()) {
+                Some(true) => BACKLOG_PAUSE,
+                Some(false) => BACKLOG_REST,
+                None => FAILURE_REST,
+            };
+            self.backlog_at = Instant::now() + pause;
         }
     }
 }

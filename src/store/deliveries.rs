@@ -17,6 +17,7 @@ use crate::domain::delivery::{
 };
 use crate::domain::event::EventWithData;
 use crate::domain::id::{AttemptId, DeliveryId, SubscriptionId};
+use crate::domain::operational::{Announcement, What};
 use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
 
@@ -52,14 +53,14 @@ impl Store {
             let state = match row.delivery.state {
                 State::Succeeded | State::Canceled { .. } => return Err(StoreError::InvalidState),
                 State::Pending { .. } => State::Pending { next_attempt_at: transaction.now },
-                State::Retrying { .. } | State::Exhausted { .. } => {
+                State::Retrying { .. } | State::Exhausted { .. } | State::Expired { .. } => {
                     State::Retrying { next_attempt_at: transaction.now, reason: RetryReason::Manual }
                 }
             };
             row.delivery.updated_at = transaction.now;
             row.put(&mut transaction.tables, state, true)?;
             transaction.changed(Change::Moved(Box::new(row.delivery.clone())));
-            transaction.changed(Change::Due(row.delivery.subscription, transaction.now));
+            transaction.changed(Change::Retry(row.delivery.subscription, id));
             transaction.remember(remember, &row.delivery)?;
             Ok(row.delivery)
         })
@@ -125,22 +126,36 @@ impl Store {
         Ok(lanes)
     }
 
-    /// The first `limit` deliveries of a subscription that are due until then, those `in_memory` left out; and when
-    /// the next one after them is due. Reads the disk.
+    /// Those `asked` for by name, as they are; then the first `limit` deliveries of a subscription that are due until
+    /// then, and when the next one after them is due (nobody looks when `limit` is 0). Those `in_memory` are left out.
+    /// Reads the disk.
     pub fn due(
         &self,
         subscription: SubscriptionId,
+        asked: &[DeliveryId],
         until: Timestamp,
         in_memory: &HashSet<DeliveryId>,
         limit: usize,
     ) -> Result<(Vec<Due>, Option<Timestamp>), StoreError> {
         let snapshot = self.shared.snapshot()?;
+        let mut due = Vec::new();
+        for id in asked.iter().filter(|id| !in_memory.contains(id)) {
+            let Some(record) = snapshot.get::<Deliveries>(id)? else { continue };
+            let delivery = domain(record, *id)?;
+            let event = event_with_data(&snapshot, delivery.event)?.map(Arc::new);
+            if delivery.subscription == subscription && !delivery.state.is_final() {
+                due.push(Due { delivery, event });
+            }
+        }
+        if limit == 0 {
+            return Ok((due, None));
+        }
+        let limit = due.len() + limit;
         let first = (subscription, Timestamp::MIN, DeliveryId::from_u128(0));
         let last = (subscription, Timestamp::MAX, DeliveryId::from_u128(u128::MAX));
-        let mut due = Vec::new();
         for row in snapshot.scan::<DueRows>(first..=last)? {
             let ((_, at, id), ()) = row?;
-            if in_memory.contains(&id) {
+            if in_memory.contains(&id) || asked.contains(&id) {
                 continue;
             }
             if at > until || due.len() == limit {
@@ -183,12 +198,17 @@ pub(super) fn park(tables: &mut Tables<'_>, delivery: &Delivery) -> Result<(), S
 
 /// Ends what waits for a deleted subscription. Answers whether there was anything to end.
 pub(super) fn cancel_deleted(tables: &mut Tables<'_>, id: DeliveryId, now: Timestamp) -> Result<bool, StoreError> {
+    end(tables, id, DELETED, now)
+}
+
+/// Gives a delivery that is not final its final state. Answers whether there was anything to end.
+pub(super) fn end(tables: &mut Tables<'_>, id: DeliveryId, state: State, now: Timestamp) -> Result<bool, StoreError> {
     let Some(mut row) = Row::read(tables, id)? else { return Ok(false) };
     if row.is_final_on_disk {
         return Ok(false);
     }
     row.delivery.updated_at = now;
-    row.put(tables, DELETED, false)?;
+    row.put(tables, state, false)?;
     Ok(true)
 }
 
@@ -256,7 +276,7 @@ impl Row {
 /// Whether it belongs into the `failed` rows.
 pub(super) fn is_failure(state: State) -> bool {
     match state {
-        State::Exhausted { .. } | State::Canceled { .. } => true,
+        State::Exhausted { .. } | State::Canceled { .. } | State::Expired { .. } => true,
         State::Pending { .. } | State::Retrying { .. } | State::Succeeded => false,
     }
 }
@@ -269,7 +289,7 @@ fn bytes_of(recordings: &Recordings) -> usize {
 
 impl Transaction<'_> {
     fn record(&mut self, recordings: Recordings, seen: &mut Option<Vec<Seen>>) -> Result<(), StoreError> {
-        let Recordings { attempts, parked, canceled, health, disabled, settled_up_to } = recordings;
+        let Recordings { attempts, parked, canceled, health, disabled, announced, settled_up_to } = recordings;
         let has_attempts = !attempts.is_empty();
         for recorded in attempts {
             self.record_attempt(recorded, seen)?;
@@ -310,6 +330,9 @@ impl Transaction<'_> {
         for (id, reason) in disabled {
             self.disable(id, reason)?;
         }
+        for announcement in announced {
+            self.announce(announcement)?;
+        }
         if let Some(id) = settled_up_to {
             self.tables.raise_meta_id(MetaName::SettledUpTo, id.as_u128())?;
         }
@@ -317,10 +340,13 @@ impl Transaction<'_> {
     }
 
     fn record_attempt(&mut self, recorded: Recorded, seen: &mut Option<Vec<Seen>>) -> Result<(), StoreError> {
-        let Recorded { mut attempt, state } = recorded;
+        let Recorded { mut attempt, state, is_counted } = recorded;
         let Some(mut row) = Row::of(self, attempt.delivery)? else { return Ok(()) };
         let delivery = &mut row.delivery;
         delivery.attempts = delivery.attempts.saturating_add(1);
+        if !is_counted {
+            delivery.attempts_uncounted = delivery.attempts_uncounted.saturating_add(1);
+        }
         delivery.last_http_status = match (&attempt.outcome, &attempt.response) {
             (Outcome::Status(status), _) => Some(*status),
             (Outcome::Success | Outcome::Error { .. }, response) => response.as_ref().map(|it| it.status),
@@ -380,6 +406,6 @@ impl Transaction<'_> {
         self.tables.put::<Subscriptions>(&id, &record)?;
         self.catalogue_mut().put_subscription(subscription);
         self.changed(Change::Subscription(id));
-        Ok(())
+        self.announce(Announcement { subscription: id, what: What::Disabled })
     }
 }

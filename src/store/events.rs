@@ -11,8 +11,8 @@ use super::postings::Unindexed;
 use super::record::{DeliveryRecord, EventRecord, IdRecord};
 use super::schema::{Deliveries, Events, ExternalIds, FailedRows, Key, Payloads};
 use super::tables::{Read, damaged};
-use super::{Fresh, Published, Remember, StoreError};
-use crate::domain::delivery::{CanceledReason, Delivery, State};
+use super::{Change, Fresh, Published, Remember, StoreError};
+use crate::domain::delivery::{CanceledReason, Delivery, ExpiredReason, State};
 use crate::domain::event::{Event, EventWithData, NewEvent};
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId};
 use crate::domain::stats::StateKind;
@@ -89,9 +89,9 @@ pub(super) fn deliveries_of(
 }
 
 impl Transaction<'_> {
-    fn accept(&mut self, new: NewEvent, data_sha256: Option<[u8; 32]>) -> Result<Published, StoreError> {
+    pub(super) fn accept(&mut self, new: NewEvent, data_sha256: Option<[u8; 32]>) -> Result<Published, StoreError> {
         let matching = |tenant: &super::catalogue::TenantEntry| {
-            let matching = tenant.matching(&new.event_type).into_iter();
+            let matching = tenant.matching(&new.event_type, &new.channels).into_iter();
             matching.map(|subscription| (subscription.id, first_state(subscription))).collect::<Vec<_>>()
         };
         let matching = self.with_catalogue(|catalogue| catalogue.tenant(new.tenant).map(|tenant| matching(tenant)));
@@ -107,7 +107,7 @@ impl Transaction<'_> {
                 Err(StoreError::ExternalIdConflict)
             };
         }
-        let NewEvent { tenant, event_type, external_id, occurred_at, data } = new;
+        let NewEvent { tenant, event_type, external_id, occurred_at, channels, deliver_at, data } = new;
         let now = self.now;
         let id = EventId::from_u128(self.next_id());
         self.note_id_lag(id)?;
@@ -120,6 +120,9 @@ impl Transaction<'_> {
             created_at: now,
             deliveries: u32::try_from(matching.len()).unwrap_or(u32::MAX),
             data_bytes: u32::try_from(data.len()).unwrap_or(u32::MAX),
+            channels,
+            deliver_at: deliver_at.filter(|at| *at > now),
+            replay_of: None,
         };
         self.tables.put::<Events>(&id, &EventRecord::from_domain(&event, data_sha256))?;
         self.tables.put_payload(id, &data)?;
@@ -140,13 +143,17 @@ impl Transaction<'_> {
         event: &Arc<EventWithData>,
         matching: Vec<(SubscriptionId, FirstState)>,
     ) -> Result<Vec<Fresh>, StoreError> {
-        let Event { id: event_id, tenant, .. } = event.event;
+        let Event { id: event_id, tenant, deliver_at, .. } = event.event;
         let now = self.now;
         let mut all_fresh = Vec::with_capacity(matching.len());
         for (subscription, state) in matching {
             let id = DeliveryId::from_u128(self.next_id());
             let state = match state {
-                FirstState::Pending => State::Pending { next_attempt_at: now },
+                FirstState::Pending => State::Pending { next_attempt_at: deliver_at.unwrap_or(now) },
+                FirstState::Held if !self.backlog_takes_one(subscription)? => {
+                    State::Expired { reason: ExpiredReason::BacklogFull }
+                }
+                FirstState::Held => State::Pending { next_attempt_at: deliver_at.unwrap_or(now) },
                 FirstState::Gone => State::Canceled { reason: CanceledReason::SubscriptionGone },
             };
             let delivery = Delivery {
@@ -157,22 +164,31 @@ impl Transaction<'_> {
                 event_type: event.event.event_type.clone(),
                 state,
                 attempts: 0,
+                attempts_uncounted: 0,
                 last_http_status: None,
                 created_at: now,
                 updated_at: now,
             };
-            // No due row and no index row: the commit that answers a publisher carries as little as it can.
-            self.tables.put::<Deliveries>(&id, &DeliveryRecord::from_domain(&delivery, false))?;
             self.index_later(Unindexed::Delivery(id, tenant, subscription));
-            match state.next_attempt_at() {
-                Some(next_attempt_at) => all_fresh.push(Fresh {
-                    delivery: id,
-                    subscription,
-                    tenant,
-                    event: Arc::clone(event),
-                    next_attempt_at,
-                }),
-                None => {
+            match (state.next_attempt_at(), deliver_at) {
+                // It waits on disk from the start: memory is for what can be sent.
+                (Some(at), Some(_)) => {
+                    deliveries::park(&mut self.tables, &delivery)?;
+                    self.changed(Change::Scheduled(subscription, at));
+                }
+                // No due row and no index row: the commit that answers a publisher carries as little as it can.
+                (Some(next_attempt_at), None) => {
+                    self.tables.put::<Deliveries>(&id, &DeliveryRecord::from_domain(&delivery, false))?;
+                    all_fresh.push(Fresh {
+                        delivery: id,
+                        subscription,
+                        tenant,
+                        event: Arc::clone(event),
+                        next_attempt_at,
+                    });
+                }
+                (None, _) => {
+                    self.tables.put::<Deliveries>(&id, &DeliveryRecord::from_domain(&delivery, false))?;
                     self.tables.put::<FailedRows>(&(tenant, id), &())?;
                     // Every new delivery is counted as pending when it is indexed.
                     let (pending, is) = (Some(StateKind::Pending), Some(state.into()));
@@ -200,12 +216,15 @@ impl Transaction<'_> {
 #[derive(Debug, Clone, Copy)]
 enum FirstState {
     Pending,
+    /// It waits until its subscription is active again, if there is room.
+    Held,
     Gone,
 }
 
 fn first_state(subscription: &Subscription) -> FirstState {
     match subscription.disabled_reason {
         Some(DisabledReason::Gone) => FirstState::Gone,
-        None => FirstState::Pending,
+        Some(DisabledReason::Failing) | None if !subscription.is_active => FirstState::Held,
+        Some(DisabledReason::Failing) | None => FirstState::Pending,
     }
 }

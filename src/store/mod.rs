@@ -7,6 +7,8 @@
 //! out in one transaction, commits, tells the dispatcher what committed, and only then answers everyone. What is
 //! written where is in `schema.rs`.
 
+mod announcements;
+mod backlog;
 pub mod catalogue;
 mod check;
 mod commit;
@@ -43,9 +45,11 @@ use crate::domain::delivery::{Attempt, CanceledReason, Delivery, ErrorClass, Sta
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::health::Health;
 use crate::domain::id::{AttemptId, DeliveryId, KeyId, SubscriptionId, TenantId};
+use crate::domain::operational::Announcement;
 use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
 
+pub use backlog::{BACKLOG_AGE_MAX, BACKLOG_MAX};
 pub use catalogue::Catalogue;
 pub use check::{FINDINGS_MAX, Report, TableReport, check};
 pub use commit::{Stepped, Store, Writer};
@@ -146,8 +150,14 @@ pub enum Change {
     Accepted(Vec<Fresh>),
     /// A subscription was made, changed or deleted: look it up in the catalogue.
     Subscription(SubscriptionId),
-    /// Something of this subscription is due on disk at that time, earlier than known (a manual retry).
+    /// Something of this subscription is due on disk at that time, earlier than known: a person asked for it.
     Due(SubscriptionId, Timestamp),
+    /// A person wants this one to be tried now.
+    Retry(SubscriptionId, DeliveryId),
+    /// The subscription's health starts anew: look it up.
+    Lifted(SubscriptionId),
+    /// Something of this subscription is due on disk at that time: a scheduled event. Its limits stay as they are.
+    Scheduled(SubscriptionId, Timestamp),
     /// A delivery became final without an attempt.
     Canceled(SubscriptionId, DeliveryId),
     /// A person changed a delivery: what it is now, for whoever watches. What it means for sending is told besides.
@@ -182,6 +192,8 @@ pub struct Recordings {
     pub canceled: Vec<(DeliveryId, CanceledReason)>,
     pub health: Vec<(SubscriptionId, Health)>,
     pub disabled: Vec<(SubscriptionId, DisabledReason)>,
+    /// Become events of tenant `system`.
+    pub announced: Vec<Announcement>,
     /// Every delivery up to this one has a due row or is final once this commits.
     pub settled_up_to: Option<DeliveryId>,
 }
@@ -192,6 +204,8 @@ pub struct Recorded {
     /// Its `id` and `number` are assigned by the store (any values are replaced).
     pub attempt: Attempt,
     pub state: State,
+    /// Whether it takes the delivery on in its schedule.
+    pub is_counted: bool,
 }
 
 /// What [`Store::record_seen`] did, for whoever watches.

@@ -144,6 +144,8 @@ impl Store {
             log_entries: 0,
             id_lag_max: snapshot.meta(MetaName::IdLagMax)?.map_or(0, i64::from_be_bytes),
             has_work: snapshot.count::<Work>()? > 0,
+            backlogs: super::backlog::Backlogs::default(),
+            backlog_cursor: SubscriptionId::from_u128(0),
             retention_cursor: EventId::from_u128(snapshot.meta_id(MetaName::RetentionCursor)?),
         };
         drop(snapshot);

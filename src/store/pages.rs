@@ -26,14 +26,15 @@ impl Store {
         walk: Walk<EventId>,
     ) -> Result<Page<Event, EventId>, StoreError> {
         let snapshot = self.shared.snapshot()?;
-        let EventFilter { event_type, since, until, unmatched } = filter;
+        let EventFilter { event_type, since, until, unmatched, channel } = filter;
         let fetch = |id| {
             let Some(record) = snapshot.get::<Events>(&id)? else { return Ok(None) };
             let event = events::domain(record, id)?;
             let is_wanted = event.tenant == tenant
                 && event_type.as_ref().is_none_or(|wanted| event.event_type == *wanted)
                 && is_between(event.created_at, *since, *until)
-                && unmatched.is_none_or(|wanted| wanted == (event.deliveries == 0));
+                && unmatched.is_none_or(|wanted| wanted == (event.deliveries == 0))
+                && channel.as_ref().is_none_or(|wanted| event.channels.contains(wanted));
             Ok(is_wanted.then_some(event))
         };
         let bounds = id_bounds(&snapshot, *since, *until)?;
@@ -105,7 +106,7 @@ fn source<'a>(
                 Direction::NewerFirst => Box::new(newer.chain(rows)),
             })
         }
-        Some(ShownState::Exhausted | ShownState::Canceled) => {
+        Some(ShownState::Exhausted | ShownState::Canceled | ShownState::Expired) => {
             walk_rows::<FailedRows>(snapshot, tenant, (low, high), direction)
         }
         Some(ShownState::Succeeded) | None => match filter.subscription {

@@ -1,5 +1,6 @@
 //! What a list asks for: filters, and where in the walk it stands.
 
+use crate::domain::channel::Channel;
 use crate::domain::delivery::ShownState;
 use crate::domain::event_type::EventTypeName;
 use crate::domain::id::{EventId, SubscriptionId};
@@ -44,6 +45,8 @@ pub struct EventFilter {
     pub until: Option<Timestamp>,
     /// Only those that no subscription matched (true), or only those that some did (false).
     pub unmatched: Option<bool>,
+    /// Published with this channel.
+    pub channel: Option<Channel>,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -66,8 +66,8 @@ const ATTEMPTS: u8 = 0;
 const DURATION_TOTAL: u8 = 10;
 const PUBLISHED: u8 = 11;
 const ENTERED: u8 = 12;
-const LEFT: u8 = 17;
-const LEFT_END: u8 = 22;
+const LEFT: u8 = 18;
+const LEFT_END: u8 = 24;
 const LATENCY: u8 = 32;
 const LATENCY_LAST: u8 = LATENCY + (LATENCY_BUCKETS - 1) as u8;
 
@@ -86,8 +86,14 @@ const KINDS: [AttemptKind; 10] = [
 ];
 
 /// In the order of their codes, and of the numbers in `state_counts`.
-const STATES: [StateKind; 5] =
-    [StateKind::Pending, StateKind::Retrying, StateKind::Succeeded, StateKind::Exhausted, StateKind::Canceled];
+const STATES: [StateKind; 6] = [
+    StateKind::Pending,
+    StateKind::Retrying,
+    StateKind::Succeeded,
+    StateKind::Exhausted,
+    StateKind::Canceled,
+    StateKind::Expired,
+];
 
 fn place_of_kind(kind: AttemptKind) -> u8 {
     match kind {
@@ -111,6 +117,7 @@ fn place_of_state(state: StateKind) -> u8 {
         StateKind::Succeeded => 2,
         StateKind::Exhausted => 3,
         StateKind::Canceled => 4,
+        StateKind::Expired => 5,
     }
 }
 
@@ -615,6 +622,7 @@ fn add_to_figures(figures: &mut Figures, measures: &Measures) {
             Some(Code::Entered(StateKind::Succeeded)) => figures.deliveries_succeeded += number,
             Some(Code::Entered(StateKind::Exhausted)) => figures.deliveries_exhausted += number,
             Some(Code::Entered(StateKind::Canceled)) => figures.deliveries_canceled += number,
+            Some(Code::Entered(StateKind::Expired)) => figures.deliveries_expired += number,
             Some(Code::Latency(bucket)) => figures.latencies.counts[bucket] += number,
             Some(Code::Entered(StateKind::Retrying) | Code::Left(_)) | None => {}
         }

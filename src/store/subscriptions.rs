@@ -56,6 +56,8 @@ impl Store {
             let Subscription { id, tenant, created_at, revision, updated_at, .. } = *known;
             changed = Subscription { id, tenant, created_at, revision, updated_at, ..changed };
             let is_enabled_again = changed.is_active && !known.is_active;
+            // Another receiver has nothing to do with how the last one fared.
+            let starts_anew = is_enabled_again || changed.url != known.url;
             if is_enabled_again {
                 changed.disabled_reason = None;
             }
@@ -64,9 +66,10 @@ impl Store {
                 changed.updated_at = transaction.now;
                 transaction.put_subscription(&changed)?;
             }
-            if is_enabled_again {
+            if starts_anew {
                 let health = transaction.health(id).reset();
                 transaction.put_health(id, health)?;
+                transaction.changed(Change::Lifted(id));
             }
             if changed.secret != known.secret {
                 transaction.forget_secrets(Holder::Subscription(id))?;
@@ -93,11 +96,26 @@ impl Store {
             record.deleted_at = Some(transaction.now.as_millis());
             transaction.tables.put::<Subscriptions>(&id, &record)?;
             transaction.catalogue_mut().remove_subscription(id);
+            transaction.put_backlog(id, None);
             transaction.remove_health(id)?;
             transaction.forget_secrets(Holder::Subscription(id))?;
             transaction.cancel_later(id)?;
             transaction.erase_stats_later(Scope::Subscription(id))?;
             transaction.changed(Change::Subscription(id));
+            Ok(())
+        })
+        .await
+    }
+
+    /// A test reached its receiver: what held it back is over.
+    pub async fn receiver_is_well(&self, id: SubscriptionId) -> Result<(), StoreError> {
+        self.sentence(CONFIGURATION_BYTES, move |transaction| {
+            let health = transaction.health(id);
+            let is_known = transaction.with_catalogue(|catalogue| catalogue.subscription(id).is_some());
+            if is_known && health != health.reset() {
+                transaction.put_health(id, health.reset())?;
+                transaction.changed(Change::Lifted(id));
+            }
             Ok(())
         })
         .await
@@ -121,6 +139,7 @@ impl Transaction<'_> {
         let record = SubscriptionRecord::from_domain(subscription, &self.shared.crypt);
         self.tables.put::<Subscriptions>(&subscription.id, &record)?;
         self.catalogue_mut().put_subscription(subscription.clone());
+        self.put_backlog(subscription.id, None);
         self.changed(Change::Subscription(subscription.id));
         Ok(())
     }

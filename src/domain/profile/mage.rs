@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::super::retry::Schedule;
+use super::super::retry::{JITTER_PERCENT, Schedule};
 use super::super::secret::Secret;
 use super::super::time::Timestamp;
 use super::{Headers, Message};
@@ -16,9 +16,9 @@ use super::{Headers, Message};
 const SECRET_BYTES: usize = 32;
 
 /// Up to three retries with exponential backoff are published, their delays are not: 0, 1, 5, 30 min (contract 6).
-pub(super) const SCHEDULE: Schedule = Schedule::new(
+pub(super) static SCHEDULE: Schedule = Schedule::new(
     &[Duration::ZERO, Duration::from_secs(60), Duration::from_secs(5 * 60), Duration::from_secs(30 * 60)],
-    10,
+    JITTER_PERCENT,
 );
 
 /// `{"event","shop","timestamp","data"}`, `shop` being the tenant's external id, else its name.

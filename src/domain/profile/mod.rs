@@ -69,10 +69,10 @@ impl Profile {
         }
     }
 
-    pub fn schedule(self) -> Schedule {
+    pub fn schedule(self) -> &'static Schedule {
         match self {
-            Self::Standard => standard::SCHEDULE,
-            Self::Mage => mage::SCHEDULE,
+            Self::Standard => &standard::SCHEDULE,
+            Self::Mage => &mage::SCHEDULE,
         }
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::super::retry::Schedule;
+use super::super::retry::{JITTER_PERCENT, Schedule};
 use super::super::secret::Secret;
 use super::super::time::Timestamp;
 use super::{Headers, Message};
@@ -22,7 +22,7 @@ const fn minutes(n: u64) -> Duration {
 }
 
 /// 0, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h, each ± 10 % (contract 5.5).
-pub(super) const SCHEDULE: Schedule = Schedule::new(
+pub(super) static SCHEDULE: Schedule = Schedule::new(
     &[
         Duration::ZERO,
         Duration::from_secs(5),
@@ -35,7 +35,7 @@ pub(super) const SCHEDULE: Schedule = Schedule::new(
         minutes(20 * 60),
         minutes(24 * 60),
     ],
-    10,
+    JITTER_PERCENT,
 );
 
 /// `{"type","timestamp","data"}`

@@ -1,15 +1,21 @@
-//! Configuration on disk: tenants, keys, event types, subscriptions; and how subscriptions fare.
+//! Configuration on disk: tenants, keys, event types, subscriptions.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{DisabledReasonRecord, EnvelopeRecord, IdBytes, PresetRecord, ProfileRecord, Record, millis, timestamp};
+use super::earlier::SubscriptionRecordV1;
+use super::{
+    DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, PresetRecord, ProfileRecord, Record, millis,
+    timestamp, whole,
+};
 use crate::domain::event_type::{EventType, EventTypeName};
-use crate::domain::health::Health;
+use crate::domain::header::{HeaderName, HeaderValue};
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits, Scopes};
+use crate::domain::retry::Schedule;
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{PreviousSecret, Subscription};
 use crate::domain::target::TargetUrl;
@@ -190,32 +196,53 @@ impl EventTypeRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct SubscriptionRecord {
     pub tenant: IdBytes,
-    url: String,
-    events: Vec<String>,
-    description: Option<String>,
-    is_active: bool,
-    disabled_reason: Option<DisabledReasonRecord>,
-    max_in_flight: u8,
-    timeout_seconds: u8,
-    profile: ProfileRecord,
-    envelope: EnvelopeRecord,
-    metadata: BTreeMap<String, String>,
-    secret: Sealed,
-    secret_version: u32,
-    previous_secret: Option<(Sealed, i64)>,
-    revision: u32,
-    created_at: i64,
-    updated_at: i64,
+    pub(super) url: String,
+    pub(super) events: Vec<String>,
+    pub(super) description: Option<String>,
+    pub(super) is_active: bool,
+    pub(super) disabled_reason: Option<DisabledReasonRecord>,
+    pub(super) max_in_flight: u8,
+    pub(super) timeout_seconds: u8,
+    pub(super) profile: ProfileRecord,
+    pub(super) envelope: EnvelopeRecord,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) secret: Sealed,
+    pub(super) secret_version: u32,
+    pub(super) previous_secret: Option<(Sealed, i64)>,
+    pub(super) revision: u32,
+    pub(super) created_at: i64,
+    pub(super) updated_at: i64,
     /// Set when it was deleted: the row stays while deliveries name it.
     pub deleted_at: Option<i64>,
     /// The id that it has in another API (imported or minted), by the API's number. None uses it yet.
-    public_ids: Vec<(u8, String)>,
+    pub(super) public_ids: Vec<(u8, String)>,
+    pub(super) rate_limit: Option<NonZeroU16>,
+    /// Seconds before each retry.
+    pub(super) retry_schedule: Option<Vec<u32>>,
+    pub(super) ordering: DeliveryOrderRecord,
+    /// By name, each value sealed by itself.
+    pub(super) headers: Vec<(String, Sealed)>,
+    pub(super) channels: Vec<String>,
 }
-impl Record for SubscriptionRecord {}
+impl Record for SubscriptionRecord {
+    const VERSION: u8 = 2;
+
+    fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
+        match version {
+            1 => whole::<SubscriptionRecordV1>(rest).map(Into::into),
+            _ => None,
+        }
+    }
+}
 
 /// What a subscription's secrets are sealed for, so that they cannot be swapped among rows or with each other.
 fn secret_label(id: SubscriptionId, which: &str) -> Vec<u8> {
     [b"subscriptions/", which.as_bytes(), b"/", &id.to_bytes()[..]].concat()
+}
+
+/// What the value of a custom header is sealed for.
+fn header_label(id: SubscriptionId, name: &str) -> Vec<u8> {
+    [b"subscriptions/header/", &id.to_bytes()[..], b"/", name.as_bytes()].concat()
 }
 
 impl SubscriptionRecord {
@@ -230,6 +257,11 @@ impl SubscriptionRecord {
             disabled_reason,
             max_in_flight,
             timeout_seconds,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
             profile,
             envelope,
             metadata,
@@ -243,6 +275,11 @@ impl SubscriptionRecord {
         let previous_secret = previous_secret.as_ref().map(|PreviousSecret { secret, expires_at }| {
             (crypt.seal(secret.bytes(), &secret_label(*id, "previous")), expires_at.as_millis())
         });
+        let seal_header = |(name, value): (&HeaderName, &HeaderValue)| {
+            let sealed = crypt.seal(value.as_str().as_bytes(), &header_label(*id, name.as_str()));
+            (name.as_str().to_owned(), sealed)
+        };
+        let headers = headers.iter().map(seal_header).collect();
         Self {
             tenant: tenant.to_bytes(),
             url: url.as_str().to_owned(),
@@ -263,6 +300,11 @@ impl SubscriptionRecord {
             updated_at: updated_at.as_millis(),
             deleted_at: None,
             public_ids: Vec::new(),
+            rate_limit: *rate_limit,
+            retry_schedule: retry_schedule.as_ref().map(|schedule| schedule.retry_waits().collect()),
+            ordering: (*ordering).into(),
+            headers,
+            channels: channels.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -287,6 +329,11 @@ impl SubscriptionRecord {
             updated_at,
             deleted_at: _,
             public_ids: _,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
         } = self;
         let open = |sealed: &Sealed, which| {
             let bytes = crypt.open(sealed, &secret_label(id, which))?;
@@ -299,6 +346,14 @@ impl SubscriptionRecord {
                 expires_at: Timestamp::from_millis(*expires_at),
             }),
         };
+        let open_header = |(name, sealed): &(String, Sealed)| {
+            let value = crypt.open(sealed, &header_label(id, name))?;
+            Some((name.parse().ok()?, std::str::from_utf8(&value).ok()?.parse().ok()?))
+        };
+        let retry_schedule = match retry_schedule {
+            None => None,
+            Some(waits) => Some(Schedule::of_retries(waits).ok()?),
+        };
         Some(Subscription {
             id,
             tenant: TenantId::from_bytes(*tenant),
@@ -309,6 +364,11 @@ impl SubscriptionRecord {
             disabled_reason: disabled_reason.map(Into::into),
             max_in_flight: *max_in_flight,
             timeout_seconds: *timeout_seconds,
+            rate_limit: *rate_limit,
+            retry_schedule,
+            ordering: (*ordering).into(),
+            headers: headers.iter().map(open_header).collect::<Option<_>>()?,
+            channels: channels.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?,
             profile: (*profile).into(),
             envelope: (*envelope).into(),
             metadata: metadata.clone(),
@@ -319,38 +379,5 @@ impl SubscriptionRecord {
             created_at: Timestamp::from_millis(*created_at),
             updated_at: Timestamp::from_millis(*updated_at),
         })
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::store) struct HealthRecord {
-    consecutive_failures: u32,
-    failing_since: Option<i64>,
-    last_delivery_at: Option<i64>,
-    last_delivery_succeeded: Option<bool>,
-}
-impl Record for HealthRecord {}
-
-impl From<Health> for HealthRecord {
-    fn from(health: Health) -> Self {
-        let Health { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded } = health;
-        Self {
-            consecutive_failures,
-            failing_since: millis(failing_since),
-            last_delivery_at: millis(last_delivery_at),
-            last_delivery_succeeded,
-        }
-    }
-}
-
-impl From<HealthRecord> for Health {
-    fn from(record: HealthRecord) -> Self {
-        let HealthRecord { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded } = record;
-        Self {
-            consecutive_failures,
-            failing_since: timestamp(failing_since),
-            last_delivery_at: timestamp(last_delivery_at),
-            last_delivery_succeeded,
-        }
     }
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::earlier::EventRecordV1;
 use super::{
-    CanceledReasonRecord, ErrorClassRecord, ExhaustedReasonRecord, IdBytes, Record, RetryReasonRecord, TriggerRecord,
+    CanceledReasonRecord, ErrorClassRecord, ExhaustedReasonRecord, ExpiredReasonRecord, IdBytes, Record,
+    RetryReasonRecord, TriggerRecord, millis, timestamp, whole,
 };
 use crate::domain::delivery::{Attempt, Delivery, Outcome, Phases, Response, State};
 use crate::domain::event::Event;
@@ -17,21 +19,45 @@ use crate::domain::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct EventRecord {
     pub tenant: IdBytes,
-    event_type: String,
+    pub(super) event_type: String,
     pub external_id: Option<String>,
-    occurred_at: i64,
+    pub(super) occurred_at: i64,
     pub created_at: i64,
     /// Rows in `deliveries` that name it.
     pub deliveries: u32,
-    data_bytes: u32,
+    pub(super) data_bytes: u32,
     /// SHA-256 of the data, kept with an external id: a repeat is compared after the data is gone.
     pub data_sha256: Option<[u8; 32]>,
+    pub(super) channels: Vec<String>,
+    pub(super) deliver_at: Option<i64>,
+    pub(super) replay_of: Option<IdBytes>,
 }
-impl Record for EventRecord {}
+impl Record for EventRecord {
+    const VERSION: u8 = 2;
+
+    fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
+        match version {
+            1 => whole::<EventRecordV1>(rest).map(Into::into),
+            _ => None,
+        }
+    }
+}
 
 impl EventRecord {
     pub(in crate::store) fn from_domain(event: &Event, data_sha256: Option<[u8; 32]>) -> Self {
-        let Event { id: _, tenant, event_type, external_id, occurred_at, created_at, deliveries, data_bytes } = event;
+        let Event {
+            id: _,
+            tenant,
+            event_type,
+            external_id,
+            occurred_at,
+            created_at,
+            deliveries,
+            data_bytes,
+            channels,
+            deliver_at,
+            replay_of,
+        } = event;
         Self {
             tenant: tenant.to_bytes(),
             event_type: event_type.as_str().to_owned(),
@@ -41,12 +67,26 @@ impl EventRecord {
             deliveries: *deliveries,
             data_bytes: *data_bytes,
             data_sha256,
+            channels: channels.iter().map(ToString::to_string).collect(),
+            deliver_at: millis(*deliver_at),
+            replay_of: replay_of.map(EventId::to_bytes),
         }
     }
 
     pub(in crate::store) fn into_domain(self, id: EventId) -> Option<Event> {
-        let Self { tenant, event_type, external_id, occurred_at, created_at, deliveries, data_bytes, data_sha256: _ } =
-            self;
+        let Self {
+            tenant,
+            event_type,
+            external_id,
+            occurred_at,
+            created_at,
+            deliveries,
+            data_bytes,
+            data_sha256: _,
+            channels,
+            deliver_at,
+            replay_of,
+        } = self;
         Some(Event {
             id,
             tenant: TenantId::from_bytes(tenant),
@@ -56,6 +96,9 @@ impl EventRecord {
             created_at: Timestamp::from_millis(created_at),
             deliveries,
             data_bytes,
+            channels: channels.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?,
+            deliver_at: timestamp(deliver_at),
+            replay_of: replay_of.map(EventId::from_bytes),
         })
     }
 }
@@ -67,6 +110,7 @@ pub(in crate::store) enum StateRecord {
     Succeeded,
     Exhausted { reason: ExhaustedReasonRecord },
     Canceled { reason: CanceledReasonRecord },
+    Expired { reason: ExpiredReasonRecord },
 }
 
 impl From<State> for StateRecord {
@@ -79,6 +123,7 @@ impl From<State> for StateRecord {
             State::Succeeded => Self::Succeeded,
             State::Exhausted { reason } => Self::Exhausted { reason: reason.into() },
             State::Canceled { reason } => Self::Canceled { reason: reason.into() },
+            State::Expired { reason } => Self::Expired { reason: reason.into() },
         }
     }
 }
@@ -95,6 +140,7 @@ impl From<StateRecord> for State {
             StateRecord::Succeeded => Self::Succeeded,
             StateRecord::Exhausted { reason } => Self::Exhausted { reason: reason.into() },
             StateRecord::Canceled { reason } => Self::Canceled { reason: reason.into() },
+            StateRecord::Expired { reason } => Self::Expired { reason: reason.into() },
         }
     }
 }
@@ -113,8 +159,61 @@ pub(in crate::store) struct DeliveryRecord {
     /// Whether it has a `due` row and an `open` row. A fresh one has none: it is in the dispatcher's memory, and
     /// found again by its place after the watermark.
     pub is_parked: bool,
+    attempts_uncounted: u16,
 }
-impl Record for DeliveryRecord {}
+
+impl Record for DeliveryRecord {
+    const VERSION: u8 = 2;
+
+    fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
+        (version == 1).then(|| whole::<DeliveryRecordV1>(rest)).flatten().map(Into::into)
+    }
+}
+
+/// Before attempts could be made that the schedule does not count.
+#[derive(Deserialize)]
+struct DeliveryRecordV1 {
+    event: IdBytes,
+    subscription: IdBytes,
+    tenant: IdBytes,
+    event_type: String,
+    state: StateRecord,
+    attempts: u16,
+    last_http_status: Option<u16>,
+    created_at: i64,
+    updated_at: i64,
+    is_parked: bool,
+}
+
+impl From<DeliveryRecordV1> for DeliveryRecord {
+    fn from(record: DeliveryRecordV1) -> Self {
+        let DeliveryRecordV1 {
+            event,
+            subscription,
+            tenant,
+            event_type,
+            state,
+            attempts,
+            last_http_status,
+            created_at,
+            updated_at,
+            is_parked,
+        } = record;
+        Self {
+            event,
+            subscription,
+            tenant,
+            event_type,
+            state,
+            attempts,
+            last_http_status,
+            created_at,
+            updated_at,
+            is_parked,
+            attempts_uncounted: 0,
+        }
+    }
+}
 
 impl DeliveryRecord {
     pub(in crate::store) fn from_domain(delivery: &Delivery, is_parked: bool) -> Self {
@@ -126,6 +225,7 @@ impl DeliveryRecord {
             event_type,
             state,
             attempts,
+            attempts_uncounted,
             last_http_status,
             created_at,
             updated_at,
@@ -141,6 +241,7 @@ impl DeliveryRecord {
             created_at: created_at.as_millis(),
             updated_at: updated_at.as_millis(),
             is_parked,
+            attempts_uncounted: *attempts_uncounted,
         }
     }
 
@@ -156,6 +257,7 @@ impl DeliveryRecord {
             created_at,
             updated_at,
             is_parked: _,
+            attempts_uncounted,
         } = self;
         Some(Delivery {
             id,
@@ -165,6 +267,7 @@ impl DeliveryRecord {
             event_type: event_type.parse().ok()?,
             state: state.into(),
             attempts,
+            attempts_uncounted,
             last_http_status,
             created_at: Timestamp::from_millis(created_at),
             updated_at: Timestamp::from_millis(updated_at),

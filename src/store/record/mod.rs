@@ -5,6 +5,8 @@
 
 mod answer;
 mod configuration;
+mod earlier;
+mod health;
 mod history;
 mod stats;
 #[cfg(test)]
@@ -14,14 +16,15 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, RetryReason, Trigger};
+use crate::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, ExpiredReason, RetryReason, Trigger};
 use crate::domain::key::Preset;
 use crate::domain::profile::Profile;
-use crate::domain::subscription::{DisabledReason, Envelope};
+use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope};
 use crate::domain::time::Timestamp;
 
 pub(super) use answer::AnswerRecord;
-pub(super) use configuration::{EventTypeRecord, HealthRecord, KeyRecord, SubscriptionRecord, TenantRecord};
+pub(super) use configuration::{EventTypeRecord, KeyRecord, SubscriptionRecord, TenantRecord};
+pub(super) use health::HealthRecord;
 pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
 pub(super) use stats::{Measures, StateCountsRecord, StatsLogEntry, StatsLogRecord, StatsRecord};
 
@@ -153,11 +156,13 @@ twins! {
     RetryReason = RetryReasonRecord { Schedule, RetryAfter, Manual }
     ExhaustedReason = ExhaustedReasonRecord { Schedule, Gone, Aborted }
     CanceledReason = CanceledReasonRecord { Manual, SubscriptionDeleted, SubscriptionGone, PayloadExpired }
-    Trigger = TriggerRecord { Schedule, Manual }
+    ExpiredReason = ExpiredReasonRecord { BacklogFull, BacklogAge }
+    Trigger = TriggerRecord { Schedule, Manual, Probe }
     ErrorClass = ErrorClassRecord { BlockedAddress, Dns, Connect, Tls, Timeout, Http }
     Profile = ProfileRecord { Standard, Mage }
     Envelope = EnvelopeRecord { Profile, Raw }
-    DisabledReason = DisabledReasonRecord { Gone }
+    DeliveryOrder = DeliveryOrderRecord { None, Fifo }
+    DisabledReason = DisabledReasonRecord { Gone, Failing }
     Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
 }
 

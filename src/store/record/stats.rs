@@ -31,9 +31,9 @@ pub(in crate::store) struct StatsLogEntry {
     pub measures: Measures,
 }
 
-/// How many deliveries of a subscription are in each state: pending, retrying, succeeded, exhausted, canceled.
+/// How many deliveries of a subscription are in each state: pending, retrying, succeeded, exhausted, canceled, expired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::store) struct StateCountsRecord(pub [i64; 5]);
+pub(in crate::store) struct StateCountsRecord(pub [i64; 6]);
 impl Record for StateCountsRecord {}
 
 /// Seven bits to a byte, the lowest first.
@@ -207,8 +207,8 @@ mod tests {
             )
         );
         assert_eq!(StatsLogRecord::decode(&log.encode()), Some(log));
-        let counts = StateCountsRecord([1, 0, 300, -1, 0]);
-        assert_eq!(hex::encode(counts.encode()), "010200d8040100");
+        let counts = StateCountsRecord([1, 0, 300, -1, 0, 2]);
+        assert_eq!(hex::encode(counts.encode()), "010200d804010004");
         assert_eq!(StateCountsRecord::decode(&counts.encode()), Some(counts));
     }
 

@@ -1,7 +1,8 @@
-//! Every record reads back as what it was made from, and its bytes are those of version 1.
+//! Every record reads back as what it was made from, its bytes are those of its version, and those of earlier versions
+//! still read.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,11 +13,13 @@ use super::*;
 use crate::domain::delivery::{Attempt, Delivery, Outcome, Phases, Response, State};
 use crate::domain::event::Event;
 use crate::domain::event_type::EventType;
-use crate::domain::health::Health;
+use crate::domain::header::CustomHeaders;
+use crate::domain::health::{Circuit, Health};
 use crate::domain::id::{AttemptId, DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits};
+use crate::domain::retry::Schedule;
 use crate::domain::secret::Secret;
-use crate::domain::subscription::{PreviousSecret, Subscription};
+use crate::domain::subscription::{DeliveryOrder, PreviousSecret, Subscription};
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::Tenant;
 use crate::store::crypt::Crypt;
@@ -25,7 +28,7 @@ use crate::store::{RequestName, SecretOwner, StoredAnswer};
 const AT: Timestamp = Timestamp::from_millis(1_771_416_000_123);
 const LATER: Timestamp = Timestamp::from_millis(1_771_416_000_124);
 
-/// Encodes, compares with the bytes that version 1 wrote, and decodes.
+/// Encodes, compares with the bytes that the record's version wrote when it was made, and decodes.
 #[track_caller]
 fn bytes_of<R: Value + PartialEq + std::fmt::Debug>(record: R, golden: Expect) -> R {
     let bytes = record.encode();
@@ -124,10 +127,10 @@ fn an_event_type() {
     assert_eq!(read.schema.unwrap().get(), "{ }", "as it came");
 }
 
-#[test]
-fn a_subscription() {
+fn a_full_subscription() -> Subscription {
     let secret = |byte| Secret::from_bytes(vec![byte; 32]).unwrap();
-    let subscription = Subscription {
+    let header = |name: &str, value: &str| (name.parse().unwrap(), value.parse().unwrap());
+    Subscription {
         id: SubscriptionId::from_u128(1),
         tenant: TenantId::from_u128(2),
         url: TargetUrl::from_stored("https://example.com/h").unwrap(),
@@ -137,6 +140,11 @@ fn a_subscription() {
         disabled_reason: Some(DisabledReason::Gone),
         max_in_flight: 10,
         timeout_seconds: 15,
+        rate_limit: NonZeroU16::new(300),
+        retry_schedule: Some(Schedule::of_retries(&[0, 604_800]).unwrap()),
+        ordering: DeliveryOrder::Fifo,
+        headers: [header("X-A", "1"), header("x-b", "Bearer 2")].into(),
+        channels: vec!["shop:1".parse().unwrap()],
         profile: Profile::Standard,
         envelope: Envelope::Raw,
         metadata: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
@@ -146,16 +154,48 @@ fn a_subscription() {
         revision: 3,
         created_at: AT,
         updated_at: LATER,
-    };
+    }
+}
+
+#[test]
+fn a_subscription() {
+    let subscription = a_full_subscription();
     let record = bytes_of(
         SubscriptionRecord::from_domain(&subscription, &crypt()),
         expect![
-            "01000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764882aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45ee54ccdbcf80deb464b90c3e5b041c0dd678300529c700163d9f9cc0ab141189a1af368e209694bee51676a9a15bdbdd0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e670000"
+            "02000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a31"
         ],
     );
     assert_eq!(record.to_domain(subscription.id, &crypt()), Some(subscription.clone()));
     let elsewhere = SubscriptionId::from_u128(9);
     assert_eq!(record.to_domain(elsewhere, &crypt()), None, "a row that was copied to another id");
+}
+
+#[test]
+fn the_values_of_headers_are_not_readable_and_cannot_be_swapped() {
+    let subscription = a_full_subscription();
+    let record = SubscriptionRecord::from_domain(&subscription, &crypt());
+    let bytes = record.encode();
+    assert!(!bytes.windows(8).any(|window| window == b"Bearer 2"), "a value is in the file as it is");
+    let mut swapped = record;
+    let [(_, first), (_, second)] = &mut swapped.headers[..] else { panic!("two headers") };
+    std::mem::swap(first, second);
+    assert_eq!(swapped.to_domain(subscription.id, &crypt()), None);
+}
+
+#[test]
+fn a_subscription_of_version_1_still_reads() {
+    let written = "01000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764882aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45ee54ccdbcf80deb464b90c3e5b041c0dd678300529c700163d9f9cc0ab141189a1af368e209694bee51676a9a15bdbdd0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e670000";
+    let record = SubscriptionRecord::decode(&hex::decode(written).unwrap()).unwrap();
+    let expected = Subscription {
+        rate_limit: None,
+        retry_schedule: None,
+        ordering: DeliveryOrder::None,
+        headers: CustomHeaders::new(),
+        channels: Vec::new(),
+        ..a_full_subscription()
+    };
+    assert_eq!(record.to_domain(expected.id, &crypt()), Some(expected));
 }
 
 #[test]
@@ -165,16 +205,28 @@ fn health() {
         failing_since: Some(AT),
         last_delivery_at: Some(LATER),
         last_delivery_succeeded: Some(false),
+        slots: Some(3),
+        pace: Some(200),
+        throttled_at: Some(AT),
+        quiet_until: Some(LATER),
+        circuit: Circuit::Open { probe_at: AT, probes: 300 },
+        warnings: 2,
+        is_announced: true,
+        blocked_by: Some(DeliveryId::from_u128(9)),
     };
-    assert_eq!(
-        Health::from(bytes_of(HealthRecord::from(health), expect!["01ac0201f6d9f8898e6701f8d9f8898e670100"])),
-        health
-    );
+    let golden = expect![
+        "02ac0201f6d9f8898e6701f8d9f8898e670100010301c80101f6d9f8898e6701f8d9f8898e6701f6d9f8898e67ac0202010100000000000000000000000000000009"
+    ];
+    assert_eq!(Health::from(bytes_of(HealthRecord::from(health), golden)), health);
+    let earlier = HealthRecord::decode(&hex::decode("01ac0201f6d9f8898e6701f8d9f8898e670100").unwrap());
+    let Health { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded, .. } = health;
+    let expected =
+        Health { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded, ..Health::default() };
+    assert_eq!(earlier.map(Health::from), Some(expected), "version 1 still reads");
 }
 
-#[test]
-fn an_event() {
-    let event = Event {
+fn a_full_event() -> Event {
+    Event {
         id: EventId::from_u128(1),
         tenant: TenantId::from_u128(2),
         event_type: "a.b".parse().unwrap(),
@@ -183,14 +235,31 @@ fn an_event() {
         created_at: LATER,
         deliveries: 300,
         data_bytes: 70_000,
-    };
+        channels: vec!["shop:1".parse().unwrap(), "eu".parse().unwrap()],
+        deliver_at: Some(LATER),
+        replay_of: Some(EventId::from_u128(3)),
+    }
+}
+
+#[test]
+fn an_event() {
+    let event = a_full_event();
     let record = bytes_of(
         EventRecord::from_domain(&event, Some([5; 32])),
         expect![
-            "010000000000000000000000000000000203612e62010165f6d9f8898e67f8d9f8898e67ac02f0a204010505050505050505050505050505050505050505050505050505050505050505"
+            "020000000000000000000000000000000203612e62010165f6d9f8898e67f8d9f8898e67ac02f0a204010505050505050505050505050505050505050505050505050505050505050505020673686f703a3102657501f8d9f8898e670100000000000000000000000000000003"
         ],
     );
     assert_eq!(record.into_domain(event.id), Some(event));
+}
+
+#[test]
+fn an_event_of_version_1_still_reads() {
+    let written = "010000000000000000000000000000000203612e62010165f6d9f8898e67f8d9f8898e67ac02f0a204010505050505050505050505050505050505050505050505050505050505050505";
+    let record = EventRecord::decode(&hex::decode(written).unwrap()).unwrap();
+    assert_eq!(record.data_sha256, Some([5; 32]));
+    let expected = Event { channels: Vec::new(), deliver_at: None, replay_of: None, ..a_full_event() };
+    assert_eq!(record.into_domain(expected.id), Some(expected));
 }
 
 #[test]
@@ -203,6 +272,7 @@ fn a_delivery_in_every_state() {
         event_type: "a".parse().unwrap(),
         state,
         attempts: 300,
+        attempts_uncounted: 2,
         last_http_status: Some(503),
         created_at: AT,
         updated_at: LATER,
@@ -211,10 +281,14 @@ fn a_delivery_in_every_state() {
     let record = bytes_of(
         DeliveryRecord::from_domain(&pending, true),
         expect![
-            "01000000000000000000000000000000020000000000000000000000000000000300000000000000000000000000000004016100f6d9f8898e67ac0201f703f6d9f8898e67f8d9f8898e6701"
+            "02000000000000000000000000000000020000000000000000000000000000000300000000000000000000000000000004016100f6d9f8898e67ac0201f703f6d9f8898e67f8d9f8898e670102"
         ],
     );
-    assert_eq!(record.into_domain(pending.id), Some(pending));
+    assert_eq!(record.into_domain(pending.id), Some(pending.clone()));
+    let earlier = "01000000000000000000000000000000020000000000000000000000000000000300000000000000000000000000000004016100f6d9f8898e67ac0201f703f6d9f8898e67f8d9f8898e6701";
+    let earlier = DeliveryRecord::decode(&hex::decode(earlier).unwrap()).expect("version 1 still reads");
+    assert!(earlier.is_parked);
+    assert_eq!(earlier.into_domain(pending.id), Some(Delivery { attempts_uncounted: 0, ..pending }));
 
     let mut states = vec![State::Succeeded];
     let reasons = [RetryReason::Schedule, RetryReason::RetryAfter, RetryReason::Manual];
@@ -228,6 +302,8 @@ fn a_delivery_in_every_state() {
         CanceledReason::PayloadExpired,
     ];
     states.extend(reasons.map(|reason| State::Canceled { reason }));
+    let reasons = [ExpiredReason::BacklogFull, ExpiredReason::BacklogAge];
+    states.extend(reasons.map(|reason| State::Expired { reason }));
     let mut shown = String::new();
     for state in states {
         let record = DeliveryRecord::from_domain(&in_state(state), false);
@@ -250,6 +326,8 @@ fn a_delivery_in_every_state() {
         0401 Canceled { reason: SubscriptionDeleted }
         0402 Canceled { reason: SubscriptionGone }
         0403 Canceled { reason: PayloadExpired }
+        0500 Expired { reason: BacklogFull }
+        0501 Expired { reason: BacklogAge }
     "#]]
     .assert_eq(&shown);
 }

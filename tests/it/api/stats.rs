@@ -39,7 +39,7 @@ async fn what_happened_stands_in_its_point_and_the_others_are_zeros() {
     let quiet = json!({
         "at": "2026-02-18T11:00:00.000Z",
         "events_published": 0,
-        "deliveries": { "created": 0, "succeeded": 0, "exhausted": 0, "canceled": 0 },
+        "deliveries": { "created": 0, "succeeded": 0, "exhausted": 0, "canceled": 0, "expired": 0 },
         "attempts": {
             "succeeded": 0,
             "failed": 0,
@@ -140,7 +140,7 @@ async fn a_subscription_shows_how_it_fares() {
     let attributes = &stats["data"]["attributes"];
     assert_eq!(
         attributes["deliveries"],
-        json!({ "pending": 0, "retrying": 0, "held": 1, "succeeded": 3, "exhausted": 0, "canceled": 0 })
+        json!({ "pending": 0, "retrying": 0, "held": 1, "succeeded": 3, "exhausted": 0, "canceled": 0, "expired": 0 })
     );
     assert_eq!(attributes["last_24_hours"]["attempts"], 3);
     assert_eq!(attributes["last_24_hours"]["success_rate"], 1.0);

@@ -37,8 +37,11 @@ pub struct Received {
 
 struct Durable {
     state: State,
-    finished_at: Timestamp,
+    /// When the last attempt was over that the schedule counts.
+    counted_at: Timestamp,
     number: u16,
+    /// How many of the attempts the schedule counts.
+    counted: u16,
 }
 
 impl Ledger {
@@ -83,8 +86,8 @@ impl Ledger {
         );
         if trigger == Trigger::Schedule && !was_asked {
             assert_eq!(number, durable.number + 1, "{delivery} skips or repeats a durable attempt");
-            let delay = delays[usize::from(durable.number)].mul_f64(0.9);
-            let waited = now.since(durable.finished_at);
+            let delay = delays[usize::from(durable.counted)].mul_f64(0.9);
+            let waited = now.since(durable.counted_at);
             // A millisecond for rounding.
             assert!(
                 waited + Duration::from_millis(1) >= delay,
@@ -115,7 +118,7 @@ impl Ledger {
     /// A person canceled it, durably.
     pub fn canceled(&mut self, delivery: DeliveryId, at: Timestamp) {
         let state = State::Canceled { reason: CanceledReason::Manual };
-        self.durable.insert(delivery, Durable { state, finished_at: at, number: 0 });
+        self.durable.insert(delivery, Durable { state, counted_at: at, number: 0, counted: 0 });
         self.asked_again.remove(&delivery);
     }
 
@@ -126,16 +129,17 @@ impl Ledger {
     }
 
     pub fn recorded(&mut self, recorded: &Recorded) {
-        let Recorded { attempt, state } = recorded;
-        let durable = Durable {
-            state: *state,
-            finished_at: attempt.started_at.plus(attempt.phases.total),
-            number: attempt.number,
-        };
-        if self.durable.get(&attempt.delivery).is_none_or(|known| !known.state.is_final()) {
-            self.durable.insert(attempt.delivery, durable);
-        }
+        let Recorded { attempt, state, is_counted } = recorded;
         let timed_out = matches!(&attempt.outcome, Outcome::Error { class: ErrorClass::Timeout, .. });
         assert!(!timed_out || !matches!(state, State::Succeeded), "a time-out is no success");
+        let ended_at = attempt.started_at.plus(attempt.phases.total);
+        let (counted_at, counted) = match self.durable.get(&attempt.delivery) {
+            Some(known) if known.state.is_final() => return,
+            Some(known) => (known.counted_at, known.counted),
+            None => (ended_at, 0),
+        };
+        let (counted_at, counted) = if *is_counted { (ended_at, counted + 1) } else { (counted_at, counted) };
+        let durable = Durable { state: *state, counted_at, number: attempt.number, counted };
+        self.durable.insert(attempt.delivery, durable);
     }
 }

@@ -17,14 +17,15 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use waxwing::clock::{Clock, ManualClock};
-use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, Known, Send};
+use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, Known, ReadDue, Send};
 use waxwing::domain::delivery::{Attempt, Phases, ShownState, State};
 use waxwing::domain::event::NewEvent;
 use waxwing::domain::event_type::EventTypeName;
+use waxwing::domain::header::CustomHeaders;
 use waxwing::domain::id::{AttemptId, DeliveryId, SubscriptionId, TenantId};
 use waxwing::domain::profile::{Message, Profile};
 use waxwing::domain::secret::Secret;
-use waxwing::domain::subscription::{Envelope, Subscription};
+use waxwing::domain::subscription::{DeliveryOrder, Envelope, Subscription};
 use waxwing::domain::target::{TargetRules, TargetUrl};
 use waxwing::domain::time::Timestamp;
 use waxwing::store::{self, Change, Due, Location, Options, Published, Recorded, Retention, Store, StoreError, Writer};
@@ -83,6 +84,7 @@ enum Task {
     DueRead {
         life: u32,
         subscription: SubscriptionId,
+        asked: Vec<DeliveryId>,
         rows: Vec<Due>,
         next: Option<Timestamp>,
     },
@@ -234,8 +236,8 @@ impl World {
                     self.happen(Happened::Finished(Box::new(Finished { subscription, attempt: *attempt })));
                 }
             }
-            Task::DueRead { life, subscription, rows, next } if life == self.life => {
-                self.happen(Happened::DueRead { subscription, rows, next });
+            Task::DueRead { life, subscription, asked, rows, next } if life == self.life => {
+                self.happen(Happened::DueRead { subscription, asked, rows, next });
             }
             Task::Commit { .. } | Task::DueRead { .. } => {}
             Task::Peace => self.make_peace(),
@@ -263,6 +265,11 @@ impl World {
             disabled_reason: None,
             max_in_flight: self.chance.random_range(1..5),
             timeout_seconds: self.chance.random_range(1..31),
+            rate_limit: None,
+            retry_schedule: None,
+            ordering: DeliveryOrder::None,
+            headers: CustomHeaders::new(),
+            channels: Vec::new(),
             profile: self.plan.profile,
             envelope: Envelope::Profile,
             metadata: BTreeMap::new(),
@@ -286,6 +293,8 @@ impl World {
                 event_type: event_type.clone(),
                 external_id: None,
                 occurred_at: None,
+                channels: Vec::new(),
+                deliver_at: None,
                 data: Bytes::from(format!("{{\"n\":{}}}", self.chance.random::<u32>())),
             })
             .collect();
@@ -430,10 +439,10 @@ impl World {
                     let store = self.machine.store.clone();
                     self.promise(async move { Kept::Recorded(attempts, store.record(recordings).await) });
                 }
-                Decided::ReadDue { subscription, until, in_memory, rows_max } => {
-                    let read = self.machine.store.due(subscription, until, &in_memory, rows_max);
+                Decided::ReadDue(ReadDue { subscription, asked, until, in_memory, rows_max }) => {
+                    let read = self.machine.store.due(subscription, &asked, until, &in_memory, rows_max);
                     let (rows, next) = read.expect("the disk reads");
-                    let task = Task::DueRead { life: self.life, subscription, rows, next };
+                    let task = Task::DueRead { life: self.life, subscription, asked, rows, next };
                     let latency = Duration::from_millis(self.chance.random_range(0..40));
                     self.schedule(latency, task);
                 }
@@ -447,8 +456,8 @@ impl World {
         let catalogue = self.machine.store.catalogue();
         let current = catalogue.subscription(subscription.id).expect("nothing is sent to a deleted subscription");
         assert!(current.is_active, "{} is sent to a paused subscription", delivery);
-        let delays: Vec<Duration> = (0..current.profile.schedule().attempts_max())
-            .filter_map(|made| current.profile.schedule().delay_after(made, 0.5))
+        let delays: Vec<Duration> = (0..current.schedule().attempts_max())
+            .filter_map(|made| current.schedule().delay_after(made, 0.5))
             .collect();
         self.ledger.sends(current, (delivery, number, trigger), now, &delays);
 
@@ -643,7 +652,7 @@ impl World {
                 let received = self.ledger.received.get(&delivery.id).cloned().unwrap_or_default();
                 match delivery.state {
                     State::Succeeded => assert!(received.answered_2xx > 0, "{} succeeded out of thin air", delivery.id),
-                    State::Exhausted { .. } | State::Canceled { .. } => {}
+                    State::Exhausted { .. } | State::Canceled { .. } | State::Expired { .. } => {}
                     open => panic!("{} is still {open:?} ({})", delivery.id, ShownState::Pending.name()),
                 }
                 let attempts = store.attempts(delivery.id).expect("the disk reads");

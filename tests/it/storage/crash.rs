@@ -8,6 +8,7 @@ use waxwing::domain::delivery::{CanceledReason, Outcome, RetryReason, State};
 use waxwing::domain::event_type::EventType;
 use waxwing::domain::health::Health;
 use waxwing::domain::id::{DeliveryId, KeyId, SubscriptionId, TenantId};
+use waxwing::domain::operational::{Announcement, What};
 use waxwing::domain::subscription::{DisabledReason, Subscription};
 use waxwing::domain::tenant::Tenant;
 use waxwing::domain::time::Timestamp;
@@ -82,9 +83,18 @@ const SENTENCES: &[Sentence] = &[
         let now = world.now();
         let health = Health { consecutive_failures: 1, failing_since: Some(now), ..Health::default() };
         let recordings = Recordings {
+            announced: vec![Announcement { subscription: *subscription, what: What::Failing }],
             attempts: vec![
-                Recorded { attempt: attempt(deliveries[0], Outcome::Success, now), state: State::Succeeded },
-                Recorded { attempt: attempt(deliveries[2], Outcome::Status(500), now), state: retrying(now) },
+                Recorded {
+                    attempt: attempt(deliveries[0], Outcome::Success, now),
+                    state: State::Succeeded,
+                    is_counted: true,
+                },
+                Recorded {
+                    attempt: attempt(deliveries[2], Outcome::Status(500), now),
+                    state: retrying(now),
+                    is_counted: true,
+                },
             ],
             parked: vec![deliveries[3]],
             canceled: vec![(deliveries[1], CanceledReason::PayloadExpired)],

@@ -61,7 +61,7 @@ fn payloads_go_first_then_all_else_and_never_what_is_open() {
     assert!(!world.publish(event_with_external_id("a", "done")).unwrap().is_duplicate, "its external id is free");
     let page = world.store.deliveries(TenantId::DEFAULT, &DeliveryFilter::default(), newest(10)).unwrap();
     assert_eq!(ids_of(&page, |it| it.id), [retried_delivery, open_delivery]);
-    let (due, _) = world.store.due(subscription.id, world.now(), &Default::default(), 10).unwrap();
+    let (due, _) = world.store.due(subscription.id, &[], world.now(), &Default::default(), 10).unwrap();
     assert_eq!(due[0].delivery.id, open_delivery);
     assert!(due[0].event.is_some());
     assert_clean(world.check());

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use waxwing::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, Outcome, RetryReason, State};
-use waxwing::domain::health::Health;
+use waxwing::domain::health::{Circuit, Health};
 use waxwing::domain::id::{DeliveryId, KeyId, SubscriptionId, TenantId};
 use waxwing::domain::subscription::DisabledReason;
 use waxwing::domain::time::Timestamp;
@@ -189,7 +189,9 @@ fn a_manual_retry_is_due_now_unless_the_delivery_is_done() {
     let retried = world.run(store.retry_delivery(delivery.id, None)).unwrap();
     let now = world.now();
     assert_eq!(retried.state, State::Retrying { next_attempt_at: now, reason: RetryReason::Manual });
-    assert!(matches!(world.changes.last(), Some(Change::Due(id, at)) if (*id, *at) == (delivery.subscription, now)));
+    assert!(
+        matches!(world.changes.last(), Some(Change::Retry(id, retried)) if (*id, *retried) == (delivery.subscription, delivery.id))
+    );
     assert_eq!(world.lanes(), [(delivery.subscription, now)]);
     world.succeed(delivery.id);
     assert_eq!(world.run(store.retry_delivery(delivery.id, None)), Err(StoreError::InvalidState));
@@ -214,7 +216,7 @@ fn what_is_due_is_read_in_order_without_what_is_in_memory() {
     let until = world.now().plus(Duration::from_secs(60));
     let due = |in_memory: &[DeliveryId], limit| {
         let in_memory: HashSet<_> = in_memory.iter().copied().collect();
-        let (due, next) = world.store.due(subscription.id, until, &in_memory, limit).unwrap();
+        let (due, next) = world.store.due(subscription.id, &[], until, &in_memory, limit).unwrap();
         let next = next.map(|at| at.since(world.now()).as_secs());
         (due.iter().map(|due| due.delivery.id).collect::<Vec<_>>(), next)
     };
@@ -222,7 +224,7 @@ fn what_is_due_is_read_in_order_without_what_is_in_memory() {
     assert_eq!(due(&[], 2), (vec![ids[1], ids[2]], Some(30)));
     assert_eq!(due(&[ids[1]], 1), (vec![ids[2]], Some(30)));
     assert_eq!(due(&ids, 1), (vec![], None));
-    let (all, _) = world.store.due(subscription.id, until, &HashSet::new(), 1).unwrap();
+    let (all, _) = world.store.due(subscription.id, &[], until, &HashSet::new(), 1).unwrap();
     assert_eq!(&all[0].event.as_ref().unwrap().data[..], br#"{"a": 1.0e400}"#);
     assert_eq!(world.store.lanes(Some(subscription.id), 10).unwrap(), []);
 }
@@ -243,7 +245,7 @@ fn fresh_deliveries_are_due_after_a_power_cut_and_done_ones_are_not() {
     let world = world.after_power_cut();
     assert_eq!(world.lanes(), [(first.id, world.now()), (second.id, world.now())]);
     let due = |subscription| {
-        let (due, _) = world.store.due(subscription, world.now(), &HashSet::new(), 10).unwrap();
+        let (due, _) = world.store.due(subscription, &[], world.now(), &HashSet::new(), 10).unwrap();
         due.into_iter().map(|due| due.delivery.id).collect::<Vec<_>>()
     };
     assert_eq!(due(first.id), [parked]);
@@ -403,6 +405,14 @@ fn health_survives_and_starts_anew_when_a_person_enables_it_again() {
         failing_since: Some(at),
         last_delivery_at: Some(at),
         last_delivery_succeeded: Some(false),
+        slots: Some(1),
+        pace: Some(200),
+        throttled_at: Some(at),
+        quiet_until: Some(at),
+        circuit: Circuit::Open { probe_at: at, probes: 3 },
+        warnings: 1,
+        is_announced: true,
+        blocked_by: None,
     };
     let unknown = SubscriptionId::from_u128(1);
     world.record(Recordings { health: vec![(subscription.id, sick), (unknown, sick)], ..Recordings::default() });

@@ -11,11 +11,12 @@ use waxwing::clock::{Clock, ManualClock};
 use waxwing::domain::delivery::{Attempt, Delivery, Outcome, Phases, Response, State, Trigger};
 use waxwing::domain::event::{Event, NewEvent};
 use waxwing::domain::event_type::EventType;
+use waxwing::domain::header::CustomHeaders;
 use waxwing::domain::id::{AttemptId, DeliveryId, KeyId, SubscriptionId, TenantId};
 use waxwing::domain::key::{ApiKey, KeyHash, Preset, RateLimits};
 use waxwing::domain::profile::Profile;
 use waxwing::domain::secret::Secret;
-use waxwing::domain::subscription::{Envelope, Subscription};
+use waxwing::domain::subscription::{DeliveryOrder, Envelope, Subscription};
 use waxwing::domain::target::TargetUrl;
 use waxwing::domain::tenant::{Metadata, Tenant};
 use waxwing::domain::time::Timestamp;
@@ -158,7 +159,10 @@ impl World {
     pub fn try_attempt(&mut self, delivery: DeliveryId, outcome: Outcome, state: State) -> Result<(), StoreError> {
         let attempt = attempt(delivery, outcome, self.now());
         let store = self.store.clone();
-        self.run(store.record(Recordings { attempts: vec![Recorded { attempt, state }], ..Recordings::default() }))
+        self.run(store.record(Recordings {
+            attempts: vec![Recorded { attempt, state, is_counted: true }],
+            ..Recordings::default()
+        }))
     }
 
     pub fn succeed(&mut self, delivery: DeliveryId) {
@@ -202,6 +206,8 @@ pub fn event(event_type: &str) -> NewEvent {
         event_type: event_type.parse().unwrap(),
         external_id: None,
         occurred_at: None,
+        channels: Vec::new(),
+        deliver_at: None,
         data: Bytes::from_static(br#"{"a": 1.0e400}"#),
     }
 }
@@ -221,6 +227,11 @@ pub fn subscription_to(pattern: &str) -> Subscription {
         disabled_reason: None,
         max_in_flight: 10,
         timeout_seconds: 15,
+        rate_limit: None,
+        retry_schedule: None,
+        ordering: DeliveryOrder::None,
+        headers: CustomHeaders::new(),
+        channels: Vec::new(),
         profile: Profile::Standard,
         envelope: Envelope::Profile,
         metadata: Metadata::new(),

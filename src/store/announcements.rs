@@ -1,0 +1,47 @@
+//! What Waxwing itself has to say becomes an event of tenant `system`, in the commit that has the cause.
+
+use serde_json::json;
+
+use super::StoreError;
+use super::commit::Transaction;
+use crate::domain::event::NewEvent;
+use crate::domain::health::DISABLE_AFTER;
+use crate::domain::id::TenantId;
+use crate::domain::operational::{Announcement, What};
+
+impl Transaction<'_> {
+    /// Nothing when its subscription is gone, or is one of tenant `system` itself.
+    pub(super) fn announce(&mut self, announcement: Announcement) -> Result<(), StoreError> {
+        let Announcement { subscription: id, what } = announcement;
+        let known = self.with_catalogue(|catalogue| catalogue.subscription(id).cloned());
+        let Some(subscription) = known.filter(|subscription| subscription.tenant != TenantId::SYSTEM) else {
+            return Ok(());
+        };
+        let health = self.health(id);
+        let disables_at = health.failing_since.filter(|_| subscription.has_circuit_breaker() && subscription.is_active);
+        let mut data = json!({
+            "subscription_id": id.to_string(),
+            "tenant_id": subscription.tenant.to_string(),
+            "url": subscription.url.as_str(),
+            "health": health.status(&subscription).name(),
+            "disabled_reason": subscription.disabled_reason.map(|reason| reason.name()),
+            "consecutive_failures": health.consecutive_failures,
+            "failing_since": health.failing_since.map(|at| at.to_string()),
+            "disables_at": disables_at.map(|since| since.plus(DISABLE_AFTER).to_string()),
+        });
+        if let What::Exhausted { count, last } = what {
+            data["count"] = count.into();
+            data["last_delivery_id"] = last.to_string().into();
+        }
+        let event = NewEvent {
+            tenant: TenantId::SYSTEM,
+            event_type: what.event_type().parse().expect("a name of ours is a name"),
+            external_id: None,
+            occurred_at: None,
+            channels: Vec::new(),
+            deliver_at: None,
+            data: data.to_string().into(),
+        };
+        self.accept(event, None).map(drop)
+    }
+}

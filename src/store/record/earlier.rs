@@ -1,0 +1,128 @@
+//! How records looked in earlier versions, to read rows that were written then. What they lack gets the value that it
+//! had without being written.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::configuration::SubscriptionRecord;
+use super::history::EventRecord;
+use super::{DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, ProfileRecord};
+use crate::store::crypt::Sealed;
+
+/// Before rate limits, own schedules, ordering, headers and channels.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SubscriptionRecordV1 {
+    tenant: IdBytes,
+    url: String,
+    events: Vec<String>,
+    description: Option<String>,
+    is_active: bool,
+    disabled_reason: Option<DisabledReasonRecord>,
+    max_in_flight: u8,
+    timeout_seconds: u8,
+    profile: ProfileRecord,
+    envelope: EnvelopeRecord,
+    metadata: BTreeMap<String, String>,
+    secret: Sealed,
+    secret_version: u32,
+    previous_secret: Option<(Sealed, i64)>,
+    revision: u32,
+    created_at: i64,
+    updated_at: i64,
+    deleted_at: Option<i64>,
+    public_ids: Vec<(u8, String)>,
+}
+
+impl From<SubscriptionRecordV1> for SubscriptionRecord {
+    fn from(record: SubscriptionRecordV1) -> Self {
+        let SubscriptionRecordV1 {
+            tenant,
+            url,
+            events,
+            description,
+            is_active,
+            disabled_reason,
+            max_in_flight,
+            timeout_seconds,
+            profile,
+            envelope,
+            metadata,
+            secret,
+            secret_version,
+            previous_secret,
+            revision,
+            created_at,
+            updated_at,
+            deleted_at,
+            public_ids,
+        } = record;
+        Self {
+            tenant,
+            url,
+            events,
+            description,
+            is_active,
+            disabled_reason,
+            max_in_flight,
+            timeout_seconds,
+            profile,
+            envelope,
+            metadata,
+            secret,
+            secret_version,
+            previous_secret,
+            revision,
+            created_at,
+            updated_at,
+            deleted_at,
+            public_ids,
+            rate_limit: None,
+            retry_schedule: None,
+            ordering: DeliveryOrderRecord::None,
+            headers: Vec::new(),
+            channels: Vec::new(),
+        }
+    }
+}
+
+/// Before channels, scheduled events and replays.
+#[derive(Serialize, Deserialize)]
+pub(super) struct EventRecordV1 {
+    tenant: IdBytes,
+    event_type: String,
+    external_id: Option<String>,
+    occurred_at: i64,
+    created_at: i64,
+    deliveries: u32,
+    data_bytes: u32,
+    data_sha256: Option<[u8; 32]>,
+}
+
+impl From<EventRecordV1> for EventRecord {
+    fn from(record: EventRecordV1) -> Self {
+        let EventRecordV1 {
+            tenant,
+            event_type,
+            external_id,
+            occurred_at,
+            created_at,
+            deliveries,
+            data_bytes,
+            data_sha256,
+        } = record;
+        Self {
+            tenant,
+            event_type,
+            external_id,
+            occurred_at,
+            created_at,
+            deliveries,
+            data_bytes,
+            data_sha256,
+            channels: Vec::new(),
+            deliver_at: None,
+            replay_of: None,
+        }
+    }
+}
