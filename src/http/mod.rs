@@ -19,6 +19,7 @@ mod problem;
 mod reply;
 mod server;
 mod stats;
+mod stream;
 mod subscriptions;
 mod tenants;
 mod text;
@@ -28,6 +29,7 @@ mod visit;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use poem::middleware::CatchPanic;
@@ -71,6 +73,8 @@ pub struct Settings {
     pub batch_bytes_max: usize,
     /// `data` of one event.
     pub data_bytes_max: usize,
+    /// Between two signs of life on a live feed; at the latest then a viewer whose key has ended is cut off.
+    pub stream_keep_alive: Duration,
     /// Once true, new work is refused with 503.
     pub is_shutting_down: Arc<AtomicBool>,
 }
@@ -78,6 +82,8 @@ pub struct Settings {
 /// A body, unless its route says otherwise (contract 3).
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Shorter than what proxies commonly wait for.
+pub const STREAM_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -89,6 +95,7 @@ impl Default for Settings {
             body_bytes_max: BODY_BYTES_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,
             data_bytes_max: crate::domain::event::DATA_BYTES_MAX,
+            stream_keep_alive: STREAM_KEEP_ALIVE,
             is_shutting_down: Arc::default(),
         }
     }
@@ -102,6 +109,7 @@ pub(crate) struct App {
     failures: failures::Failures,
     running: idempotency::Running,
     answers: metrics::Answers,
+    viewers: stream::Viewers,
 }
 
 impl Deref for App {
@@ -121,7 +129,7 @@ enum Tag {
     Events,
     /// Events on their way to subscriptions, and each attempt
     Deliveries,
-    /// What happens: figures over time
+    /// What happens: figures over time, and a live feed
     Activity,
     /// What can be published, with schemas and examples
     #[oai(rename = "Event types")]
@@ -143,6 +151,7 @@ type Apis = (
     tenants::TenantsApi,
     keys::KeysApi,
     stats::StatsApi,
+    stream::StreamApi,
     health::HealthApi,
     metrics::MetricsApi,
 );
@@ -165,6 +174,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         failures: failures::Failures::default(),
         running: idempotency::Running::default(),
         answers: metrics::Answers::default(),
+        viewers: stream::Viewers::default(),
         api,
     });
     let apis: Apis = (
@@ -175,6 +185,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         tenants::TenantsApi { app: app.clone() },
         keys::KeysApi { app: app.clone() },
         stats::StatsApi { app: app.clone() },
+        stream::StreamApi { app: app.clone() },
         health::HealthApi { app: app.clone() },
         metrics::MetricsApi { app: app.clone() },
     );

@@ -81,6 +81,11 @@ pub enum Ground {
         max: u32,
     },
     RateLimited,
+    /// `of_what`: of one key, or of the whole instance.
+    TooManyViewers {
+        max: usize,
+        of_what: &'static str,
+    },
     StorageFull,
     ShuttingDown,
     /// The log has the details.
@@ -107,7 +112,7 @@ impl Ground {
             | Self::SystemTenant
             | Self::LimitExceeded { .. } => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited | Self::TooManyViewers { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -136,7 +141,7 @@ impl Ground {
             Self::ExternalIdConflict => "external_id_conflict",
             Self::InvalidState | Self::SystemTenant => "invalid_state",
             Self::PreconditionFailed => "precondition_failed",
-            Self::LimitExceeded { .. } => "limit_exceeded",
+            Self::LimitExceeded { .. } | Self::TooManyViewers { .. } => "limit_exceeded",
             Self::RateLimited => "rate_limited",
             Self::StorageFull => "storage_full",
             Self::ShuttingDown => "shutting_down",

@@ -243,12 +243,7 @@ struct StatsQuery {
 
 impl Parameters for StatsQuery {
     fn documented() -> Vec<Parameter> {
-        let mut parameters = vec![choice_parameter(
-            "scope",
-            "Whose figures: the tenant's of the request (`tenant`, unless given), or those of the whole `instance`, for \
-             instance keys",
-            SCOPES,
-        )];
+        let mut parameters = vec![scope_parameter()];
         parameters.extend(Span::documented());
         parameters
     }
@@ -256,6 +251,12 @@ impl Parameters for StatsQuery {
     fn read(query: &mut Params) -> Self {
         Self { is_of_the_instance: take_scope(query), span: Span::read(query) }
     }
+}
+
+pub fn scope_parameter() -> Parameter {
+    let description =
+        "Of the tenant of the request (`tenant`, unless given), or of the whole `instance`: for instance keys";
+    choice_parameter("scope", description, SCOPES)
 }
 
 /// Whether the parameter `scope` asks for the whole instance.

@@ -15,5 +15,6 @@ mod mage_rotate;
 mod mage_update;
 mod rate_limits;
 mod stats;
+mod stream;
 mod tenants;
 mod webhook_subscriptions;

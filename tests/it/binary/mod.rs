@@ -3,4 +3,5 @@
 mod conformance;
 mod crash;
 mod real_input;
+mod stream;
 mod tls;
