@@ -10,8 +10,8 @@ use rand::{RngExt, SeedableRng};
 use super::exhausted::Exhausted;
 use super::lane::{Lane, UnderWay, Wanted};
 use super::outcome;
-use super::queue::Waiting;
-use super::recorder::{Recorder, Then};
+use super::queue::{Round, Waiting};
+use super::recorder::{Following, Recorder, Then};
 use super::turns::Turns;
 use crate::domain::delivery::{Attempt, CanceledReason, Delivery, ExhaustedReason, RetryReason, State, Trigger};
 use crate::domain::event::EventWithData;
@@ -241,10 +241,10 @@ impl Dispatcher {
                 }
             }
             Change::Subscription(id) => self.subscription_changed(id, now, known),
-            Change::Scheduled(id, due) => self.due_on_disk(id, due, known),
+            Change::Scheduled(id, due) => self.due_again_on_disk(id, due, now, known),
             Change::Due(id, due) => {
                 self.lane(id, known).health.lift(now);
-                self.due_on_disk(id, due, known);
+                self.due_again_on_disk(id, due, now, known);
             }
             Change::Retry(id, delivery) => self.retry(id, delivery, now, known),
             Change::Lifted(id) => self.lifted(id, now, known),
@@ -277,7 +277,8 @@ impl Dispatcher {
         } else {
             self.recorder.park_later(delivery, now);
             let trigger = Trigger::Schedule;
-            let waiting = Waiting { delivery, tenant, event, due, attempts: 0, attempts_uncounted: 0, trigger };
+            let round = Round::default();
+            let waiting = Waiting { delivery, tenant, event, due, attempts: 0, round, trigger };
             self.remember(&waiting);
             self.lane(id, known).push(waiting);
         }
@@ -336,17 +337,16 @@ impl Dispatcher {
         match lane.ordering {
             // It does not overtake, unless it is what the others wait for.
             DeliveryOrder::Fifo if lane.health.blocked_by == Some(delivery) => lane.blocked_until = Some(now),
-            DeliveryOrder::Fifo => self.due_on_disk(id, now, known),
+            DeliveryOrder::Fifo => {}
             DeliveryOrder::None => {
                 if let Some(waiting) = lane.queue.remove(delivery) {
                     lane.queue.push_asked(Waiting { trigger: Trigger::Manual, ..waiting });
                 } else if lane.asked_on_disk.len() < LANE_ASKED_MAX {
                     lane.asked_on_disk.push_back(delivery);
                 }
-                self.due_on_disk(id, now, known);
             }
         }
-        self.revise(id, now, known);
+        self.due_again_on_disk(id, now, now, known);
     }
 
     /// A test reached the receiver: what is known of its health starts anew.
@@ -451,11 +451,13 @@ impl Dispatcher {
             }
             match event {
                 Some(event) => {
+                    let is_once = matches!(delivery.state, State::Retrying { reason: RetryReason::ManualOnce, .. });
                     let is_manual = matches!(delivery.state, State::Retrying { reason: RetryReason::Manual, .. });
-                    let is_manual = is_manual || (is_asked && !is_blocking);
+                    let is_manual = is_manual || is_once || (is_asked && !is_blocking);
                     let trigger = if is_manual { Trigger::Manual } else { Trigger::Schedule };
                     let Delivery { id: delivery, tenant, attempts, attempts_uncounted, .. } = delivery;
-                    let waiting = Waiting { delivery, tenant, event, due, attempts, attempts_uncounted, trigger };
+                    let round = Round { attempts_uncounted, is_once };
+                    let waiting = Waiting { delivery, tenant, event, due, attempts, round, trigger };
                     self.remember(&waiting);
                     let lane = self.lane(id, known);
                     if is_asked { lane.push_asked(waiting) } else { lane.push(waiting) }
@@ -490,8 +492,8 @@ impl Dispatcher {
         let was_counted_sick = lane.is_counted_sick;
         let under_way = lane.is_over(delivery).expect("a request that was asked for is over once");
         lane.unrecorded += 1;
-        let UnderWay { due, attempts_uncounted, .. } = under_way;
-        let state = outcome::state_after(&attempt, attempts_uncounted, due, subscription.as_deref(), jitter, now);
+        let UnderWay { due, round, .. } = under_way;
+        let state = outcome::state_after(&attempt, round, due, subscription.as_deref(), jitter, now);
         let is_success = attempt.outcome.is_success();
         let mut turn = None;
         let mut was_open = false;
@@ -568,20 +570,14 @@ impl Dispatcher {
     }
 
     fn recorded(&mut self, now: Timestamp, known: &Known<'_>) {
-        for (id, delivery, then) in self.recorder.recorded() {
+        for Following { subscription: id, delivery, then, due } in self.recorder.recorded() {
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             lane.in_memory.remove(&delivery);
-            let due = match then {
-                Then::Attempted { next_attempt_at } => {
-                    lane.unrecorded -= 1;
-                    next_attempt_at
-                }
-                Then::Parked { due } => {
-                    lane.parking -= 1;
-                    Some(due)
-                }
-                Then::Ended => None,
-            };
+            match then {
+                Then::Attempted => lane.unrecorded -= 1,
+                Then::Parked => lane.parking -= 1,
+                Then::Ended => {}
+            }
             if let Some(due) = due {
                 self.due_on_disk(id, due, known);
             }
@@ -714,6 +710,14 @@ impl Dispatcher {
             let in_memory = lane.in_memory.clone();
             decided.push(Decided::ReadDue(ReadDue { subscription: id, asked, until, in_memory, rows_max }));
         }
+    }
+
+    /// A person, or a job, asked for more attempts. One whose last outcome is committed and not yet reported counts as
+    /// in memory, so a read leaves it out: the disk is looked at again after the report.
+    fn due_again_on_disk(&mut self, id: SubscriptionId, due: Timestamp, now: Timestamp, known: &Known<'_>) {
+        self.recorder.due_again(id, due);
+        self.due_on_disk(id, due, known);
+        self.revise(id, now, known);
     }
 
     /// An inactive subscription's disk is not looked at until it is active again, and then from the start.

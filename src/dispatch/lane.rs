@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use super::queue::{Queue, Waiting};
+use super::queue::{Queue, Round, Waiting};
 use super::rate::Rate;
 use crate::domain::health::Health;
 use crate::domain::id::{DeliveryId, TenantId};
@@ -62,7 +62,7 @@ pub(super) struct UnderWay {
     pub since: Timestamp,
     /// When the delivery was due: a probe does not move it.
     pub due: Timestamp,
-    pub attempts_uncounted: u16,
+    pub round: Round,
 }
 
 /// What a read of a lane's queue on disk is to bring.
@@ -128,8 +128,8 @@ impl Lane {
             Some(asked) => asked,
             None => self.queue.pop()?,
         };
-        let Waiting { delivery, due, attempts_uncounted, .. } = waiting;
-        self.under_way.push_back(UnderWay { delivery, since: now, due, attempts_uncounted });
+        let Waiting { delivery, due, round, .. } = waiting;
+        self.under_way.push_back(UnderWay { delivery, since: now, due, round });
         self.rate.sent(self.health.pace_of(subscription), now);
         Some(waiting)
     }

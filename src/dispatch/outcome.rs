@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::queue::Round;
 use crate::domain::delivery::{
     Attempt, CanceledReason, ExhaustedReason, Outcome, Response, RetryReason, State, Trigger,
 };
@@ -12,7 +13,7 @@ use crate::domain::time::Timestamp;
 /// The state that follows from an attempt. `due` is when the delivery was due; `jitter` is drawn from 0.0..1.0.
 pub(super) fn state_after(
     attempt: &Attempt,
-    attempts_uncounted: u16,
+    Round { attempts_uncounted, is_once }: Round,
     due: Timestamp,
     subscription: Option<&Subscription>,
     jitter: f64,
@@ -33,6 +34,7 @@ pub(super) fn state_after(
         _ if attempt.trigger == Trigger::Probe => {
             State::Retrying { next_attempt_at: due, reason: RetryReason::Schedule }
         }
+        _ if is_once => State::Exhausted { reason: ExhaustedReason::Schedule },
         Outcome::Status(_) | Outcome::Error { .. } => {
             let counted = attempt.number.saturating_sub(attempts_uncounted);
             match subscription.schedule().delay_after(counted, jitter) {

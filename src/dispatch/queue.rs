@@ -21,9 +21,17 @@ pub(super) struct Waiting {
     pub due: Timestamp,
     /// Requests made before.
     pub attempts: u16,
-    /// How many of those the schedule does not count.
-    pub attempts_uncounted: u16,
+    pub round: Round,
     pub trigger: Trigger,
+}
+
+/// Which of a delivery's attempts its schedule counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Round {
+    /// Requests that the schedule does not count: probes, and what came before a recovery.
+    pub attempts_uncounted: u16,
+    /// Nothing follows the attempt at hand.
+    pub is_once: bool,
 }
 
 #[derive(Debug, Default)]

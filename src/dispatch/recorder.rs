@@ -23,8 +23,8 @@ pub(super) struct Recorder {
     recordings: Recordings,
     record_at: Option<Timestamp>,
     /// What follows once the next, and the running, recordings are durable.
-    next: Vec<(SubscriptionId, DeliveryId, Then)>,
-    running: Option<Vec<(SubscriptionId, DeliveryId, Then)>>,
+    next: Vec<Following>,
+    running: Option<Vec<Following>>,
     /// Fresh deliveries without a due row on disk: the watermark stays below the oldest of them.
     unsettled: BTreeSet<DeliveryId>,
     newest_seen: Option<DeliveryId>,
@@ -34,11 +34,20 @@ pub(super) struct Recorder {
 
 /// What becomes of a delivery once what was decided about it is durable.
 #[derive(Debug, Clone, Copy)]
+pub(super) struct Following {
+    pub subscription: SubscriptionId,
+    pub delivery: DeliveryId,
+    pub then: Then,
+    /// When something of the subscription is due on disk because of it.
+    pub due: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Then {
-    /// An attempt was made; another one is due then, or none.
-    Attempted { next_attempt_at: Option<Timestamp> },
+    /// An attempt was made.
+    Attempted,
     /// It left memory for the disk.
-    Parked { due: Timestamp },
+    Parked,
     /// It ended without an attempt.
     Ended,
 }
@@ -67,7 +76,7 @@ impl Recorder {
     /// A fresh delivery leaves memory.
     pub fn park(&mut self, subscription: SubscriptionId, delivery: DeliveryId, due: Timestamp, now: Timestamp) {
         self.park_in_place(delivery, now);
-        self.next.push((subscription, delivery, Then::Parked { due }));
+        self.next.push(Following { subscription, delivery, then: Then::Parked, due: Some(due) });
     }
 
     /// A fresh delivery gets a due row, and stays where it is.
@@ -92,7 +101,8 @@ impl Recorder {
     pub fn attempted(&mut self, subscription: SubscriptionId, recorded: Recorded, health: Health, now: Timestamp) {
         let delivery = recorded.attempt.delivery;
         self.unsettled.remove(&delivery);
-        self.next.push((subscription, delivery, Then::Attempted { next_attempt_at: recorded.state.next_attempt_at() }));
+        let due = recorded.state.next_attempt_at();
+        self.next.push(Following { subscription, delivery, then: Then::Attempted, due });
         self.recordings.attempts.push(recorded);
         self.health(subscription, health, now);
     }
@@ -106,7 +116,7 @@ impl Recorder {
     ) {
         self.unsettled.remove(&delivery);
         self.recordings.canceled.push((delivery, reason));
-        self.next.push((subscription, delivery, Then::Ended));
+        self.next.push(Following { subscription, delivery, then: Then::Ended, due: None });
         self.soon(now);
     }
 
@@ -123,6 +133,14 @@ impl Recorder {
     pub fn announce(&mut self, announcement: Announcement, now: Timestamp) {
         self.recordings.announced.push(announcement);
         self.soon(now);
+    }
+
+    /// Something of the subscription became due on disk while decisions about it are not reported as durable.
+    pub fn due_again(&mut self, subscription: SubscriptionId, due: Timestamp) {
+        let unreported = self.next.iter_mut().chain(self.running.iter_mut().flatten());
+        for following in unreported.filter(|following| following.subscription == subscription) {
+            following.due = Some(following.due.map_or(due, |known| known.min(due)));
+        }
     }
 
     fn soon(&mut self, now: Timestamp) {
@@ -157,7 +175,7 @@ impl Recorder {
     }
 
     /// The recordings that were taken are durable: what follows.
-    pub fn recorded(&mut self) -> Vec<(SubscriptionId, DeliveryId, Then)> {
+    pub fn recorded(&mut self) -> Vec<Following> {
         self.running.take().unwrap_or_default()
     }
 

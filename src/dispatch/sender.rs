@@ -48,6 +48,7 @@ impl Sender {
             .send(net::Request {
                 url: subscription.url.clone(),
                 headers,
+                secret_headers: subscription.headers.clone(),
                 body,
                 timeout: subscription.timeout(),
                 identity: subscription.id,

@@ -27,7 +27,7 @@ pub struct Delivery {
     pub updated_at: Timestamp,
 }
 
-/// Where a delivery stands. Final states never change again.
+/// Where a delivery stands. A final state changes only when a person asks for more attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// No attempt has been made yet.
@@ -75,13 +75,15 @@ pub enum RetryReason {
     Schedule,
     /// The receiver's `Retry-After` asks for longer than the schedule.
     RetryAfter,
-    /// A person asked for an attempt now.
+    /// A person asked for an attempt now; when it fails, the schedule goes on.
     Manual,
+    /// A person asked for one more attempt of a delivery that had ended: nothing follows when it fails.
+    ManualOnce,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExhaustedReason {
-    /// Every attempt of the schedule failed.
+    /// Every attempt of the schedule failed, or the one that a person asked for after its end.
     Schedule,
     /// The receiver answered 410.
     Gone,
@@ -135,6 +137,22 @@ impl ShownState {
             Self::Expired => "expired",
         }
     }
+}
+
+/// Which deliveries are meant: those that fit everything that is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeliveryFilter {
+    /// `held` follows from the subscription.
+    pub state: Option<ShownState>,
+    pub subscription: Option<SubscriptionId>,
+    pub event: Option<EventId>,
+    pub event_type: Option<EventTypeName>,
+    /// Created at or after this.
+    pub since: Option<Timestamp>,
+    /// Created before this.
+    pub until: Option<Timestamp>,
+    /// Of the last attempt.
+    pub http_status: Option<u16>,
 }
 
 /// One HTTP request of a delivery.

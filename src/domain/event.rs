@@ -14,6 +14,8 @@ use super::time::Timestamp;
 pub const DATA_BYTES_MAX: usize = 256 * 1024;
 /// How deep `data` may nest: what serde_json reads without its own limit being lifted, less the envelope around it.
 pub const DATA_DEPTH_MAX: usize = 100;
+/// Deliveries of one event, those that somebody asked for again among them: what one look at it reads.
+pub const DELIVERIES_MAX: u32 = 10_000;
 /// Events in one batch.
 pub const BATCH_EVENTS_MAX: usize = 1000;
 /// How far ahead `deliver_at` may lie: 30 days (contract 4.2).
@@ -30,7 +32,7 @@ pub struct Event {
     /// When the fact happened: what a receiver sees as `timestamp`.
     pub occurred_at: Timestamp,
     pub created_at: Timestamp,
-    /// How many deliveries it made when it was published.
+    /// How many deliveries it made, when it was published and when somebody asked for more.
     pub deliveries: u32,
     pub data_bytes: u32,
     /// Subscriptions with channels get it only when they share one of these. At most 5, each once.

@@ -41,11 +41,15 @@ pub type CustomHeaders = BTreeMap<HeaderName, HeaderValue>;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HeaderName(String);
 
+/// What the name of a header may be, in words.
+pub const NAME_EXPECTED: &str = "1 to 64 characters of A-Z a-z 0-9 ! # $ % & ' * + - . ^ _ ` | ~";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHeaderName {
-    #[error("its name must be 1 to 64 letters, digits or characters of ! # $ % & ' * + - . ^ _ ` | ~")]
+    #[error("the name of a header has {NAME_EXPECTED}")]
     Malformed,
-    #[error("Waxwing or HTTP itself sets it")]
+    /// Waxwing or HTTP itself sets it.
+    #[error("this header is not free")]
     Reserved,
 }
 

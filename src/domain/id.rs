@@ -87,6 +87,8 @@ ids! {
     DeliveryId = "dlv";
     /// `att_…`
     AttemptId = "att";
+    /// `job_…`
+    JobId = "job";
 }
 
 impl TenantId {

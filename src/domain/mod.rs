@@ -7,6 +7,7 @@ pub mod event_type;
 pub mod header;
 pub mod health;
 pub mod id;
+pub mod job;
 pub mod key;
 pub mod operational;
 pub mod profile;

@@ -105,6 +105,11 @@ impl TargetUrl {
         self.0.port_or_known_default().unwrap_or(0)
     }
 
+    /// Whether both lead to the same host and port.
+    pub fn has_host_of(&self, other: &Self) -> bool {
+        (self.host(), self.port()) == (other.host(), other.port())
+    }
+
     pub fn is_test_receiver(&self) -> bool {
         self.0.host_str() == Some(TEST_RECEIVER_HOST)
     }

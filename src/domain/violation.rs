@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::header::InvalidHeaderName;
+
 /// One broken rule, and the place in the request that breaks it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -59,6 +61,10 @@ pub enum Rule {
         max: i64,
         unit: &'static str,
     },
+    /// A moment that lies too far ahead.
+    TooFarAhead {
+        days_max: u32,
+    },
     TooShort {
         min: usize,
     },
@@ -79,6 +85,7 @@ pub enum Rule {
     UrlTooLong {
         max: usize,
     },
+    HeaderNotAllowed(InvalidHeaderName),
     InvalidSecret {
         expected: &'static str,
     },
@@ -113,13 +120,16 @@ impl Rule {
             Self::MissingField { .. } => "missing_field",
             Self::InvalidType { .. } => "invalid_type",
             Self::InvalidParameter { .. } | Self::InvalidFormat { .. } => "invalid_parameter",
-            Self::OutOfRange { .. } | Self::TooShort { .. } | Self::TooLong { .. } => "out_of_range",
+            Self::OutOfRange { .. } | Self::TooFarAhead { .. } | Self::TooShort { .. } | Self::TooLong { .. } => {
+                "out_of_range"
+            }
             Self::DuplicateItem => "duplicate_item",
             Self::TooManyItems { .. } => "too_many_items",
             Self::InvalidUrl(_) => "invalid_url",
             Self::UrlNotHttps => "url_not_https",
             Self::UrlBlocked => "url_blocked",
             Self::UrlTooLong { .. } => "url_too_long",
+            Self::HeaderNotAllowed(_) => "header_not_allowed",
             Self::InvalidSecret { .. } => "invalid_secret",
             Self::OverlapNotSupported { .. } => "overlap_not_supported",
             Self::EventsEmpty => "events_empty",

@@ -216,6 +216,12 @@ impl Findings {
         self.violations.push(Violation::at(rule, pointer));
     }
 
+    /// Takes over what was found elsewhere, less what is known of the same place.
+    pub fn extend(&mut self, violations: Vec<Violation>) {
+        let new = violations.into_iter().filter(|violation| !self.has_at(&violation.pointer)).collect::<Vec<_>>();
+        self.violations.extend(new);
+    }
+
     /// Whether nothing is wrong so far with a field or what is in it: only then it is worth a closer look.
     pub fn is_sound(&self, field: &str) -> bool {
         !self.violations.iter().any(|violation| {
@@ -266,6 +272,16 @@ impl<'a> Fields<'a> {
         }
         self.findings
     }
+}
+
+/// An object inside of a body, read as strictly as the body itself.
+pub fn nested<T: Wire>(value: &RawValue, pointer: &str, findings: &mut Findings) -> Option<T> {
+    let members: Members<'_> = serde_json::from_str(value.get()).ok()?;
+    let mut fields = Fields::of(members);
+    let read = T::read(&mut fields);
+    let inner = fields.into_findings().violations.into_iter();
+    findings.violations.extend(inner.map(|violation| violation.below(pointer)));
+    Some(read)
 }
 
 /// RFC 6901: `~` and `/` are written `~0` and `~1`.
@@ -337,7 +353,7 @@ macro_rules! required_fields {
         }
     )*};
 }
-required_fields!(String, Vec<String>);
+required_fields!(String, Vec<String>, MomentText);
 
 /// A string, or a type that stands for some strings.
 macro_rules! text_scalar {

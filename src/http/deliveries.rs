@@ -28,6 +28,7 @@ use crate::domain::id::DeliveryId;
 use crate::domain::profile::{Message, Profile};
 use crate::domain::subscription::Envelope;
 use crate::domain::tenant::Tenant;
+use crate::domain::time::Timestamp;
 use crate::store::{Catalogue, DeliveryFilter, Store, StoreError};
 
 const THING: &str = "Delivery";
@@ -39,8 +40,9 @@ choice!(TriggerName, "attempt_trigger", ["schedule", "manual", "probe"]);
 choice!(ErrorClassName, "error_class", ErrorClass::ALL.map(ErrorClass::name));
 
 /// Why a delivery waits, or why it ended without success.
-const REASONS: [&str; 16] = [
+const REASONS: [&str; 17] = [
     "first_attempt",
+    "scheduled_event",
     "scheduled_retry",
     "receiver_asked_to_wait",
     "manual_retry",
@@ -254,9 +256,9 @@ impl DeliveriesApi {
         query: Query<DeliveryList>,
     ) -> Result<Answer<Walked<DeliveryAttributes>, 200>, Refusal> {
         let Query(DeliveryList { cursor, filter }) = query;
-        let tenant = caller.tenant().id;
+        let (tenant, now) = (caller.tenant().id, self.app.clock.now());
         let page = read_disk(&self.app.store, move |store| store.deliveries(tenant, &filter, cursor.walk)).await?;
-        let rows = page.rows.iter().map(|delivery| object(delivery, &caller.catalogue)).collect();
+        let rows = page.rows.iter().map(|delivery| object(delivery, &caller.catalogue, now)).collect();
         Ok(Reply::json(StatusCode::OK, &cursor.list(&caller, rows, page.next, page.previous)).into())
     }
 
@@ -278,7 +280,8 @@ impl DeliveriesApi {
         let rebuild = Rebuild::new(event.as_ref(), &delivery, caller.tenant());
         let shows_details = caller.is_of_the_instance();
         let attempts = attempts.into_iter().map(|attempt| attempt_view(attempt, &rebuild, shows_details)).collect();
-        let one = One::new(delivery.id.to_string(), detail(&delivery, &caller.catalogue, attempts));
+        let one =
+            One::new(delivery.id.to_string(), detail(&delivery, &caller.catalogue, self.app.clock.now(), attempts));
         Ok(Reply::json(StatusCode::OK, &one).into())
     }
 
@@ -296,8 +299,8 @@ impl DeliveriesApi {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
             body.read()?.1.finish()?;
             let delivery = find(&self.app.store, &caller, &id).await?;
-            let catalogue = caller.catalogue.clone();
-            let render = move |made: &Delivery| answer(StatusCode::ACCEPTED, made, &catalogue);
+            let (catalogue, now) = (caller.catalogue.clone(), self.app.clock.now());
+            let render = move |made: &Delivery| answer(StatusCode::ACCEPTED, made, &catalogue, now);
             let made = self.app.store.retry_delivery(delivery.id, memory.keep(render.clone())).await?;
             Ok(render(&made))
         })
@@ -318,8 +321,8 @@ impl DeliveriesApi {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
             body.read()?.1.finish()?;
             let delivery = find(&self.app.store, &caller, &id).await?;
-            let catalogue = caller.catalogue.clone();
-            let render = move |made: &Delivery| answer(StatusCode::OK, made, &catalogue);
+            let (catalogue, now) = (caller.catalogue.clone(), self.app.clock.now());
+            let render = move |made: &Delivery| answer(StatusCode::OK, made, &catalogue, now);
             let made = self.app.store.cancel_delivery(delivery.id, memory.keep(render.clone())).await?;
             Ok(render(&made))
         })
@@ -336,7 +339,7 @@ async fn find(store: &Store, call: &Call, id: &str) -> Result<Delivery, Refusal>
 }
 
 /// The state as it is shown, and its reason: an open delivery of an inactive subscription is held.
-fn shown(delivery: &Delivery, catalogue: &Catalogue) -> (ShownState, Option<&'static str>) {
+fn shown(delivery: &Delivery, catalogue: &Catalogue, now: Timestamp) -> (ShownState, Option<&'static str>) {
     let inactive = catalogue.subscription(delivery.subscription).filter(|subscription| !subscription.is_active);
     if let Some(subscription) = inactive
         && !delivery.state.is_final()
@@ -345,13 +348,15 @@ fn shown(delivery: &Delivery, catalogue: &Catalogue) -> (ShownState, Option<&'st
         return (ShownState::Held, Some(if is_disabled { "subscription_disabled" } else { "subscription_paused" }));
     }
     match delivery.state {
+        // A first attempt that lies ahead: the event was published for later.
+        State::Pending { next_attempt_at } if next_attempt_at > now => (ShownState::Pending, Some("scheduled_event")),
         State::Pending { .. } => (ShownState::Pending, Some("first_attempt")),
         State::Retrying { reason, .. } => (
             ShownState::Retrying,
             Some(match reason {
                 RetryReason::Schedule => "scheduled_retry",
                 RetryReason::RetryAfter => "receiver_asked_to_wait",
-                RetryReason::Manual => "manual_retry",
+                RetryReason::Manual | RetryReason::ManualOnce => "manual_retry",
             }),
         ),
         State::Succeeded => (ShownState::Succeeded, None),
@@ -382,8 +387,8 @@ fn shown(delivery: &Delivery, catalogue: &Catalogue) -> (ShownState, Option<&'st
     }
 }
 
-fn attributes(delivery: &Delivery, catalogue: &Catalogue) -> DeliveryAttributes {
-    let (state, reason) = shown(delivery, catalogue);
+fn attributes(delivery: &Delivery, catalogue: &Catalogue, now: Timestamp) -> DeliveryAttributes {
+    let (state, reason) = shown(delivery, catalogue, now);
     DeliveryAttributes {
         event_id: delivery.event.to_string(),
         event_type: delivery.event_type.to_string(),
@@ -398,7 +403,12 @@ fn attributes(delivery: &Delivery, catalogue: &Catalogue) -> DeliveryAttributes 
     }
 }
 
-fn detail(delivery: &Delivery, catalogue: &Catalogue, attempts: Vec<AttemptView>) -> DeliveryDetailAttributes {
+fn detail(
+    delivery: &Delivery,
+    catalogue: &Catalogue,
+    now: Timestamp,
+    attempts: Vec<AttemptView>,
+) -> DeliveryDetailAttributes {
     let DeliveryAttributes {
         event_id,
         event_type,
@@ -410,7 +420,7 @@ fn detail(delivery: &Delivery, catalogue: &Catalogue, attempts: Vec<AttemptView>
         last_http_status,
         created_at,
         updated_at,
-    } = attributes(delivery, catalogue);
+    } = attributes(delivery, catalogue, now);
     DeliveryDetailAttributes {
         event_id,
         event_type,
@@ -426,16 +436,16 @@ fn detail(delivery: &Delivery, catalogue: &Catalogue, attempts: Vec<AttemptView>
     }
 }
 
-fn object(delivery: &Delivery, catalogue: &Catalogue) -> ResourceObject<DeliveryAttributes> {
-    ResourceObject::new(delivery.id.to_string(), attributes(delivery, catalogue))
+fn object(delivery: &Delivery, catalogue: &Catalogue, now: Timestamp) -> ResourceObject<DeliveryAttributes> {
+    ResourceObject::new(delivery.id.to_string(), attributes(delivery, catalogue, now))
 }
 
-fn answer(status: StatusCode, delivery: &Delivery, catalogue: &Catalogue) -> Reply {
-    Reply::json(status, &One { data: object(delivery, catalogue) })
+fn answer(status: StatusCode, delivery: &Delivery, catalogue: &Catalogue, now: Timestamp) -> Reply {
+    Reply::json(status, &One { data: object(delivery, catalogue, now) })
 }
 
-pub fn summary(delivery: &Delivery, catalogue: &Catalogue) -> DeliverySummary {
-    let (state, reason) = shown(delivery, catalogue);
+pub fn summary(delivery: &Delivery, catalogue: &Catalogue, now: Timestamp) -> DeliverySummary {
+    let (state, reason) = shown(delivery, catalogue, now);
     DeliverySummary {
         id: delivery.id.to_string(),
         subscription_id: delivery.subscription.to_string(),

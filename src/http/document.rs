@@ -1,6 +1,8 @@
 //! The OpenAPI document: what poem-openapi says of the routes, rewritten to 3.1 and completed with what follows from
 //! the shape of each operation (who may call it, which refusals it can meet, which headers it reads and answers).
 
+use std::collections::HashSet;
+
 use poem::web::{Html, Redirect};
 use poem::{IntoResponse, Response, Route, get, handler};
 use poem_openapi::OpenApi;
@@ -14,12 +16,13 @@ use super::page::QUERY_MEDIA_TYPE;
 const EXAMPLES: &str = include_str!("examples.json");
 
 /// Every status that an operation can be refused with: its component, and what it means.
-const REFUSALS: [(u16, &str, &str); 12] = [
+const REFUSALS: [(u16, &str, &str); 13] = [
     (400, "BadRequest", "The request is malformed or breaks a rule: one error for each problem"),
     (401, "Unauthorized", "No API key came, or one that is invalid, expired or revoked"),
     (403, "Forbidden", "The API key may not do this"),
     (404, "NotFound", "There is no such thing for this key and tenant"),
     (409, "Conflict", "What is there already does not allow this, or the idempotency key belongs to another request"),
+    (410, "Gone", "Its time is over: what it held was removed"),
     (412, "PreconditionFailed", "It was changed since it was read"),
     (413, "PayloadTooLarge", "The body is larger than allowed"),
     (415, "UnsupportedMediaType", "The body is of another media type than expected"),
@@ -178,6 +181,7 @@ impl Operation<'_> {
     fn normalise_responses(&mut self) {
         let shows_revision = self.has_revision() || self.shows_object();
         let (method, needs_key) = (self.method.to_owned(), self.needs_key());
+        let leads_somewhere = self.operation["operationId"].as_str().is_some_and(|id| LOCATED.contains(&id));
         for (status, response) in self.operation["responses"].as_object_mut().into_iter().flatten() {
             if let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) {
                 let plain = |(media_type, body): (String, Value)| {
@@ -196,7 +200,7 @@ impl Operation<'_> {
             if method == "post" {
                 names.push(("Idempotency-Replayed", "IdempotencyReplayed"));
             }
-            if status == "201" {
+            if status == "201" || (status == "202" && leads_somewhere) {
                 names.push(("Location", "Location"));
             }
             if shows_revision && status != "204" {
@@ -209,7 +213,8 @@ impl Operation<'_> {
     /// Reading one object, or making it, shows its revision.
     fn shows_object(&self) -> bool {
         let with_revisions = ["/v1/webhook-subscriptions", "/v1/event-types", "/v1/tenants"];
-        let is_one = self.path.ends_with('}') || (self.method == "post" && !self.path.ends_with("/test"));
+        let is_one = self.path.ends_with('}')
+            || (self.method == "post" && !["/test", "/recover"].iter().any(|verb| self.path.ends_with(verb)));
         is_one && with_revisions.iter().any(|prefix| self.path.starts_with(prefix))
     }
 
@@ -248,13 +253,19 @@ impl Operation<'_> {
     }
 }
 
+/// Operations whose 202 says where to look further.
+const LOCATED: [&str; 5] =
+    ["events.publish", "events.redeliver", "subscriptions.recover", "deliveries.retry_many", "deliveries.cancel_many"];
+
 /// Refusals that do not follow from the shape.
-const OWN_REFUSALS: [(&str, &[u16]); 3] = [
+const OWN_REFUSALS: [(&str, &[u16]); 4] = [
     // An external id that is taken.
     ("tenants.put", &[409]),
     ("tenants.update", &[409]),
     // `default` and `system` stay.
     ("tenants.delete", &[409]),
+    // Retention removed what it says.
+    ("events.redeliver", &[410]),
 ];
 
 /// Unknown members are refused, at every depth that the schema describes.
@@ -269,8 +280,27 @@ fn close_requests(document: &mut Value) {
             }
         }
     }
-    for name in names {
-        close(&mut document["components"]["schemas"][name]);
+    let mut closed = HashSet::new();
+    while let Some(name) = names.pop() {
+        if closed.insert(name.clone()) {
+            let schema = &mut document["components"]["schemas"][name];
+            close(schema);
+            // What is in it is a part of a request too.
+            names_in(schema, &mut names);
+        }
+    }
+}
+
+/// The names of the schemas that this one refers to.
+fn names_in(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| names_in(item, names)),
+        Value::Object(members) => {
+            let name = members.get("$ref").and_then(Value::as_str).and_then(|name| name.rsplit('/').next());
+            names.extend(name.map(str::to_owned));
+            members.values().for_each(|member| names_in(member, names));
+        }
+        _ => {}
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod auth;
 mod body;
+mod channels;
 mod deliveries;
 mod document;
 mod edge;
@@ -11,6 +12,7 @@ mod events;
 mod failures;
 mod health;
 mod idempotency;
+mod jobs;
 mod keys;
 mod limit;
 mod metrics;
@@ -131,6 +133,8 @@ enum Tag {
     Deliveries,
     /// What happens: figures over time, and a live feed
     Activity,
+    /// What was asked of many deliveries at once, and how far it came
+    Jobs,
     /// What can be published, with schemas and examples
     #[oai(rename = "Event types")]
     EventTypes,
@@ -146,7 +150,9 @@ enum Tag {
 type Apis = (
     subscriptions::SubscriptionsApi,
     events::EventsApi,
+    events::RedeliveryApi,
     deliveries::DeliveriesApi,
+    jobs::JobsApi,
     event_types::EventTypesApi,
     tenants::TenantsApi,
     keys::KeysApi,
@@ -180,7 +186,9 @@ pub fn endpoint(api: Api) -> impl Endpoint {
     let apis: Apis = (
         subscriptions::SubscriptionsApi { app: app.clone() },
         events::EventsApi { app: app.clone() },
+        events::RedeliveryApi { app: app.clone() },
         deliveries::DeliveriesApi { app: app.clone() },
+        jobs::JobsApi { app: app.clone() },
         event_types::EventTypesApi { app: app.clone() },
         tenants::TenantsApi { app: app.clone() },
         keys::KeysApi { app: app.clone() },

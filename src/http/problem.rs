@@ -74,6 +74,7 @@ pub enum Ground {
     AlreadyExists,
     ExternalIdConflict,
     InvalidState,
+    EventExpired,
     /// Nobody publishes into the tenant that hears about the instance itself.
     SystemTenant,
     PreconditionFailed,
@@ -111,6 +112,7 @@ impl Ground {
             | Self::InvalidState
             | Self::SystemTenant
             | Self::LimitExceeded { .. } => StatusCode::CONFLICT,
+            Self::EventExpired => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::RateLimited | Self::TooManyViewers { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
@@ -140,6 +142,7 @@ impl Ground {
             Self::AlreadyExists => "already_exists",
             Self::ExternalIdConflict => "external_id_conflict",
             Self::InvalidState | Self::SystemTenant => "invalid_state",
+            Self::EventExpired => "event_expired",
             Self::PreconditionFailed => "precondition_failed",
             Self::LimitExceeded { .. } | Self::TooManyViewers { .. } => "limit_exceeded",
             Self::RateLimited => "rate_limited",
@@ -252,6 +255,7 @@ impl From<&StoreError> for Refusal {
             StoreError::ExternalIdConflict => Ground::ExternalIdConflict,
             StoreError::LimitExceeded { max } => Ground::LimitExceeded { max: *max },
             StoreError::InvalidState => Ground::InvalidState,
+            StoreError::PayloadExpired => Ground::EventExpired,
             StoreError::PreconditionFailed => Ground::PreconditionFailed,
             StoreError::StorageFull => Ground::StorageFull,
             StoreError::Unavailable(detail) => {

@@ -3,6 +3,7 @@
 use poem::http::StatusCode;
 
 use super::problem::Ground;
+use crate::domain::header::{InvalidHeaderName, NAME_EXPECTED};
 use crate::domain::violation::Rule;
 
 pub fn title(status: StatusCode) -> &'static str {
@@ -36,6 +37,9 @@ pub fn detail(ground: &Ground) -> String {
             "An event with this external_id was published with another type or other data".to_owned()
         }
         Ground::InvalidState => "Its state does not allow this".to_owned(),
+        Ground::EventExpired => {
+            "The event's data was removed when its time was over: it cannot be sent again".to_owned()
+        }
         Ground::SystemTenant => "Nobody publishes into the tenant 'system'".to_owned(),
         Ground::PreconditionFailed => {
             "It was changed since it was read: its ETag is no longer the one in If-Match".to_owned()
@@ -60,6 +64,7 @@ fn rule_detail(rule: &Rule) -> String {
         Rule::InvalidParameter { name, expected } => format!("'{name}' must be {expected}"),
         Rule::OutOfRange { min, max, unit: "" } => format!("This must be {min} to {max}"),
         Rule::OutOfRange { min, max, unit } => format!("This must be {min} to {max} {unit}"),
+        Rule::TooFarAhead { days_max } => format!("This may lie at most {days_max} days ahead"),
         Rule::TooShort { min: 1 } => "This must not be empty".to_owned(),
         Rule::TooShort { min } => format!("This must have at least {min} characters"),
         Rule::TooLong { max } => format!("This must have at most {max} characters"),
@@ -70,6 +75,10 @@ fn rule_detail(rule: &Rule) -> String {
         Rule::UrlNotHttps => "The URL must begin with https://".to_owned(),
         Rule::UrlBlocked => "Deliveries to this address are not allowed".to_owned(),
         Rule::UrlTooLong { max } => format!("A URL has at most {max} characters"),
+        Rule::HeaderNotAllowed(InvalidHeaderName::Malformed) => format!("The name of a header has {NAME_EXPECTED}"),
+        Rule::HeaderNotAllowed(InvalidHeaderName::Reserved) => {
+            "Waxwing or HTTP itself sets this header: it cannot be a custom one".to_owned()
+        }
         Rule::InvalidSecret { expected } => format!("A secret of this profile is {expected}"),
         Rule::OverlapNotSupported { profile } => {
             format!("Deliveries of the profile '{profile}' carry one signature: two secrets cannot overlap")

@@ -21,6 +21,7 @@ use super::response::{kept_headers, read_body};
 use super::test_receiver::TestReceiver;
 use super::tls::Tls;
 use crate::domain::delivery::{ErrorClass, Outcome, Phases, Response};
+use crate::domain::header::{CustomHeaders, MASK};
 use crate::domain::id::SubscriptionId;
 use crate::domain::target::{Forbidden, TargetRules, TargetUrl};
 
@@ -68,6 +69,8 @@ pub struct Request {
     pub url: TargetUrl,
     /// Without `host` and `content-length`, which follow from the URL and the body.
     pub headers: Vec<(&'static str, String)>,
+    /// Sent after `headers`; what is recorded shows each value as `***`.
+    pub secret_headers: CustomHeaders,
     pub body: Bytes,
     /// For everything together: name, connection, TLS, request, response.
     pub timeout: Duration,
@@ -366,6 +369,7 @@ fn request_headers(request: &Request) -> Vec<(String, String)> {
     headers.push((CONTENT_LENGTH.as_str().to_owned(), request.body.len().to_string()));
     let given = request.headers.iter().filter(|(name, _)| !is_own(name));
     headers.extend(given.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())));
+    headers.extend(request.secret_headers.keys().map(|name| (name.as_str().to_owned(), MASK.to_owned())));
     headers
 }
 
@@ -384,6 +388,14 @@ fn outgoing(request: &Request, is_http2: bool) -> Result<OutgoingRequest, Failur
         let name = HeaderName::try_from(*name)
             .map_err(|error| Failure::new(ErrorClass::Http, format!("header {name}: {error}")))?;
         headers.append(name, header_value(value)?);
+    }
+    for (name, value) in &request.secret_headers {
+        let name = HeaderName::try_from(name.as_str())
+            .map_err(|error| Failure::new(ErrorClass::Http, format!("header {}: {error}", name.as_str())))?;
+        let mut value = header_value(value.as_str())?;
+        // HTTP/2 keeps it out of its table of known headers.
+        value.set_sensitive(true);
+        headers.append(name, value);
     }
     let uri = uri.map_err(|error| Failure::new(ErrorClass::Http, format!("the URL cannot be sent: {error}")))?;
     let mut outgoing = OutgoingRequest::new(Full::new(request.body.clone()));
@@ -411,6 +423,7 @@ mod tests {
             let request = Request {
                 url,
                 headers: Vec::new(),
+                secret_headers: CustomHeaders::new(),
                 body: Bytes::new(),
                 timeout: Duration::ZERO,
                 identity: SubscriptionId::from_u128(1),

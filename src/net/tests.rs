@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::domain::delivery::{ErrorClass, Outcome, RESPONSE_BODY_BYTES_MAX, RESPONSE_HEADER_BYTES_KEPT};
+use crate::domain::header::CustomHeaders;
 use crate::domain::id::SubscriptionId;
 use crate::domain::target::{TargetRules, TargetUrl};
 
@@ -40,6 +41,7 @@ fn request(url: impl AsRef<str>, timeout: Duration) -> Request {
     Request {
         url: TargetUrl::parse(url.as_ref(), &rules()).unwrap(),
         headers: vec![("Webhook-Id", "evt_1".into()), ("content-type", "application/json".into())],
+        secret_headers: CustomHeaders::new(),
         body: Bytes::from_static(b"{\"n\":1}"),
         timeout,
         identity: SubscriptionId::from_u128(1),
@@ -164,6 +166,28 @@ async fn each_answer_comes_to_its_outcome() {
         assert_eq!(receiver.connections(), 1, "{answer:?}");
         assert_eq!(exchange.remote_address, Some(receiver.address));
     }
+}
+
+#[tokio::test]
+async fn a_secret_header_goes_out_and_is_told_as_stars() {
+    let (heard, hears) = oneshot::channel();
+    let heard = Arc::new(Mutex::new(Some(heard)));
+    let receiver = Receiver::start(move |mut peer, _| {
+        let heard = Arc::clone(&heard);
+        async move {
+            let request = peer.request().await.unwrap();
+            peer.say(OK).await;
+            heard.lock().unwrap().take().unwrap().send(request).unwrap();
+        }
+    })
+    .await;
+    let secret_headers = [("X-Shop".parse().unwrap(), "hush 1".parse().unwrap())].into();
+    let exchange = client().send(Request { secret_headers, ..request(receiver.url(), LONG) }).await;
+    let heard = hears.await.unwrap();
+    assert!(heard.lines().any(|line| line == "x-shop: hush 1"), "{heard}");
+    let told = exchange.request_headers.iter().find(|(name, _)| name == "x-shop");
+    assert_eq!(told.map(|(_, value)| value.as_str()), Some("***"));
+    assert!(!format!("{:?}", exchange.request_headers).contains("hush"));
 }
 
 #[tokio::test]

@@ -9,14 +9,15 @@ use super::postings::{CHUNK_IDS_MAX, Chunk, Postings};
 use super::record::{StateCountsRecord, StatsLogEntry, StatsLogRecord, Value};
 use super::schema::{
     Answers, AnswersBySecret, AnswersByTime, Attempts, Deliveries, DeliveriesBySubscription, DeliveriesByTenant,
-    DueRows, EventTypes, Events, EventsByTenant, ExternalIds, FailedRows, HealthOf, Key, Keys, KeysUsed, Kind, Meta,
-    MetaName, NAMES, OpenRows, Payloads, StateCountsOf, Stats, StatsLog, Subscriptions, Tenants, Work, WorkName,
-    definition,
+    DueRows, EventTypes, Events, EventsByTenant, ExternalIds, FailedRows, HealthOf, JobDeliveries, Jobs, JobsByTenant,
+    Key, Keys, KeysUsed, Kind, Meta, MetaName, NAMES, OpenRows, Payloads, Redeliveries, StateCountsOf, Stats, StatsLog,
+    Subscriptions, Tenants, Work, WorkName, definition,
 };
 use super::tables::{Read, Snapshot, disk};
 use super::{Location, StoreError, deliveries, idempotency, stats};
 use crate::domain::delivery::{Delivery, State};
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
+use crate::domain::job::JobState;
 use crate::domain::stats::Scope;
 use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
@@ -104,6 +105,7 @@ impl Checker {
         })?;
         self.orphans()?;
         self.answers()?;
+        self.jobs()?;
         self.stats()?;
         self.each::<Meta>(|_, _, _| Ok(()))?;
         self.each::<Work>(|_, _, _| Ok(()))
@@ -401,10 +403,56 @@ impl Checker {
             }
             Ok(())
         })?;
+        self.each::<Redeliveries>(|checker, (event, id), ()| {
+            let delivery = checker.delivery(id)?;
+            if delivery.is_none_or(|(_, delivery)| delivery.event != event) {
+                checker.wrong::<Redeliveries>(&(event, id), "there is no such delivery of this event");
+            }
+            Ok(())
+        })?;
         self.each::<Attempts>(|checker, (id, number), _| {
             let delivery = checker.delivery(id)?;
             if delivery.is_none_or(|(_, delivery)| number == 0 || number > delivery.attempts) {
                 checker.wrong::<Attempts>(&(id, number), "its delivery did not make it");
+            }
+            Ok(())
+        })
+    }
+
+    fn jobs(&mut self) -> Result<(), StoreError> {
+        self.each::<Jobs>(|checker, id, record| {
+            let Some(job) = record.into_domain(id) else {
+                checker.wrong::<Jobs>(&id, "cannot be read");
+                return Ok(());
+            };
+            if !checker.tenant_is_known(job.tenant)? {
+                checker.wrong::<Jobs>(&id, format_args!("belongs to {}, which does not exist", job.tenant));
+            }
+            if !checker.tables.has::<JobsByTenant>(&(job.tenant, id))? {
+                checker.wrong::<Jobs>(&id, "is not indexed by its tenant");
+            }
+            let is_at_work = checker.tables.has::<Work>(&WorkName::Job(id))?;
+            if job.state == JobState::Running && !is_at_work && checker.tables.has::<Tenants>(&job.tenant)? {
+                checker.wrong::<Jobs>(&id, "runs, and nobody works on it");
+            }
+            if (job.state == JobState::Running) != job.finished_at.is_none() {
+                checker.wrong::<Jobs>(&id, "its state and its end do not agree");
+            }
+            Ok(())
+        })?;
+        self.each::<JobsByTenant>(|checker, (tenant, id), ()| {
+            let job = checker.tables.get::<Jobs>(&id)?;
+            if job.is_none_or(|job| job.tenant != tenant.to_bytes()) {
+                checker.wrong::<JobsByTenant>(&(tenant, id), "there is no such job");
+            }
+            Ok(())
+        })?;
+        self.each::<JobDeliveries>(|checker, key, Chunk(ids)| {
+            if !checker.tables.has::<Jobs>(&key.0)? {
+                checker.wrong::<JobDeliveries>(&key, "there is no such job");
+            }
+            if ids[0] < key.1.as_u128() || ids.len() > CHUNK_IDS_MAX || !ids.is_sorted() {
+                checker.wrong::<JobDeliveries>(&key, "is out of order or too long");
             }
             Ok(())
         })

@@ -16,7 +16,7 @@ use super::backlog::{Backlogs, Counted};
 use super::catalogue::Catalogue;
 use super::crypt::Crypt;
 use super::postings::Unindexed;
-use super::schema::{KeysUsed, MetaName};
+use super::schema::{KeysUsed, MetaName, WorkName};
 use super::space::Space;
 use super::stats::{self, LOG_ENTRIES_MAX};
 use super::tables::{Snapshot, Tables, disk};
@@ -218,6 +218,8 @@ pub(super) struct State {
     pub(super) backlogs: Backlogs,
     /// Where the pass over old backlogs stands.
     pub(super) backlog_cursor: SubscriptionId,
+    /// Which piece of it had the last step: the others come first.
+    pub(super) last_worked: Option<WorkName>,
     /// Where the walk of retention stands. On disk only from time to time: a walk that begins anew costs time alone.
     pub(super) retention_cursor: EventId,
 }
@@ -236,6 +238,7 @@ struct Effects {
     has_work: Option<bool>,
     backlogs: HashMap<SubscriptionId, Option<Counted>>,
     backlog_cursor: Option<SubscriptionId>,
+    worked: Option<WorkName>,
     retention_cursor: Option<EventId>,
     keys_used_written: HashMap<KeyId, Timestamp>,
 }
@@ -368,6 +371,15 @@ impl<'t> Transaction<'t> {
         self.effects.backlog_cursor = Some(cursor);
     }
 
+    pub(super) fn last_worked(&self) -> Option<WorkName> {
+        self.state.last_worked
+    }
+
+    /// Says which piece of background work has this step.
+    pub(super) fn worked(&mut self, name: WorkName) {
+        self.effects.worked = Some(name);
+    }
+
     pub(super) fn retention_cursor(&self) -> EventId {
         self.effects.retention_cursor.unwrap_or(self.state.retention_cursor)
     }
@@ -412,6 +424,8 @@ pub struct Writer {
     pub(super) queue: Receiver<Message>,
     pub(super) changes: tokio::sync::mpsc::Sender<Vec<Change>>,
     pub(super) state: State,
+    /// What passes of the writer's own committed, and nobody was told yet.
+    pub(super) untold: Vec<Change>,
 }
 
 /// What a step did.
@@ -420,7 +434,7 @@ pub struct Writer {
 pub struct Stepped {
     /// Sentences that were answered.
     pub jobs: usize,
-    /// What committed: for the dispatcher.
+    /// What committed, in passes since the last step too: for the dispatcher.
     pub changes: Vec<Change>,
 }
 
@@ -435,9 +449,9 @@ impl Writer {
     /// instead of sending them. For a writer without a thread.
     pub fn step(&mut self) -> Stepped {
         let (group, stop) = self.take_ready(None);
-        let mut changes = Vec::new();
+        let mut changes = std::mem::take(&mut self.untold);
         let jobs = group.len();
-        self.commit(group, |_, committed| changes = committed);
+        self.commit(group, |_, committed| changes.extend(committed));
         if let Some(stop) = stop {
             self.shared.database.store(None);
             _ = stop.send(());
@@ -461,12 +475,12 @@ impl Writer {
         self.pass(|transaction| transaction.fold_stats())
     }
 
-    /// One bounded step of the background work that deletions leave. Answers whether there is more.
+    /// One bounded step of the background work: what deletions leave, and jobs. Answers whether there is more.
     pub fn work_pass(&mut self) -> Result<bool, StoreError> {
         if !self.state.has_work {
             return Ok(false);
         }
-        self.pass(super::erase::step)?;
+        self.pass(super::work::step)?;
         Ok(self.state.has_work)
     }
 
@@ -484,13 +498,14 @@ impl Writer {
     /// A transaction of the writer's own.
     fn pass<T>(&mut self, run: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut result = Err(closed());
-        let (committed, _) = self.transact(|transaction| match run(transaction) {
+        let (committed, changes) = self.transact(|transaction| match run(transaction) {
             Ok(value) => {
                 result = Ok(value);
                 Ok(())
             }
             Err(error) => Err(error),
         });
+        self.untold.extend(changes);
         committed.and(result)
     }
 
@@ -514,6 +529,10 @@ impl Writer {
             }
             if !*self.shared.is_broken.borrow() {
                 timers.run(&mut self);
+            }
+            let untold = std::mem::take(&mut self.untold);
+            if !untold.is_empty() {
+                _ = self.changes.blocking_send(untold);
             }
         }
         self.end();
@@ -649,6 +668,7 @@ impl Writer {
             has_work,
             backlogs,
             backlog_cursor,
+            worked,
             retention_cursor,
             keys_used_written,
         } = effects;
@@ -676,6 +696,7 @@ impl Writer {
         self.state.has_work = has_work.unwrap_or(self.state.has_work);
         self.state.backlogs.apply(backlogs);
         self.state.backlog_cursor = backlog_cursor.unwrap_or(self.state.backlog_cursor);
+        self.state.last_worked = worked.or(self.state.last_worked);
         self.state.retention_cursor = retention_cursor.unwrap_or(self.state.retention_cursor);
         if !keys_used_written.is_empty() {
             let mut memory = self.shared.keys_used.lock().expect("nothing panics while it holds the lock");

@@ -41,8 +41,8 @@ impl Store {
         rows.map(|row| row.map(|((_, number), record)| record.into_domain(delivery, number))).collect()
     }
 
-    /// One attempt now. `InvalidState` when it succeeded or was canceled; one whose schedule is used up gets exactly
-    /// one more.
+    /// One attempt now. `InvalidState` when it succeeded or was canceled, or nobody is there to get it; one that had
+    /// ended gets exactly one more.
     pub async fn retry_delivery(
         &self,
         id: DeliveryId,
@@ -50,15 +50,15 @@ impl Store {
     ) -> Result<Delivery, StoreError> {
         self.sentence(ATTEMPT_BYTES, move |transaction| {
             let mut row = Row::of(transaction, id)?.ok_or(StoreError::NotFound)?;
-            let state = match row.delivery.state {
+            let subscription = row.delivery.subscription;
+            if transaction.with_catalogue(|catalogue| catalogue.subscription(subscription).is_none()) {
+                return Err(StoreError::InvalidState);
+            }
+            match row.delivery.state {
                 State::Succeeded | State::Canceled { .. } => return Err(StoreError::InvalidState),
-                State::Pending { .. } => State::Pending { next_attempt_at: transaction.now },
-                State::Retrying { .. } | State::Exhausted { .. } | State::Expired { .. } => {
-                    State::Retrying { next_attempt_at: transaction.now, reason: RetryReason::Manual }
-                }
-            };
-            row.delivery.updated_at = transaction.now;
-            row.put(&mut transaction.tables, state, true)?;
+                State::Pending { .. } | State::Retrying { .. } | State::Exhausted { .. } | State::Expired { .. } => {}
+            }
+            row.retry(&mut transaction.tables, transaction.now)?;
             transaction.changed(Change::Moved(Box::new(row.delivery.clone())));
             transaction.changed(Change::Retry(row.delivery.subscription, id));
             transaction.remember(remember, &row.delivery)?;
@@ -78,8 +78,7 @@ impl Store {
             if row.delivery.state.is_final() {
                 return Err(StoreError::InvalidState);
             }
-            row.delivery.updated_at = transaction.now;
-            row.put(&mut transaction.tables, State::Canceled { reason: CanceledReason::Manual }, false)?;
+            row.cancel(&mut transaction.tables, transaction.now)?;
             transaction.changed(Change::Moved(Box::new(row.delivery.clone())));
             transaction.changed(Change::Canceled(row.delivery.subscription, id));
             transaction.remember(remember, &row.delivery)?;
@@ -213,8 +212,8 @@ pub(super) fn end(tables: &mut Tables<'_>, id: DeliveryId, state: State, now: Ti
 }
 
 /// A delivery in the writer's hands: its record and the rows that follow from it.
-struct Row {
-    delivery: Delivery,
+pub(super) struct Row {
+    pub(super) delivery: Delivery,
     /// The state that its rows stand for; `delivery.state` may already be a later one.
     on_disk: State,
     is_final_on_disk: bool,
@@ -231,12 +230,45 @@ impl Row {
     }
 
     /// As it is seen: canceled when its subscription is deleted.
-    fn of(transaction: &Transaction<'_>, id: DeliveryId) -> Result<Option<Self>, StoreError> {
+    pub(super) fn of(transaction: &Transaction<'_>, id: DeliveryId) -> Result<Option<Self>, StoreError> {
         let row = Self::read(&transaction.tables, id)?;
         Ok(row.map(|row| Self {
             delivery: transaction.with_catalogue(|catalogue| present(row.delivery.clone(), catalogue)),
             ..row
         }))
+    }
+
+    /// One attempt now. When it fails, one that had ended has ended again; the others go on with their schedule.
+    pub(super) fn retry(&mut self, tables: &mut Tables<'_>, now: Timestamp) -> Result<(), StoreError> {
+        let retrying = |reason| State::Retrying { next_attempt_at: now, reason };
+        let state = match self.delivery.state {
+            State::Pending { .. } => State::Pending { next_attempt_at: now },
+            State::Retrying { reason, .. } => retrying(match reason {
+                RetryReason::Schedule | RetryReason::RetryAfter | RetryReason::Manual => RetryReason::Manual,
+                RetryReason::ManualOnce => RetryReason::ManualOnce,
+            }),
+            State::Succeeded | State::Exhausted { .. } | State::Canceled { .. } | State::Expired { .. } => {
+                retrying(RetryReason::ManualOnce)
+            }
+        };
+        self.delivery.updated_at = now;
+        self.put(tables, state, true)
+    }
+
+    /// The whole schedule again, from now on.
+    pub(super) fn recover(&mut self, tables: &mut Tables<'_>, now: Timestamp) -> Result<(), StoreError> {
+        self.delivery.attempts_uncounted = self.delivery.attempts;
+        self.delivery.updated_at = now;
+        let state = match self.delivery.attempts {
+            0 => State::Pending { next_attempt_at: now },
+            _ => State::Retrying { next_attempt_at: now, reason: RetryReason::Manual },
+        };
+        self.put(tables, state, true)
+    }
+
+    pub(super) fn cancel(&mut self, tables: &mut Tables<'_>, now: Timestamp) -> Result<(), StoreError> {
+        self.delivery.updated_at = now;
+        self.put(tables, State::Canceled { reason: CanceledReason::Manual }, false)
     }
 
     /// Writes the delivery in this state, and its due, open and failed rows with it. A retrying one is always

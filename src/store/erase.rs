@@ -1,5 +1,4 @@
-//! What deletions leave to do: the backlog of a deleted subscription, everything of a deleted tenant. In bounded steps,
-//! from a row that survives a restart.
+//! What deletions leave to do: the backlog of a deleted subscription, everything of a deleted tenant.
 
 use std::ops::Bound;
 
@@ -7,13 +6,13 @@ use super::StoreError;
 use super::commit::Transaction;
 use super::deliveries;
 use super::events;
+use super::jobs;
 use super::postings;
 use super::record::{DeliveryRecord, WorkRecord};
 use super::schema::{
     Attempts, Deliveries, DeliveriesBySubscription, DeliveriesByTenant, DueRows, Events, EventsByTenant, ExternalIds,
-    FailedRows, HealthOf, Kind, MetaName, OpenRows, Payloads, Subscriptions, Work, WorkName,
+    FailedRows, HealthOf, Kind, MetaName, OpenRows, Payloads, Redeliveries, Subscriptions, Work, WorkName,
 };
-use super::stats;
 use super::tables::{Read, Tables};
 use crate::domain::delivery::State;
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
@@ -29,6 +28,7 @@ const CANCEL_DUE: u8 = 1;
 /// Stages of erasing.
 const ERASE_EVENTS: u8 = 0;
 const ERASE_SUBSCRIPTIONS: u8 = 1;
+const ERASE_JOBS: u8 = 2;
 
 impl Transaction<'_> {
     /// Leaves the backlog of a subscription to the background.
@@ -52,31 +52,8 @@ impl Transaction<'_> {
     }
 }
 
-/// One step of the first piece of work that is left.
-pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
-    transaction.index_now()?;
-    let first = transaction.tables.scan::<Work>(..)?.next().transpose()?;
-    let Some((name, record)) = first else {
-        transaction.set_has_work(false);
-        return Ok(());
-    };
-    let next = match name {
-        WorkName::Cancel(id) => cancel(transaction, id, record)?,
-        WorkName::Erase(id) => erase(transaction, id, record)?,
-        WorkName::EraseStats(scope) => stats::erase(&mut transaction.tables, scope, record)?,
-    };
-    match next {
-        Some(record) => transaction.tables.put::<Work>(&name, &record)?,
-        None => {
-            transaction.tables.remove::<Work>(&name)?;
-            let is_done = transaction.tables.scan::<Work>(..)?.next().is_none();
-            transaction.set_has_work(!is_done);
-        }
-    }
-    Ok(())
-}
-
-fn cancel(
+/// Cancels what waits for a deleted subscription, one step of it.
+pub(super) fn cancel(
     transaction: &mut Transaction<'_>,
     id: SubscriptionId,
     record: WorkRecord,
@@ -109,7 +86,8 @@ fn cancel(
     Ok((rows.len() == ROWS_PER_STEP_MAX).then_some(record))
 }
 
-fn erase(
+/// Removes all that a deleted tenant had, one step of it.
+pub(super) fn erase(
     transaction: &mut Transaction<'_>,
     id: TenantId,
     record: WorkRecord,
@@ -134,6 +112,9 @@ fn erase(
         removed.leave_postings(&mut transaction.tables)?;
         return Ok(Some(record));
     }
+    if record.stage == ERASE_JOBS {
+        return Ok(jobs::erase_one(transaction, id)?.then_some(record));
+    }
     let from = Bound::Excluded(SubscriptionId::from_bytes(record.cursor));
     let rows = transaction.tables.scan::<Subscriptions>((from, Bound::Unbounded))?;
     let rows = rows.take(ROWS_PER_STEP_MAX).collect::<Result<Vec<_>, _>>()?;
@@ -152,7 +133,7 @@ fn erase(
         Some((last, _)) if rows.len() == ROWS_PER_STEP_MAX => Some(WorkRecord { cursor: last.to_bytes(), ..record }),
         Some(_) | None => {
             transaction.erase_stats_later(Scope::Tenant(id))?;
-            None
+            Some(WorkRecord { stage: ERASE_JOBS, cursor: [0; 16], ..record })
         }
     })
 }
@@ -236,6 +217,10 @@ fn remove_delivery(
     }
     if deliveries::is_failure(state) {
         tables.remove::<FailedRows>(&(tenant, id))?;
+    }
+    let redelivery = (EventId::from_bytes(row.event), id);
+    if tables.has::<Redeliveries>(&redelivery)? {
+        tables.remove::<Redeliveries>(&redelivery)?;
     }
     tables.remove::<Deliveries>(&id)?;
     tables.observed.moved((tenant, subscription), id.assigned_at(), Some(state.into()), None);

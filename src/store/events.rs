@@ -1,5 +1,6 @@
 //! Events: taken with all their deliveries in one commit, and read back.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use super::commit::{Store, Transaction};
 use super::deliveries;
 use super::postings::Unindexed;
 use super::record::{DeliveryRecord, EventRecord, IdRecord};
-use super::schema::{Deliveries, Events, ExternalIds, FailedRows, Key, Payloads};
+use super::schema::{Deliveries, Events, ExternalIds, FailedRows, Key, Payloads, Redeliveries};
 use super::tables::{Read, damaged};
 use super::{Change, Fresh, Published, Remember, StoreError};
 use crate::domain::delivery::{CanceledReason, Delivery, ExpiredReason, State};
@@ -75,7 +76,8 @@ pub(super) fn domain(record: EventRecord, id: EventId) -> Result<Event, StoreErr
     record.into_domain(id).ok_or_else(|| damaged::<Events>(&id.to_key()))
 }
 
-/// At most `limit` deliveries of an event. Their ids were assigned right after its own, so they are neighbours.
+/// At most `limit` deliveries of an event, in the order of their ids. Those that it began with were assigned theirs right
+/// after its own, so they are neighbours; those that were made later are found through an index.
 pub(super) fn deliveries_of(
     tables: &impl Read,
     event: EventId,
@@ -85,7 +87,20 @@ pub(super) fn deliveries_of(
     let belongs = |row: &Result<(DeliveryId, DeliveryRecord), StoreError>| {
         row.as_ref().map_or(true, |(_, record)| record.event == event.to_bytes())
     };
-    rows.take_while(belongs).collect()
+    let mut all = rows.take_while(belongs).collect::<Result<Vec<_>, _>>()?;
+    let limit = limit as usize;
+    if all.len() < limit {
+        // What was made later can be a neighbour too, when nothing came in between.
+        let last = all.last().map_or(DeliveryId::from_u128(0), |(id, _)| *id);
+        let to = Bound::Included((event, DeliveryId::from_u128(u128::MAX)));
+        let later = tables.scan::<Redeliveries>((Bound::Excluded((event, last)), to))?.take(limit - all.len());
+        for row in later {
+            let ((_, id), ()) = row?;
+            let record = tables.get::<Deliveries>(&id)?.ok_or_else(|| damaged::<Deliveries>(&id.to_key()))?;
+            all.push((id, record));
+        }
+    }
+    Ok(all)
 }
 
 impl Transaction<'_> {
@@ -107,6 +122,18 @@ impl Transaction<'_> {
                 Err(StoreError::ExternalIdConflict)
             };
         }
+        let event = self.put_event(new, data_sha256, matching, None)?;
+        Ok(Published { event, is_duplicate: false })
+    }
+
+    /// Makes the event, its deliveries to these subscriptions, and what leads to them.
+    pub(super) fn put_event(
+        &mut self,
+        new: NewEvent,
+        data_sha256: Option<[u8; 32]>,
+        matching: Vec<(SubscriptionId, FirstState)>,
+        replay_of: Option<EventId>,
+    ) -> Result<Event, StoreError> {
         let NewEvent { tenant, event_type, external_id, occurred_at, channels, deliver_at, data } = new;
         let now = self.now;
         let id = EventId::from_u128(self.next_id());
@@ -122,7 +149,7 @@ impl Transaction<'_> {
             data_bytes: u32::try_from(data.len()).unwrap_or(u32::MAX),
             channels,
             deliver_at: deliver_at.filter(|at| *at > now),
-            replay_of: None,
+            replay_of,
         };
         self.tables.put::<Events>(&id, &EventRecord::from_domain(&event, data_sha256))?;
         self.tables.put_payload(id, &data)?;
@@ -132,20 +159,22 @@ impl Transaction<'_> {
         self.index_later(Unindexed::Event(id, tenant));
         if !matching.is_empty() {
             let with_data = Arc::new(EventWithData { event: event.clone(), data });
-            let fresh = self.put_deliveries(&with_data, matching)?;
-            self.accepted(fresh);
+            self.put_deliveries(&with_data, matching)?;
         }
-        Ok(Published { event, is_duplicate: false })
+        Ok(event)
     }
 
-    fn put_deliveries(
+    /// Answers their ids.
+    pub(super) fn put_deliveries(
         &mut self,
         event: &Arc<EventWithData>,
         matching: Vec<(SubscriptionId, FirstState)>,
-    ) -> Result<Vec<Fresh>, StoreError> {
+    ) -> Result<Vec<DeliveryId>, StoreError> {
         let Event { id: event_id, tenant, deliver_at, .. } = event.event;
         let now = self.now;
+        let deliver_at = deliver_at.filter(|at| *at > now);
         let mut all_fresh = Vec::with_capacity(matching.len());
+        let mut ids = Vec::with_capacity(matching.len());
         for (subscription, state) in matching {
             let id = DeliveryId::from_u128(self.next_id());
             let state = match state {
@@ -170,6 +199,7 @@ impl Transaction<'_> {
                 updated_at: now,
             };
             self.index_later(Unindexed::Delivery(id, tenant, subscription));
+            ids.push(id);
             match (state.next_attempt_at(), deliver_at) {
                 // It waits on disk from the start: memory is for what can be sent.
                 (Some(at), Some(_)) => {
@@ -196,7 +226,8 @@ impl Transaction<'_> {
                 }
             }
         }
-        Ok(all_fresh)
+        self.accepted(all_fresh);
+        Ok(ids)
     }
 
     fn event_of_external_id(
@@ -214,14 +245,14 @@ impl Transaction<'_> {
 
 /// In what state a delivery begins.
 #[derive(Debug, Clone, Copy)]
-enum FirstState {
+pub(super) enum FirstState {
     Pending,
     /// It waits until its subscription is active again, if there is room.
     Held,
     Gone,
 }
 
-fn first_state(subscription: &Subscription) -> FirstState {
+pub(super) fn first_state(subscription: &Subscription) -> FirstState {
     match subscription.disabled_reason {
         Some(DisabledReason::Gone) => FirstState::Gone,
         Some(DisabledReason::Failing) | None if !subscription.is_active => FirstState::Held,

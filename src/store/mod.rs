@@ -18,12 +18,14 @@ mod erase;
 mod event_types;
 mod events;
 mod idempotency;
+mod jobs;
 mod keys;
 mod open;
 mod pages;
 mod postings;
 mod query;
 mod record;
+mod redelivery;
 mod retention;
 mod schema;
 mod space;
@@ -31,6 +33,7 @@ pub mod stats;
 mod subscriptions;
 mod tables;
 mod tenants;
+mod work;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -129,6 +132,9 @@ pub enum StoreError {
     ExternalIdConflict,
     #[error("no more than {max} are allowed")]
     LimitExceeded { max: u32 },
+    /// Retention removed what an event says.
+    #[error("the event's data is gone")]
+    PayloadExpired,
     /// It is in a state in which this cannot be done.
     #[error("its state does not allow this")]
     InvalidState,
@@ -150,13 +156,15 @@ pub enum Change {
     Accepted(Vec<Fresh>),
     /// A subscription was made, changed or deleted: look it up in the catalogue.
     Subscription(SubscriptionId),
-    /// Something of this subscription is due on disk at that time, earlier than known: a person asked for it.
+    /// Something of this subscription is due on disk at that time, earlier than known, because a person asked: what its
+    /// receiver asked for is over.
     Due(SubscriptionId, Timestamp),
     /// A person wants this one to be tried now.
     Retry(SubscriptionId, DeliveryId),
     /// The subscription's health starts anew: look it up.
     Lifted(SubscriptionId),
-    /// Something of this subscription is due on disk at that time: a scheduled event. Its limits stay as they are.
+    /// Something of this subscription is due on disk at that time: a scheduled event, or what a job queued, which has many
+    /// such steps. Its limits stay as they are.
     Scheduled(SubscriptionId, Timestamp),
     /// A delivery became final without an attempt.
     Canceled(SubscriptionId, DeliveryId),
@@ -240,6 +248,35 @@ pub struct Published {
     pub event: Event,
     /// The external id was published before, with the same type and data: `event` is the first one.
     pub is_duplicate: bool,
+}
+
+/// What a job would concern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    pub matched: u64,
+    /// False when there were too many rows to look at all of them.
+    pub is_complete: bool,
+}
+
+/// How an event goes out again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Redelivery {
+    /// To everyone who subscribes to its type today.
+    ToMatching,
+    To(Vec<SubscriptionId>),
+    /// As an event of its own, to these.
+    AsNewEvent(Vec<SubscriptionId>),
+}
+
+/// What a redelivery made.
+#[derive(Debug, Clone)]
+pub struct Redelivered {
+    /// The same event, or the new one.
+    pub event: Event,
+    /// All of it.
+    pub deliveries: Vec<Delivery>,
+    /// How many of them are new.
+    pub made: u32,
 }
 
 /// A remembered answer to a request with an `Idempotency-Key`.

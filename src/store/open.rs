@@ -1,6 +1,6 @@
 //! Opening: the folder, the secret key, the format of the file, and what a crash left to do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Bound;
@@ -20,14 +20,14 @@ use super::crypt::Crypt;
 use super::postings::{self, Unindexed};
 use super::record::TenantRecord;
 use super::schema::{
-    Deliveries, EventTypes, Events, HealthOf, Keys, KeysUsed, Kind, Meta, MetaName, NAMES, Subscriptions, Tenants,
-    Work, definition,
+    Deliveries, EventTypes, Events, HealthOf, Jobs, Keys, KeysUsed, Kind, Meta, MetaName, NAMES, Subscriptions,
+    Tenants, Work, definition,
 };
 use super::space::{Place, Space};
 use super::tables::{Read, Snapshot, Tables, damaged, disk};
 use super::{Catalogue, Change, Location, Options, Store, StoreError, Writer, deliveries, stats};
 use crate::domain::delivery::Delivery;
-use crate::domain::id::{DeliveryId, EventId, IdGenerator, SubscriptionId, TenantId};
+use crate::domain::id::{DeliveryId, EventId, IdGenerator, JobId, SubscriptionId, TenantId};
 use crate::domain::profile::Profile;
 use crate::domain::tenant::{self, Tenant};
 use crate::domain::time::Timestamp;
@@ -127,6 +127,7 @@ impl Store {
             }
         };
         migrate(&database, MIGRATIONS, &Beginning { crypt: &crypt, now: clock.now() })?;
+        make_tables(&database)?;
         settle(&database)?;
         index(&database)?;
 
@@ -146,6 +147,7 @@ impl Store {
             has_work: snapshot.count::<Work>()? > 0,
             backlogs: super::backlog::Backlogs::default(),
             backlog_cursor: SubscriptionId::from_u128(0),
+            last_worked: None,
             retention_cursor: EventId::from_u128(snapshot.meta_id(MetaName::RetentionCursor)?),
         };
         drop(snapshot);
@@ -166,12 +168,13 @@ impl Store {
             places: Arc::new(Semaphore::new(QUEUE_MAX)),
             is_broken: watch::Sender::new(false),
         });
-        let writer = Writer { shared: Arc::clone(&shared), queue: queued, changes, state };
+        let writer = Writer { shared: Arc::clone(&shared), queue: queued, changes, state, untold: Vec::new() };
         Ok(Opened { store: Store { shared }, writer, changes: changed })
     }
 }
 
-/// Opens an existing store to look at it, and its key. Nothing is made or migrated.
+/// Opens an existing store to look at it, and its key. Nothing is made or migrated, but empty tables that the program
+/// knows and the file does not.
 pub(super) fn open_to_check(location: Location, secret_key: Option<[u8; 32]>) -> Result<(Database, Crypt), OpenError> {
     let (database, crypt) = match location {
         Location::Directory(directory) => {
@@ -197,6 +200,7 @@ pub(super) fn open_to_check(location: Location, secret_key: Option<[u8; 32]>) ->
     let snapshot = Snapshot::new(database.begin_read().map_err(disk)?);
     check_key(&snapshot, &crypt)?;
     drop(snapshot);
+    make_tables(&database)?;
     Ok((database, crypt))
 }
 
@@ -338,6 +342,21 @@ fn migrate(database: &Database, migrations: &[Migration], beginning: &Beginning<
     Ok(())
 }
 
+/// Tables that came after the file was made. Readers cannot make them.
+fn make_tables(database: &Database) -> Result<(), StoreError> {
+    let read = database.begin_read().map_err(disk)?;
+    let tables = read.list_tables().map_err(disk)?;
+    let known: HashSet<String> = tables.map(|table| redb::TableHandle::name(&table).to_owned()).collect();
+    drop(read);
+    if NAMES.iter().all(|name| known.contains(*name)) {
+        return Ok(());
+    }
+    write(database, |tables| {
+        tables.is_changed = true;
+        Ok(())
+    })
+}
+
 /// A transaction before there is a writer.
 fn write<T>(database: &Database, run: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
     let mut write = database.begin_write().map_err(disk)?;
@@ -467,6 +486,7 @@ fn last_id(tables: &impl Read) -> Result<u128, StoreError> {
         last::<Tenants>(tables)?.map_or(0, TenantId::as_u128),
         last::<Keys>(tables)?.map_or(0, |id| id.as_u128()),
         last::<Subscriptions>(tables)?.map_or(0, SubscriptionId::as_u128),
+        last::<Jobs>(tables)?.map_or(0, JobId::as_u128),
         tables.meta_id(MetaName::AssignedUpTo)?,
         tables.meta_id(MetaName::SettledUpTo)?,
         tables.meta_id(MetaName::IndexedUpTo)?,

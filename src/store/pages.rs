@@ -15,7 +15,7 @@ use crate::domain::event::Event;
 use crate::domain::id::{DeliveryId, EventId, TenantId};
 use crate::domain::time::Timestamp;
 
-type Ids<'a> = Box<dyn Iterator<Item = Result<u128, StoreError>> + 'a>;
+pub(super) type Ids<'a> = Box<dyn Iterator<Item = Result<u128, StoreError>> + 'a>;
 
 impl Store {
     /// Newest first. Reads the disk.
@@ -65,7 +65,12 @@ fn is_between(at: Timestamp, since: Option<Timestamp>, until: Option<Timestamp>)
     since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until)
 }
 
-fn is_wanted(delivery: &Delivery, of_tenant: TenantId, filter: &DeliveryFilter, catalogue: &Catalogue) -> bool {
+pub(super) fn is_wanted(
+    delivery: &Delivery,
+    of_tenant: TenantId,
+    filter: &DeliveryFilter,
+    catalogue: &Catalogue,
+) -> bool {
     let DeliveryFilter { state, subscription, event, event_type, since, until, http_status } = filter;
     delivery.tenant == of_tenant
         && state.is_none_or(|wanted| catalogue.shown_state(delivery) == wanted)
@@ -96,18 +101,10 @@ fn source<'a>(
     }
     match filter.state {
         Some(ShownState::Pending | ShownState::Retrying | ShownState::Held) => {
-            // After the watermark a delivery can be open without a row that says so.
-            let settled = snapshot.meta_id(MetaName::SettledUpTo)?;
-            let rows = walk_rows::<OpenRows>(snapshot, tenant, (low, high.min(settled)), direction)?;
-            let newer = (low.max(settled.saturating_add(1)), high);
-            let newer = postings::walk::<DeliveriesByTenant>(snapshot, tenant, newer, direction)?;
-            Ok(match direction {
-                Direction::OlderFirst => Box::new(rows.chain(newer)),
-                Direction::NewerFirst => Box::new(newer.chain(rows)),
-            })
+            walk_open(snapshot, tenant, (low, high), direction)
         }
         Some(ShownState::Exhausted | ShownState::Canceled | ShownState::Expired) => {
-            walk_rows::<FailedRows>(snapshot, tenant, (low, high), direction)
+            walk_failed(snapshot, tenant, (low, high), direction)
         }
         Some(ShownState::Succeeded) | None => match filter.subscription {
             Some(id) => postings::walk::<DeliveriesBySubscription>(snapshot, id, (low, high), direction),
@@ -116,8 +113,36 @@ fn source<'a>(
     }
 }
 
+/// Every open delivery of a tenant, with others among them.
+pub(super) fn walk_open<'a>(
+    tables: &'a impl Read,
+    tenant: TenantId,
+    (low, high): (u128, u128),
+    direction: Direction,
+) -> Result<Ids<'a>, StoreError> {
+    // After the watermark a delivery can be open without a row that says so.
+    let settled = tables.meta_id(MetaName::SettledUpTo)?;
+    let rows = walk_rows::<OpenRows>(tables, tenant, (low, high.min(settled)), direction)?;
+    let newer = (low.max(settled.saturating_add(1)), high);
+    let newer = postings::walk::<DeliveriesByTenant>(tables, tenant, newer, direction)?;
+    Ok(match direction {
+        Direction::OlderFirst => Box::new(rows.chain(newer)),
+        Direction::NewerFirst => Box::new(newer.chain(rows)),
+    })
+}
+
+/// Every exhausted or canceled delivery of a tenant.
+pub(super) fn walk_failed<'a>(
+    tables: &'a impl Read,
+    tenant: TenantId,
+    bounds: (u128, u128),
+    direction: Direction,
+) -> Result<Ids<'a>, StoreError> {
+    walk_rows::<FailedRows>(tables, tenant, bounds, direction)
+}
+
 fn walk_rows<'a, K>(
-    snapshot: &'a Snapshot,
+    tables: &'a impl Read,
     tenant: TenantId,
     (low, high): (u128, u128),
     direction: Direction,
@@ -128,7 +153,7 @@ where
     if low > high {
         return Ok(Box::new(std::iter::empty()));
     }
-    let ids = snapshot
+    let ids = tables
         .scan::<K>((tenant, DeliveryId::from_u128(low))..=(tenant, DeliveryId::from_u128(high)))?
         .map(|row| row.map(|((_, id), ())| id.as_u128()));
     Ok(match direction {
@@ -139,7 +164,7 @@ where
 
 /// The ids that can have been created between the two. An id's milliseconds are never before its `created_at`, and
 /// never further after it than the file remembers.
-fn id_bounds(
+pub(super) fn id_bounds(
     tables: &impl Read,
     since: Option<Timestamp>,
     until: Option<Timestamp>,

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use super::StoreError;
 use super::record::Value;
-use super::schema::{DeliveriesBySubscription, DeliveriesByTenant, EventsByTenant, Kind};
+use super::schema::{DeliveriesBySubscription, DeliveriesByTenant, EventsByTenant, JobDeliveries, Kind};
 use super::tables::{Read, Tables};
-use crate::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
+use crate::domain::id::{DeliveryId, EventId, JobId, SubscriptionId, TenantId};
 
 /// A row of this size is about 2 KiB: two to a page of the tree.
 pub(super) const CHUNK_IDS_MAX: usize = 256;
@@ -101,6 +101,7 @@ postings! {
     EventsByTenant: TenantId, EventId;
     DeliveriesByTenant: TenantId, DeliveryId;
     DeliveriesBySubscription: SubscriptionId, DeliveryId;
+    JobDeliveries: JobId, DeliveryId;
 }
 
 /// Something that is committed and in no postings yet.

@@ -1,10 +1,10 @@
 //! What a list asks for: filters, and where in the walk it stands.
 
 use crate::domain::channel::Channel;
-use crate::domain::delivery::ShownState;
 use crate::domain::event_type::EventTypeName;
-use crate::domain::id::{EventId, SubscriptionId};
 use crate::domain::time::Timestamp;
+
+pub use crate::domain::delivery::DeliveryFilter;
 
 /// Rows looked at for one page when filters apply; a page may come out short and still have a next one (contract 3).
 pub const ROWS_WALKED_MAX: usize = 10_000;
@@ -47,17 +47,4 @@ pub struct EventFilter {
     pub unmatched: Option<bool>,
     /// Published with this channel.
     pub channel: Option<Channel>,
-}
-
-#[derive(Debug, Clone, Default)]
-pub struct DeliveryFilter {
-    /// `held` follows from the subscription, which the store looks up.
-    pub state: Option<ShownState>,
-    pub subscription: Option<SubscriptionId>,
-    pub event: Option<EventId>,
-    pub event_type: Option<EventTypeName>,
-    pub since: Option<Timestamp>,
-    pub until: Option<Timestamp>,
-    /// Of the last attempt.
-    pub http_status: Option<u16>,
 }

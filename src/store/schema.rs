@@ -13,7 +13,8 @@
 //! | `events` | event | all but its data |
 //! | `payloads` | event | its data, byte for byte |
 //! | `external_ids` | tenant, external id | event |
-//! | `deliveries` | delivery | where it stands; the deliveries of an event follow its own id |
+//! | `deliveries` | delivery | where it stands; the deliveries that an event began with follow its own id |
+//! | `redeliveries` | event, delivery | – (the deliveries of an event that were made later, when somebody asked for them) |
 //! | `attempts` | delivery, number | one request and its response |
 //! | `due` | subscription, next attempt, delivery | – (exactly the parked deliveries) |
 //! | `open` | tenant, delivery | – (exactly the parked deliveries) |
@@ -23,6 +24,9 @@
 //! | `answers` | request | a remembered answer |
 //! | `answers_by_time` | created, request | – |
 //! | `answers_by_secret` | what must go for it to go, request | – |
+//! | `jobs` | job | what was asked of many deliveries at once, and how far it came |
+//! | `jobs_by_tenant` | tenant, job | – |
+//! | `job_deliveries` | job, first id | up to 256 deliveries that it has still to deal with |
 //! | `work` | what is being done | how far it came |
 //! | `stats` | resolution, start, scope | what was counted there; all of a time are neighbours, so that adding touches few pages |
 //! | `stats_log` | number of the commit | what it counted, not yet added to `stats` and `state_counts` |
@@ -33,12 +37,12 @@ use redb::TableDefinition;
 use super::RequestName;
 use super::postings::Chunk;
 use super::record::{
-    AnswerRecord, AttemptRecord, DeliveryRecord, EventRecord, EventTypeRecord, HealthRecord, IdRecord, KeyRecord,
-    MetaValue, Payload, StateCountsRecord, StatsLogRecord, StatsRecord, SubscriptionRecord, TenantRecord, UsedRecord,
-    Value, WorkRecord,
+    AnswerRecord, AttemptRecord, DeliveryRecord, EventRecord, EventTypeRecord, HealthRecord, IdRecord, JobRecord,
+    KeyRecord, MetaValue, Payload, StateCountsRecord, StatsLogRecord, StatsRecord, SubscriptionRecord, TenantRecord,
+    UsedRecord, Value, WorkRecord,
 };
 use crate::domain::event_type::EventTypeName;
-use crate::domain::id::{DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
+use crate::domain::id::{DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
 use crate::domain::stats::{Resolution, Scope};
 use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
@@ -86,6 +90,7 @@ tables! {
     Payloads = "payloads": EventId => Payload;
     ExternalIds = "external_ids": (TenantId, ExternalId) => IdRecord;
     Deliveries = "deliveries": DeliveryId => DeliveryRecord;
+    Redeliveries = "redeliveries": (EventId, DeliveryId) => ();
     Attempts = "attempts": (DeliveryId, u16) => AttemptRecord;
     DueRows = "due": (SubscriptionId, Timestamp, DeliveryId) => ();
     OpenRows = "open": (TenantId, DeliveryId) => ();
@@ -96,6 +101,9 @@ tables! {
     Answers = "answers": RequestName => AnswerRecord;
     AnswersByTime = "answers_by_time": (Timestamp, RequestName) => ();
     AnswersBySecret = "answers_by_secret": (Holder, RequestName) => ();
+    Jobs = "jobs": JobId => JobRecord;
+    JobsByTenant = "jobs_by_tenant": (TenantId, JobId) => ();
+    JobDeliveries = "job_deliveries": (JobId, DeliveryId) => Chunk;
     Work = "work": WorkName => WorkRecord;
     Stats = "stats": (Resolution, Timestamp, Scope) => StatsRecord;
     StatsLog = "stats_log": u64 => StatsLogRecord;
@@ -164,6 +172,8 @@ pub(super) enum WorkName {
     Cancel(SubscriptionId),
     /// Removes all that a deleted tenant had.
     Erase(TenantId),
+    /// Does what was asked of many deliveries.
+    Job(JobId),
     /// Removes the statistics of something deleted.
     EraseStats(Scope),
 }
@@ -206,7 +216,7 @@ macro_rules! id_keys {
     )*};
 }
 
-id_keys! { TenantId KeyId SubscriptionId EventId DeliveryId }
+id_keys! { TenantId KeyId SubscriptionId EventId DeliveryId JobId }
 
 macro_rules! number_keys {
     ($($number:ident)*) => {$(
@@ -347,8 +357,12 @@ impl Key for WorkName {
                 bytes.push(2);
                 id.write(bytes);
             }
-            Self::EraseStats(scope) => {
+            Self::Job(id) => {
                 bytes.push(3);
+                id.write(bytes);
+            }
+            Self::EraseStats(scope) => {
+                bytes.push(4);
                 scope.write(bytes);
             }
         }
@@ -358,7 +372,8 @@ impl Key for WorkName {
         match take(bytes)? {
             [1] => Key::read(bytes).map(Self::Cancel),
             [2] => Key::read(bytes).map(Self::Erase),
-            [3] => Key::read(bytes).map(Self::EraseStats),
+            [3] => Key::read(bytes).map(Self::Job),
+            [4] => Key::read(bytes).map(Self::EraseStats),
             _ => None,
         }
     }

@@ -2,8 +2,11 @@
 
 mod crash;
 mod erasing;
+mod jobs;
 mod opening;
 mod pages;
 mod promises;
+mod reach;
+mod redelivery;
 mod stats;
 mod world;

@@ -8,6 +8,7 @@ mod configuration;
 mod earlier;
 mod health;
 mod history;
+mod job;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,10 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, ExpiredReason, RetryReason, Trigger};
+use crate::domain::delivery::{
+    CanceledReason, ErrorClass, ExhaustedReason, ExpiredReason, RetryReason, ShownState, Trigger,
+};
+use crate::domain::job::JobState;
 use crate::domain::key::Preset;
 use crate::domain::profile::Profile;
 use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope};
@@ -26,6 +30,7 @@ pub(super) use answer::AnswerRecord;
 pub(super) use configuration::{EventTypeRecord, KeyRecord, SubscriptionRecord, TenantRecord};
 pub(super) use health::HealthRecord;
 pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
+pub(super) use job::JobRecord;
 pub(super) use stats::{Measures, StateCountsRecord, StatsLogEntry, StatsLogRecord, StatsRecord};
 
 /// Something that can be the value of a row.
@@ -153,11 +158,13 @@ macro_rules! twins {
 }
 
 twins! {
-    RetryReason = RetryReasonRecord { Schedule, RetryAfter, Manual }
+    RetryReason = RetryReasonRecord { Schedule, RetryAfter, Manual, ManualOnce }
     ExhaustedReason = ExhaustedReasonRecord { Schedule, Gone, Aborted }
     CanceledReason = CanceledReasonRecord { Manual, SubscriptionDeleted, SubscriptionGone, PayloadExpired }
     ExpiredReason = ExpiredReasonRecord { BacklogFull, BacklogAge }
     Trigger = TriggerRecord { Schedule, Manual, Probe }
+    ShownState = ShownStateRecord { Pending, Retrying, Held, Succeeded, Exhausted, Canceled, Expired }
+    JobState = JobStateRecord { Running, Done, Canceled }
     ErrorClass = ErrorClassRecord { BlockedAddress, Dns, Connect, Tls, Timeout, Http }
     Profile = ProfileRecord { Standard, Mage }
     Envelope = EnvelopeRecord { Profile, Raw }

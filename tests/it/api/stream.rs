@@ -312,7 +312,7 @@ async fn a_revoked_key_sees_nothing_more_whatever_happens_next() {
     let mut watcher = Watcher::of(&app, "", &text, &[]).await;
     app.delete(&format!("/v1/api-keys/{}", key.id())).await.assert(204);
     publish(&app, EVENT).await;
-    assert!(watcher.next().await.is_none());
+    assert!(watcher.next_delivery().await.is_none());
 }
 
 #[tokio::test]

@@ -33,8 +33,6 @@ async fn every_problem_of_a_body_is_told_at_once() {
         400 invalid_type /is_active: This must be true or false
         400 invalid_type /timeout_seconds: This must be an integer
         400 invalid_type /metadata/a: This must be a string
-        400 unknown_field /channels: There is no field 'channels' here
-        400 unknown_field /retry_schedule: There is no field 'retry_schedule' here
         400 url_not_https /url: The URL must begin with https://
         400 unknown_event_type /events/1: There is no event type 'order.lost'
         400 duplicate_item /events/2: This occurs twice
@@ -170,6 +168,11 @@ async fn a_subscription_is_shown_without_its_secret_and_with_its_revision() {
               "envelope": "profile",
               "max_in_flight": 10,
               "timeout_seconds": 15,
+              "rate_limit": null,
+              "retry_schedule": null,
+              "ordering": "none",
+              "headers": {},
+              "channels": [],
               "metadata": {
                 "team": "billing"
               },

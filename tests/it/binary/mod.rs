@@ -3,5 +3,6 @@
 mod conformance;
 mod crash;
 mod real_input;
+mod settings;
 mod stream;
 mod tls;

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use waxwing::domain::delivery::{CanceledReason, Outcome, RetryReason, State};
+use waxwing::domain::event::NewEvent;
 use waxwing::domain::event_type::EventType;
 use waxwing::domain::health::Health;
-use waxwing::domain::id::{DeliveryId, KeyId, SubscriptionId, TenantId};
+use waxwing::domain::id::{DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
+use waxwing::domain::job::JobKind;
 use waxwing::domain::operational::{Announcement, What};
+use waxwing::domain::retry::Schedule;
 use waxwing::domain::subscription::{DisabledReason, Subscription};
 use waxwing::domain::tenant::Tenant;
 use waxwing::domain::time::Timestamp;
-use waxwing::store::{Recorded, Recordings, RequestName, SecretOwner, StoreError};
+use waxwing::store::{DeliveryFilter, Recorded, Recordings, Redelivery, RequestName, SecretOwner, StoreError};
 
 use super::world::*;
 use crate::support::disk::SimDisk;
@@ -30,6 +33,10 @@ struct Setting {
     deliveries: Vec<DeliveryId>,
     tenant: TenantId,
     key: KeyId,
+    /// One that was delivered twice already.
+    event: EventId,
+    /// It has done nothing yet.
+    job: JobId,
 }
 
 fn set_up() -> (SimDisk, Setting) {
@@ -60,11 +67,15 @@ fn set_up() -> (SimDisk, Setting) {
     world.record(Recordings { parked, settled_up_to: Some(deliveries[1]), ..Recordings::default() });
     let owner = Some(SecretOwner::Subscription(subscription));
     world.run(store.remember(RequestName([8; 32]), [9; 32], key, answer(owner))).unwrap();
-    world.publish(event("b")).unwrap();
+    let event = world.publish(event("b")).unwrap().event.id;
+    world.run(store.redeliver(TenantId::DEFAULT, event, Redelivery::ToMatching, None)).unwrap();
+    let kind = JobKind::Recover { subscription, since: Timestamp::MIN };
+    let job = world.run(store.start_job(TenantId::DEFAULT, kind, None)).unwrap().id;
+    world.run(store.start_job(tenant, JobKind::Cancel(DeliveryFilter::default()), None)).unwrap();
     let disk = world.disk.clone();
     drop(store);
     drop(world);
-    (disk, Setting { subscription, deliveries, tenant, key })
+    (disk, Setting { subscription, deliveries, tenant, key, event, job })
 }
 
 fn retrying(now: Timestamp) -> State {
@@ -77,6 +88,15 @@ const SENTENCES: &[Sentence] = &[
         let mut batch = vec![event_with_external_id("a", "e1"), event_with_external_id("a", "new"), event("b")];
         batch[2].data = vec![b'1'; 40_000].into();
         world.run(store.accept(batch, remember(1, setting.key, None))).map(drop)
+    }),
+    ("accept a scheduled event", |world, setting| {
+        let store = world.store.clone();
+        let scheduled = NewEvent {
+            channels: vec!["shop:1".parse().unwrap()],
+            deliver_at: Some(world.now().plus(DAY)),
+            ..event_with_external_id("a", "scheduled")
+        };
+        world.run(store.accept(vec![scheduled, event("b")], remember(1, setting.key, None))).map(drop)
     }),
     ("record everything", |world, setting| {
         let Setting { subscription, deliveries, .. } = setting;
@@ -121,6 +141,15 @@ const SENTENCES: &[Sentence] = &[
             Ok(())
         });
         world.run(store.update_subscription(setting.subscription, rotate, None)).map(drop)
+    }),
+    ("set headers", |world, setting| {
+        let store = world.store.clone();
+        let set = Box::new(|it: &mut Subscription| {
+            it.headers = [("x-shop".parse().unwrap(), "hush".parse().unwrap())].into();
+            it.retry_schedule = Some(Schedule::of_retries(&[1, 2]).unwrap());
+            Ok(())
+        });
+        world.run(store.update_subscription(setting.subscription, set, None)).map(drop)
     }),
     ("delete a subscription", |world, setting| {
         let store = world.store.clone();
@@ -173,6 +202,25 @@ const SENTENCES: &[Sentence] = &[
     ("cancel a delivery", |world, setting| {
         let store = world.store.clone();
         world.run(store.cancel_delivery(setting.deliveries[0], remember(1, setting.key, None))).map(drop)
+    }),
+    ("start a job", |world, setting| {
+        let store = world.store.clone();
+        let kind = JobKind::Retry(DeliveryFilter::default());
+        world.run(store.start_job(TenantId::DEFAULT, kind, remember(1, setting.key, None))).map(drop)
+    }),
+    ("cancel a job", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.cancel_job(setting.job, remember(1, setting.key, None))).map(drop)
+    }),
+    ("a step of a job that counts", |world, _| world.writer.work_pass().map(drop)),
+    ("deliver an event again", |world, setting| {
+        let (store, kept) = (world.store.clone(), remember(1, setting.key, None));
+        world.run(store.redeliver(TenantId::DEFAULT, setting.event, Redelivery::ToMatching, kept)).map(drop)
+    }),
+    ("deliver an event again as a new one", |world, setting| {
+        let (store, kept) = (world.store.clone(), remember(1, setting.key, None));
+        let how = Redelivery::AsNewEvent(vec![setting.subscription]);
+        world.run(store.redeliver(TenantId::DEFAULT, setting.event, how, kept)).map(drop)
     }),
     ("retention", |world, _| {
         world.wait(100 * DAY);

@@ -188,7 +188,7 @@ fn a_manual_retry_is_due_now_unless_the_delivery_is_done() {
     assert!(world.lanes().is_empty());
     let retried = world.run(store.retry_delivery(delivery.id, None)).unwrap();
     let now = world.now();
-    assert_eq!(retried.state, State::Retrying { next_attempt_at: now, reason: RetryReason::Manual });
+    assert_eq!(retried.state, State::Retrying { next_attempt_at: now, reason: RetryReason::ManualOnce });
     assert!(
         matches!(world.changes.last(), Some(Change::Retry(id, retried)) if (*id, *retried) == (delivery.subscription, delivery.id))
     );

@@ -1,0 +1,10 @@
+//! `/v1/events` (contract 4.2).
+
+mod operations;
+mod publication;
+mod redelivery;
+mod wire;
+
+pub use operations::EventsApi;
+pub use publication::check_schema;
+pub use redelivery::RedeliveryApi;

@@ -1,0 +1,284 @@
+//! Publishes, lists and shows events.
+
+use std::sync::Arc;
+
+use poem::http::StatusCode;
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::publication::{BatchBody, Publication, PublishBody, read_batch, read_event, text_of};
+use super::wire::{
+    BatchResults, DuplicateMeta, EventAttributes, EventDetailAttributes, EventList, EventStateName, PublishAnswer,
+    attributes, state,
+};
+use crate::domain::event::NewEvent;
+use crate::domain::id::{EventId, TenantId};
+use crate::domain::time::Timestamp;
+use crate::domain::violation::Violation;
+use crate::http::auth::{Call, Caller, scope};
+use crate::http::deliveries::summary;
+use crate::http::idempotency::{Fingerprint, Memory, once};
+use crate::http::page::{Query, Walked};
+use crate::http::problem::{Ground, ProblemView, Refusal};
+use crate::http::reply::{Answer, Object as ResourceObject, One, Reply};
+use crate::http::value::Raw;
+use crate::http::{App, Tag, read_disk};
+use crate::store::{Published, Store, StoreError};
+
+pub(super) const THING: &str = "Event";
+
+pub struct EventsApi {
+    pub app: Arc<App>,
+}
+
+#[OpenApi(prefix_path = "/v1/events", tag = "Tag::Events")]
+impl EventsApi {
+    /// Publish an event
+    ///
+    /// The answer comes when the event and all its deliveries are on disk.
+    #[oai(path = "/", method = "post", operation_id = "events.publish")]
+    async fn publish(&self, caller: Caller<scope::Publishing>, body: PublishBody) -> Result<PublishAnswer, Refusal> {
+        caller.charge_events(1)?;
+        let PublishBody(Publication { bytes, .. }) = body;
+        once(&caller, Fingerprint::Bytes(&bytes), async |memory| {
+            refuse_system_tenant(&caller)?;
+            let text = text_of(&bytes)?;
+            let event = read_event(&caller, text, Some(&bytes)).map_err(refuse)?;
+            publish_one(&self.app.store, event, memory, &caller).await
+        })
+        .await
+        .map(PublishAnswer)
+    }
+
+    /// Publish many events
+    ///
+    /// At most 1,000. Each is taken or refused by itself, and answered in order; what is taken is on disk.
+    #[oai(path = "/batch", method = "post", operation_id = "events.publish_batch")]
+    async fn publish_batch(
+        &self,
+        caller: Caller<scope::Publishing>,
+        body: BatchBody,
+    ) -> Result<Answer<BatchResults, 200>, Refusal> {
+        let BatchBody(publication) = body;
+        let texts = match read_batch(&publication) {
+            Ok(texts) => texts,
+            // Nothing to count, and still a call.
+            Err(refusal) => {
+                caller.charge_events(1)?;
+                return Err(refusal);
+            }
+        };
+        caller.charge_events(texts.len())?;
+        once(&caller, Fingerprint::Bytes(&publication.bytes), async |memory| {
+            refuse_system_tenant(&caller)?;
+            let items = texts.iter().enumerate().map(|(index, text)| {
+                let read = read_event(&caller, text, None);
+                // A line is a document of its own; an item of the array is a part of one.
+                let place = if publication.is_ndjson { String::new() } else { format!("/events/{index}") };
+                read.map_err(|all| refuse(all.into_iter().map(|violation| violation.below(&place)).collect()))
+            });
+            let items: Vec<_> = items.collect();
+            publish_many(&self.app.store, items, memory, &caller).await
+        })
+        .await
+        .map(Into::into)
+    }
+
+    /// List events
+    ///
+    /// Newest first. With a filter a page can come out short and still have a next one: at most 10,000 rows are looked
+    /// at for each.
+    #[oai(path = "/", method = "get", operation_id = "events.list")]
+    async fn list(
+        &self,
+        caller: Caller<scope::EventsRead>,
+        query: Query<EventList>,
+    ) -> Result<Answer<Walked<EventAttributes>, 200>, Refusal> {
+        let Query(EventList { cursor, filter }) = query;
+        let (tenant, now) = (caller.tenant().id, self.app.clock.now());
+        let read = move |store: &Store| {
+            let page = store.events(tenant, &filter, cursor.walk)?;
+            let rows: Result<Vec<_>, StoreError> = page
+                .rows
+                .into_iter()
+                .map(|event| {
+                    let state = state(&event, &store.deliveries_of(&event)?, now);
+                    Ok(ResourceObject::new(event.id.to_string(), attributes(&event, state)))
+                })
+                .collect();
+            Ok((rows?, page.next, page.previous))
+        };
+        let (rows, next, previous) = read_disk(&self.app.store, read).await?;
+        Ok(Reply::json(StatusCode::OK, &cursor.list(&caller, rows, next, previous)).into())
+    }
+
+    /// Get an event with its deliveries and data
+    #[oai(path = "/:id", method = "get", operation_id = "events.get")]
+    async fn get(
+        &self,
+        caller: Caller<scope::EventsRead>,
+        id: Path<String>,
+    ) -> Result<Answer<One<EventDetailAttributes>, 200>, Refusal> {
+        let not_found = || Refusal::not_found(THING, id.as_str());
+        let event_id: EventId = id.parse().map_err(|_| not_found())?;
+        let (tenant, now) = (caller.tenant().id, self.app.clock.now());
+        let read = move |store: &Store| {
+            let Some(event) = store.event(event_id)?.filter(|event| event.tenant == tenant) else { return Ok(None) };
+            let deliveries = store.deliveries_of(&event)?;
+            let data = store.event_data(event_id)?;
+            Ok(Some((event, deliveries, data)))
+        };
+        let (event, deliveries, data) = read_disk(&self.app.store, read).await?.ok_or_else(not_found)?;
+        let EventAttributes {
+            r#type,
+            external_id,
+            occurred_at,
+            created_at,
+            state,
+            deliveries_count,
+            data_bytes,
+            channels,
+            deliver_at,
+            replay_of,
+        } = attributes(&event, state(&event, &deliveries, now));
+        let detail = EventDetailAttributes {
+            r#type,
+            external_id,
+            occurred_at,
+            created_at,
+            state,
+            deliveries_count,
+            data_bytes,
+            channels,
+            deliver_at,
+            replay_of,
+            deliveries: deliveries.iter().map(|delivery| summary(delivery, &caller.catalogue, now)).collect(),
+            data: data.and_then(|data| raw(&data)).into(),
+        };
+        Ok(Reply::json(StatusCode::OK, &One::new(event.id.to_string(), detail)).into())
+    }
+}
+
+fn raw(data: &[u8]) -> Option<Raw> {
+    RawValue::from_string(String::from_utf8(data.to_vec()).ok()?).ok().map(Raw)
+}
+
+fn refuse(violations: Vec<Violation>) -> Refusal {
+    Refusal::from_violations(violations).expect("read_event fails with at least one violation")
+}
+
+pub(super) fn refuse_system_tenant(call: &Call) -> Result<(), Refusal> {
+    if call.tenant().id == TenantId::SYSTEM { Err(Ground::SystemTenant.into()) } else { Ok(()) }
+}
+
+async fn publish_one(store: &Store, event: NewEvent, memory: Memory, call: &Call) -> Result<Reply, Refusal> {
+    let (request_id, now) = (call.visit.id.clone(), call.visit.app.clock.now());
+    let render = move |published: &Published| {
+        let status = if published.is_duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
+        Reply::json(status, &PublishedOne::of(published, now))
+            .header("location", format!("/v1/events/{}", published.event.id))
+    };
+    let remember = memory.keep(move |results: &[Result<Published, StoreError>]| match &results[0] {
+        Ok(published) => render(published),
+        Err(error) => Refusal::from(error).render(&request_id),
+    });
+    let mut results = store.accept(vec![event], remember).await?;
+    let published = results.pop().expect("accept answers each event")?;
+    Ok(render(&published))
+}
+
+async fn publish_many(
+    store: &Store,
+    items: Vec<Result<NewEvent, Refusal>>,
+    memory: Memory,
+    call: &Call,
+) -> Result<Reply, Refusal> {
+    let (request_id, now) = (call.visit.id.clone(), call.visit.app.clock.now());
+    let mut events = Vec::with_capacity(items.len());
+    let mut refusals: Vec<Option<Refusal>> = Vec::with_capacity(items.len());
+    for item in items {
+        match item {
+            Ok(event) => {
+                events.push(event);
+                refusals.push(None);
+            }
+            Err(refusal) => refusals.push(Some(refusal)),
+        }
+    }
+    let refusals = Arc::new(refusals);
+    let render = move |results: &[Result<Published, StoreError>]| render_batch(&refusals, results, &request_id, now);
+    if events.is_empty() {
+        return Ok(render(&[]));
+    }
+    let results = store.accept(events, memory.keep(render.clone())).await?;
+    Ok(render(&results))
+}
+
+/// The store's results take the places of the events that were not refused before it was asked.
+fn render_batch(
+    refusals: &[Option<Refusal>],
+    results: &[Result<Published, StoreError>],
+    request_id: &str,
+    now: Timestamp,
+) -> Reply {
+    let mut results = results.iter();
+    let items: Vec<Result<PublishedOne, Refusal>> = refusals
+        .iter()
+        .map(|early| match early {
+            Some(refusal) => Err(refusal.clone()),
+            None => match results.next().expect("accept answers each event") {
+                Ok(published) => Ok(PublishedOne::of(published, now)),
+                Err(error) => Err(error.into()),
+            },
+        })
+        .collect();
+    let views = items.iter().map(|item| match item {
+        Ok(PublishedOne { data, meta }) => BatchItem::Event { data, meta: meta.as_ref() },
+        Err(refusal) => BatchItem::Refused { errors: refusal.views(request_id) },
+    });
+    Reply::json(StatusCode::OK, &BatchBodyView { data: views.collect() })
+}
+
+/// `meta` is there only when the event was published before.
+#[derive(Serialize)]
+struct PublishedOne {
+    data: ResourceObject<EventAttributes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meta: Option<DuplicateMeta>,
+}
+
+impl PublishedOne {
+    fn of(Published { event, is_duplicate }: &Published, now: Timestamp) -> Self {
+        // Nothing can have been delivered yet; of a first publication that is long ago, the list tells more.
+        let state = match event {
+            event if event.deliveries == 0 => "unmatched",
+            event if event.is_scheduled(now) => "scheduled",
+            _ => "in_progress",
+        };
+        Self {
+            data: ResourceObject::new(event.id.to_string(), attributes(event, EventStateName(state))),
+            meta: is_duplicate.then_some(DuplicateMeta { duplicate: true }),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct BatchBodyView<'a> {
+    data: Vec<BatchItem<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum BatchItem<'a> {
+    Event {
+        #[serde(flatten)]
+        data: &'a ResourceObject<EventAttributes>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        meta: Option<&'a DuplicateMeta>,
+    },
+    Refused {
+        errors: Vec<ProblemView<'a>>,
+    },
+}

@@ -1,0 +1,10 @@
+//! `/v1/webhook-subscriptions` (contract 4.1).
+
+mod operations;
+mod rules;
+mod settings;
+mod wire;
+
+pub use operations::{SubscriptionsApi, find};
+pub use rules::{check_metadata, check_profile};
+pub use wire::{DisabledReasonName, HealthName, ProfileName, ProfileText};

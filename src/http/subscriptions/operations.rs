@@ -1,0 +1,431 @@
+//! Makes, changes, shows and tries subscriptions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem::http::StatusCode;
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+
+use super::rules::{check_events, check_profile, check_range};
+use super::settings::Settings;
+use super::wire::{
+    CreateSubscription, RotateSecret, SendTest, SubscriptionAttributes, SubscriptionList, TestDeliveryAttributes,
+    UpdateSubscription, attributes, test_attributes,
+};
+use crate::domain::event::{Event, EventWithData};
+use crate::domain::event_type::{EventTypeName, WEBHOOK_TEST};
+use crate::domain::header::CustomHeaders;
+use crate::domain::health::Health;
+use crate::domain::id::SubscriptionId;
+use crate::domain::profile::Profile;
+use crate::domain::secret::Secret;
+use crate::domain::subscription::{
+    DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, OVERLAP_SECONDS_MAX, PreviousSecret, Subscription,
+    TIMEOUT_SECONDS_DEFAULT,
+};
+use crate::domain::target::TargetUrl;
+use crate::domain::tenant::Metadata;
+use crate::domain::time::Timestamp;
+use crate::domain::violation::Rule;
+use crate::http::auth::{Call, Caller, scope};
+use crate::http::body::{Body, Findings};
+use crate::http::etag::{self, IfMatch};
+use crate::http::idempotency::{Fingerprint, once};
+use crate::http::page::{Listed, Query};
+use crate::http::problem::Refusal;
+use crate::http::reply::{Answer, Object as ResourceObject, One, Reply};
+use crate::http::{App, Tag};
+use crate::store::SecretOwner;
+
+const THING: &str = "Webhook subscription";
+
+pub struct SubscriptionsApi {
+    pub app: Arc<App>,
+}
+
+#[OpenApi(prefix_path = "/v1/webhook-subscriptions", tag = "Tag::Subscriptions")]
+impl SubscriptionsApi {
+    /// Create a subscription
+    ///
+    /// Deliveries start with the next event that it asks for. The answer is one of the two that show the secret.
+    #[oai(path = "/", method = "post", operation_id = "subscriptions.create")]
+    async fn create(
+        &self,
+        caller: Caller<scope::SubscriptionsWrite>,
+        body: Body<CreateSubscription>,
+    ) -> Result<Answer<One<SubscriptionAttributes>, 201>, Refusal> {
+        once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
+            let (wire, findings) = body.read()?;
+            let subscription = self.new_subscription(&caller, wire, findings).await?;
+            let render = |made: &Subscription| {
+                let attributes = attributes(made, &Health::default(), true);
+                Reply::json(StatusCode::CREATED, &One::new(made.id.to_string(), attributes))
+                    .header("location", format!("/v1/webhook-subscriptions/{}", made.id))
+                    .header("etag", etag::of(made.revision))
+                    .shows_secret_of(SecretOwner::Subscription(made.id))
+            };
+            let made = self.app.store.create_subscription(subscription, memory.keep(render)).await?;
+            Ok(render(&made))
+        })
+        .await
+        .map(Into::into)
+    }
+
+    /// List subscriptions
+    #[oai(path = "/", method = "get", operation_id = "subscriptions.list")]
+    async fn list(
+        &self,
+        caller: Caller<scope::SubscriptionsRead>,
+        query: Query<SubscriptionList>,
+    ) -> Result<Answer<Listed<SubscriptionAttributes>, 200>, Refusal> {
+        let Query(list) = query;
+        let rows: Vec<(&Arc<Subscription>, Health)> = caller
+            .tenant_entry()
+            .subscriptions()
+            .map(|subscription| (subscription, self.app.store.health(subscription.id)))
+            .filter(|(subscription, health)| list.takes(subscription, health))
+            .collect();
+        let page = list.page.cut(&caller, rows, |(subscription, health)| {
+            ResourceObject::new(subscription.id.to_string(), attributes(subscription, &health, false))
+        });
+        Ok(Reply::json(StatusCode::OK, &page).into())
+    }
+
+    /// Get a subscription
+    #[oai(path = "/:id", method = "get", operation_id = "subscriptions.get")]
+    async fn get(
+        &self,
+        caller: Caller<scope::SubscriptionsRead>,
+        id: Path<String>,
+    ) -> Result<Answer<One<SubscriptionAttributes>, 200>, Refusal> {
+        let subscription = find(&caller, &id)?;
+        Ok(self.show(subscription).into())
+    }
+
+    /// Change a subscription
+    ///
+    /// Only what is sent changes; the secret never does. The same as PATCH.
+    #[oai(path = "/:id", method = "put", operation_id = "subscriptions.put")]
+    async fn put(
+        &self,
+        caller: Caller<scope::SubscriptionsWrite>,
+        id: Path<String>,
+        body: Body<UpdateSubscription>,
+    ) -> Result<Answer<One<SubscriptionAttributes>, 200>, Refusal> {
+        self.change(&caller, &id, &body).await
+    }
+
+    /// Change a subscription
+    ///
+    /// Only what is sent changes; the secret never does.
+    #[oai(path = "/:id", method = "patch", operation_id = "subscriptions.update")]
+    async fn update(
+        &self,
+        caller: Caller<scope::SubscriptionsWrite>,
+        id: Path<String>,
+        body: Body<UpdateSubscription>,
+    ) -> Result<Answer<One<SubscriptionAttributes>, 200>, Refusal> {
+        self.change(&caller, &id, &body).await
+    }
+
+    /// Delete a subscription
+    ///
+    /// Deliveries stop at once, and those that wait are canceled. What was delivered stays readable.
+    #[oai(path = "/:id", method = "delete", operation_id = "subscriptions.delete")]
+    async fn delete(
+        &self,
+        caller: Caller<scope::SubscriptionsWrite>,
+        id: Path<String>,
+    ) -> Result<Answer<(), 204>, Refusal> {
+        let subscription = find(&caller, &id)?;
+        let expected = IfMatch::of(&caller).expect(subscription.revision)?;
+        self.app.store.delete_subscription(subscription.id, expected).await?;
+        Ok(Reply::empty(StatusCode::NO_CONTENT).into())
+    }
+
+    /// Replace the signing secret
+    ///
+    /// The old secret stops at once unless an overlap is asked for. The answer is one of the two that show the secret.
+    #[oai(path = "/:id/rotate-secret", method = "post", operation_id = "subscriptions.rotate_secret")]
+    async fn rotate_secret(
+        &self,
+        caller: Caller<scope::SubscriptionsWrite>,
+        id: Path<String>,
+        body: Body<RotateSecret>,
+    ) -> Result<Answer<One<SubscriptionAttributes>, 200>, Refusal> {
+        once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
+            let subscription = find(&caller, &id)?;
+            let (wire, findings) = body.read()?;
+            let rotation = rotation(wire, findings, subscription)?;
+            let secret = Secret::generate(&mut rand::rng());
+            let (id, now) = (subscription.id, self.app.clock.now());
+            let health = self.app.store.health(id);
+            let render = move |made: &Subscription| {
+                Reply::json(StatusCode::OK, &One::new(made.id.to_string(), attributes(made, &health, true)))
+                    .header("etag", etag::of(made.revision))
+                    .shows_secret_of(SecretOwner::Subscription(made.id))
+            };
+            let change = Box::new(move |subscription: &mut Subscription| {
+                rotation.apply(subscription, secret, now);
+                Ok(())
+            });
+            let made = self.app.store.update_subscription(id, change, memory.keep(render)).await?;
+            Ok(render(&made))
+        })
+        .await
+        .map(Into::into)
+    }
+
+    /// Send a test
+    ///
+    /// Sends `webhook.test`, or the example of an event type, now: past the queue, and also to a paused subscription.
+    /// Nothing of it is kept.
+    #[oai(path = "/:id/test", method = "post", operation_id = "subscriptions.test")]
+    async fn test(
+        &self,
+        caller: Caller<scope::SubscriptionsWrite>,
+        id: Path<String>,
+        body: Body<SendTest>,
+    ) -> Result<Answer<One<TestDeliveryAttributes>, 200>, Refusal> {
+        once(&caller, Fingerprint::Json(body.bytes()), async |_memory| {
+            let subscription = find(&caller, &id)?;
+            let (wire, findings) = body.read()?;
+            let event = self.test_event(&caller, wire, findings)?;
+            let attempt = self.app.dispatch.test(caller.tenant(), subscription, &event).await;
+            let one = One::new(event.event.id.to_string(), test_attributes(&attempt));
+            Ok(Reply::json(StatusCode::OK, &one))
+        })
+        .await
+        .map(Into::into)
+    }
+}
+
+impl SubscriptionsApi {
+    fn show(&self, subscription: &Subscription) -> Reply {
+        let attributes = attributes(subscription, &self.app.store.health(subscription.id), false);
+        Reply::json(StatusCode::OK, &One::new(subscription.id.to_string(), attributes))
+            .header("etag", etag::of(subscription.revision))
+    }
+
+    async fn new_subscription(
+        &self,
+        call: &Call,
+        wire: CreateSubscription,
+        mut findings: Findings,
+    ) -> Result<Subscription, Refusal> {
+        let CreateSubscription {
+            url,
+            events,
+            description,
+            is_active,
+            max_in_flight,
+            timeout_seconds,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
+            envelope,
+            metadata,
+            secret,
+        } = wire;
+        let settings = Settings {
+            description,
+            is_active,
+            max_in_flight,
+            timeout_seconds,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
+            envelope,
+            metadata,
+        };
+        let profile = call.tenant().profile;
+        let url = self.check_url(call, &url, &mut findings).await;
+        let events = check_events(&call.catalogue, &events, &mut findings);
+        let changes = settings.check(None, None, &mut findings);
+        let secret = match secret {
+            None => Some(Secret::generate(&mut rand::rng())),
+            Some(text) => profile.read_secret(&text),
+        };
+        if secret.is_none() {
+            findings.add(Rule::InvalidSecret { expected: profile.secret_expected() }, "/secret");
+        }
+        findings.finish()?;
+        let (Some(url), Some(secret)) = (url, secret) else {
+            unreachable!("a missing one is among the findings");
+        };
+        let now = self.app.clock.now();
+        let mut subscription = Subscription {
+            // The store assigns it.
+            id: SubscriptionId::from_u128(0),
+            tenant: call.tenant().id,
+            url,
+            events,
+            description: None,
+            is_active: true,
+            disabled_reason: None,
+            max_in_flight: MAX_IN_FLIGHT_DEFAULT,
+            timeout_seconds: TIMEOUT_SECONDS_DEFAULT,
+            rate_limit: None,
+            retry_schedule: None,
+            ordering: DeliveryOrder::default(),
+            headers: CustomHeaders::new(),
+            channels: Vec::new(),
+            profile,
+            envelope: Envelope::default(),
+            metadata: Metadata::new(),
+            secret,
+            secret_version: 1,
+            previous_secret: None,
+            revision: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        changes.apply(&mut subscription)?;
+        Ok(subscription)
+    }
+
+    async fn change(
+        &self,
+        call: &Call,
+        id: &str,
+        body: &Body<UpdateSubscription>,
+    ) -> Result<Answer<One<SubscriptionAttributes>, 200>, Refusal> {
+        let subscription = find(call, id)?;
+        let (wire, mut findings) = body.read()?;
+        let UpdateSubscription {
+            url,
+            events,
+            description,
+            is_active,
+            max_in_flight,
+            timeout_seconds,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
+            envelope,
+            metadata,
+        } = wire;
+        let settings = Settings {
+            description,
+            is_active,
+            max_in_flight,
+            timeout_seconds,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
+            envelope,
+            metadata,
+        };
+        let url = match url {
+            Some(url) => self.check_url(call, &url, &mut findings).await,
+            None => None,
+        };
+        let events = events.map(|events| check_events(&call.catalogue, &events, &mut findings));
+        let changes = settings.check(url, Some(subscription), &mut findings);
+        findings.finish()?;
+        let if_match = IfMatch::of(call);
+        let change = Box::new(move |subscription: &mut Subscription| {
+            if_match.check(subscription.revision)?;
+            if let Some(events) = events {
+                subscription.events = events;
+            }
+            changes.apply(subscription)
+        });
+        let changed = self.app.store.update_subscription(subscription.id, change, None).await?;
+        Ok(self.show(&changed).into())
+    }
+
+    /// The grammar, then the addresses behind the name (contract 8).
+    async fn check_url(&self, call: &Call, text: &str, findings: &mut Findings) -> Option<TargetUrl> {
+        if !findings.is_sound("url") {
+            return None;
+        }
+        let url = match TargetUrl::parse(text, &self.app.settings.targets) {
+            Ok(url) => url,
+            Err(rule) => {
+                findings.add(rule, "/url");
+                return None;
+            }
+        };
+        let is_allowed =
+            if url.is_test_receiver() { call.is_of_the_instance() } else { self.app.net.vet(&url).await.is_ok() };
+        if !is_allowed {
+            findings.add(Rule::UrlBlocked, "/url");
+        }
+        Some(url)
+    }
+
+    fn test_event(&self, call: &Call, wire: SendTest, mut findings: Findings) -> Result<EventWithData, Refusal> {
+        let (event_type, data) = match wire.event_type {
+            None => (WEBHOOK_TEST.parse().ok(), r#"{"message":"Hello from Waxwing"}"#.to_owned()),
+            Some(name) => match call.catalogue.event_type(&name) {
+                Some(entry) => {
+                    let example = entry.event_type.example.as_ref();
+                    (Some(entry.event_type.name.clone()), example.map_or("{}", |example| example.get()).to_owned())
+                }
+                None => {
+                    findings.add(Rule::UnknownEventType { name }, "/event_type");
+                    (None, String::new())
+                }
+            },
+        };
+        findings.finish()?;
+        let event_type: EventTypeName = event_type.expect("a missing one is among the findings");
+        let now = self.app.clock.now();
+        let event = Event {
+            id: self.app.store.next_event_id(),
+            tenant: call.tenant().id,
+            event_type,
+            external_id: None,
+            occurred_at: now,
+            created_at: now,
+            deliveries: 1,
+            data_bytes: u32::try_from(data.len()).unwrap_or(u32::MAX),
+            channels: Vec::new(),
+            deliver_at: None,
+            replay_of: None,
+        };
+        Ok(EventWithData { event, data: data.into() })
+    }
+}
+
+pub fn find<'a>(call: &'a Call, id: &str) -> Result<&'a Arc<Subscription>, Refusal> {
+    let found = id.parse().ok().and_then(|id| call.tenant_entry().subscription(id));
+    found.ok_or_else(|| Refusal::not_found(THING, id))
+}
+
+struct Rotation {
+    profile: Profile,
+    overlap: Duration,
+}
+
+impl Rotation {
+    fn apply(&self, subscription: &mut Subscription, secret: Secret, now: Timestamp) {
+        let old = std::mem::replace(&mut subscription.secret, secret);
+        let expires_at = now.plus(self.overlap);
+        subscription.previous_secret = (!self.overlap.is_zero()).then_some(PreviousSecret { secret: old, expires_at });
+        subscription.secret_version += 1;
+        subscription.profile = self.profile;
+    }
+}
+
+fn rotation(wire: RotateSecret, mut findings: Findings, subscription: &Subscription) -> Result<Rotation, Refusal> {
+    let RotateSecret { overlap_seconds, profile } = wire;
+    let range = (0, i64::from(OVERLAP_SECONDS_MAX));
+    let overlap = check_range(overlap_seconds, range, "seconds", "/overlap_seconds", &mut findings).unwrap_or(0);
+    let profile = check_profile(profile, &mut findings).unwrap_or(subscription.profile);
+    if overlap > 0 && !profile.can_overlap() {
+        findings.add(Rule::OverlapNotSupported { profile: profile.name() }, "/overlap_seconds");
+    }
+    findings.finish()?;
+    Ok(Rotation { profile, overlap: Duration::from_secs(overlap.unsigned_abs()) })
+}

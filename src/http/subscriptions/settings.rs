@@ -1,0 +1,163 @@
+//! What create and update share: the settings of a subscription, checked by the same rules.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+
+use poem_openapi::types::MaybeUndefined;
+
+use super::rules::{
+    WantedHeaders, check_description, check_envelope, check_headers, check_max_in_flight, check_metadata,
+    check_ordering, check_rate_limit, check_retry_schedule, check_timeout,
+};
+use super::wire::{EnvelopeText, OrderingText, RetryWaits};
+use crate::domain::channel::{Channel, SUBSCRIPTION_CHANNELS_MAX};
+use crate::domain::header::CustomHeaders;
+use crate::domain::retry::Schedule;
+use crate::domain::subscription::{DeliveryOrder, Envelope, Subscription};
+use crate::domain::target::TargetUrl;
+use crate::domain::tenant::Metadata;
+use crate::http::body::Findings;
+use crate::http::channels::check_channels;
+use crate::store::StoreError;
+
+/// As they came.
+pub(super) struct Settings {
+    pub description: MaybeUndefined<String>,
+    pub is_active: Option<bool>,
+    pub max_in_flight: Option<i64>,
+    pub timeout_seconds: Option<i64>,
+    pub rate_limit: MaybeUndefined<i64>,
+    pub retry_schedule: MaybeUndefined<RetryWaits>,
+    pub ordering: Option<OrderingText>,
+    pub headers: MaybeUndefined<BTreeMap<String, String>>,
+    pub channels: MaybeUndefined<Vec<String>>,
+    pub envelope: Option<EnvelopeText>,
+    pub metadata: MaybeUndefined<BTreeMap<String, String>>,
+}
+
+/// Checked. None: it stays as it is.
+pub(super) struct Changes {
+    url: Option<TargetUrl>,
+    description: Option<Option<String>>,
+    is_active: Option<bool>,
+    max_in_flight: Option<u8>,
+    timeout_seconds: Option<u8>,
+    rate_limit: Option<Option<NonZeroU16>>,
+    retry_schedule: Option<Option<Schedule>>,
+    ordering: Option<DeliveryOrder>,
+    headers: Option<WantedHeaders>,
+    channels: Option<Vec<Channel>>,
+    envelope: Option<Envelope>,
+    metadata: Option<Metadata>,
+}
+
+impl Settings {
+    /// `url` is the new one, if there is one; `known` is the subscription that is changed.
+    pub fn check(self, url: Option<TargetUrl>, known: Option<&Subscription>, findings: &mut Findings) -> Changes {
+        let Self {
+            description,
+            is_active,
+            max_in_flight,
+            timeout_seconds,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
+            envelope,
+            metadata,
+        } = self;
+        check_description(description.value().map(String::as_str), findings);
+        let max_in_flight = check_max_in_flight(max_in_flight, findings);
+        let timeout_seconds = check_timeout(timeout_seconds, findings);
+        let rate_limit = read(rate_limit, |limit| check_rate_limit(limit, findings));
+        let retry_schedule = read(retry_schedule, |waits| check_retry_schedule(&waits, findings));
+        let ordering = check_ordering(ordering, findings);
+        let none = CustomHeaders::new();
+        let kept = match (known, &url) {
+            (Some(known), Some(url)) if !url.has_host_of(&known.url) => &none,
+            (Some(known), _) => &known.headers,
+            (None, _) => &none,
+        };
+        let headers = read(headers, |pairs| Some(check_headers(pairs, kept, findings)));
+        let channels = read(channels, |texts| {
+            check_channels(&texts, SUBSCRIPTION_CHANNELS_MAX).map_err(|violations| findings.extend(violations)).ok()
+        });
+        let envelope = check_envelope(envelope, findings);
+        if let Some(metadata) = metadata.value() {
+            check_metadata(metadata, findings);
+        }
+        Changes {
+            url,
+            description: read(description, Some),
+            is_active,
+            max_in_flight,
+            timeout_seconds,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers: headers.map(Option::unwrap_or_default),
+            channels: channels.map(Option::unwrap_or_default),
+            envelope,
+            metadata: read(metadata, Some).map(Option::unwrap_or_default),
+        }
+    }
+}
+
+impl Changes {
+    /// Fails with `PreconditionFailed` when a header's value was to be kept that is no longer there.
+    pub fn apply(self, subscription: &mut Subscription) -> Result<(), StoreError> {
+        let Self {
+            url,
+            description,
+            is_active,
+            max_in_flight,
+            timeout_seconds,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
+            envelope,
+            metadata,
+        } = self;
+        // The old host's credentials are not the new one's to see.
+        if url.as_ref().is_some_and(|url| !url.has_host_of(&subscription.url)) {
+            subscription.headers.clear();
+        }
+        if let Some(wanted) = headers {
+            let kept = std::mem::take(&mut subscription.headers);
+            for (name, value) in wanted {
+                let value = value.or_else(|| kept.get(&name).cloned()).ok_or(StoreError::PreconditionFailed)?;
+                subscription.headers.insert(name, value);
+            }
+        }
+        set(&mut subscription.url, url);
+        set(&mut subscription.description, description);
+        set(&mut subscription.is_active, is_active);
+        set(&mut subscription.max_in_flight, max_in_flight);
+        set(&mut subscription.timeout_seconds, timeout_seconds);
+        set(&mut subscription.rate_limit, rate_limit);
+        set(&mut subscription.retry_schedule, retry_schedule);
+        set(&mut subscription.ordering, ordering);
+        set(&mut subscription.channels, channels);
+        set(&mut subscription.envelope, envelope);
+        set(&mut subscription.metadata, metadata);
+        Ok(())
+    }
+}
+
+/// A member that null clears: none when it is absent or wrong.
+fn read<T, U>(value: MaybeUndefined<T>, check: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
+    match value {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(None),
+        MaybeUndefined::Value(value) => check(value).map(Some),
+    }
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}

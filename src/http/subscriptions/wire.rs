@@ -1,0 +1,442 @@
+//! How subscriptions look in answers and requests.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+
+use poem_openapi::Object;
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::types::MaybeUndefined;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::domain::delivery::{Attempt, Outcome};
+use crate::domain::event_type::EventPattern;
+use crate::domain::header::MASK;
+use crate::domain::health::{Health, HealthStatus};
+use crate::domain::profile::Profile;
+use crate::domain::retry::{RETRIES_MAX, RETRY_WAIT_SECONDS_MAX};
+use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Subscription};
+use crate::domain::violation::Rule;
+use crate::http::body::{Fields, Findings, Scalar, Wire};
+use crate::http::page::{Numbered, Parameter, Parameters, Params, bool_parameter, choice_parameter, text_parameter};
+use crate::http::reply::Attributes;
+use crate::http::value::{Nullable, Time, choice, choice_text, documented};
+
+/// How much of a receiver's answer a test shows.
+const EXCERPT_BYTES_MAX: usize = 1024;
+
+choice_text!(ProfileText, "profile_text", Profile::ALL.map(Profile::name));
+choice_text!(EnvelopeText, "envelope_text", Envelope::NAMES);
+choice_text!(OrderingText, "ordering_text", DeliveryOrder::NAMES);
+choice!(ProfileName, "profile", Profile::ALL.map(Profile::name));
+choice!(EnvelopeName, "envelope", Envelope::NAMES);
+choice!(OrderingName, "ordering", DeliveryOrder::NAMES);
+choice!(HealthName, "health", HealthStatus::ALL.map(HealthStatus::name));
+choice!(DisabledReasonName, "disabled_reason", DisabledReason::ALL.map(DisabledReason::name));
+choice!(DeliveryStatusName, "delivery_status", ["success", "failure"]);
+
+/// Seconds before each retry.
+#[derive(Debug, Default, Serialize)]
+#[serde(transparent)]
+pub(super) struct RetryWaits(pub(super) Vec<i64>);
+
+documented!(
+    RetryWaits,
+    "retry_schedule",
+    MetaSchema {
+        items: Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema {
+            minimum: Some(0.0),
+            maximum: Some(f64::from(RETRY_WAIT_SECONDS_MAX)),
+            ..MetaSchema::new("integer")
+        })))),
+        min_items: Some(1),
+        max_items: Some(RETRIES_MAX),
+        ..MetaSchema::new("array")
+    }
+);
+
+impl Scalar for RetryWaits {
+    const EXPECTED: &'static str = "an array of integers";
+
+    fn from_raw(value: &RawValue, pointer: &str, findings: &mut Findings) -> Option<Self> {
+        let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
+        let mut waits = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let place = format!("{pointer}/{index}");
+            let wait = i64::from_raw(item, &place, findings);
+            if wait.is_none() {
+                findings.add(Rule::InvalidType { expected: i64::EXPECTED }, place);
+            }
+            waits.push(wait.unwrap_or_default());
+        }
+        Some(Self(waits))
+    }
+}
+
+/// A subscription, as it stands
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "SubscriptionAttributes")]
+pub struct SubscriptionAttributes {
+    /// Where deliveries go
+    url: String,
+    /// Event types and patterns: `order.paid`, `order.*` (any depth below `order`), `*`
+    events: Vec<String>,
+    /// False: deliveries wait
+    is_active: bool,
+    /// A label for people
+    description: Nullable<String>,
+    /// The signing secret: only in the answers of create and rotate
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    /// Grows with each rotation
+    secret_version: u32,
+    /// Until when a rotated secret signs beside the current one
+    previous_secret_expires_at: Nullable<Time>,
+    /// How deliveries look; changes only together with the secret
+    profile: ProfileName,
+    /// `raw`: the body is `data` alone
+    envelope: EnvelopeName,
+    /// Requests open at the same time
+    max_in_flight: u8,
+    /// How long a receiver may take to answer
+    timeout_seconds: u8,
+    /// Deliveries per second at most; null: no limit
+    rate_limit: Nullable<u16>,
+    /// The waits before each retry, in seconds; null: the profile's
+    retry_schedule: Nullable<Vec<u32>>,
+    /// `fifo`: one at a time, in the order of events
+    ordering: OrderingName,
+    /// Sent with every delivery. Values are never shown: each is `***`
+    headers: BTreeMap<String, String>,
+    /// It gets only events that share at least one; empty: all events
+    channels: Vec<String>,
+    /// Your own pairs
+    metadata: BTreeMap<String, String>,
+    /// How deliveries fare
+    health: HealthName,
+    /// Why Waxwing made it inactive
+    disabled_reason: Nullable<DisabledReasonName>,
+    last_delivery_at: Nullable<Time>,
+    last_delivery_status: Nullable<DeliveryStatusName>,
+    consecutive_failures: u32,
+    created_at: Time,
+    updated_at: Time,
+}
+
+impl Attributes for SubscriptionAttributes {
+    const TYPE: &'static str = "webhook_subscription";
+    const NAME: &'static str = "Subscription";
+    const ONE: &'static str = "The subscription";
+    const PAGE: &'static str = "A page of subscriptions";
+}
+
+/// What a subscription is made from
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+pub(super) struct CreateSubscription {
+    /// Where deliveries go: https, and no private address
+    #[oai(validator(min_length = 1, max_length = 2048))]
+    pub(super) url: String,
+    /// Event types and patterns: `order.paid`, `order.*` (any depth below `order`), `*`
+    #[oai(validator(min_items = 1, max_items = 50, unique_items))]
+    pub(super) events: Vec<String>,
+    /// A label for people
+    #[oai(nullable, validator(max_length = 256))]
+    pub(super) description: MaybeUndefined<String>,
+    /// False: deliveries wait until it is set to true (default true)
+    pub(super) is_active: Option<bool>,
+    /// Requests open at the same time (default 10)
+    #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
+    pub(super) max_in_flight: Option<i64>,
+    /// How long a receiver may take to answer (default 15)
+    #[oai(validator(minimum(value = "1"), maximum(value = "30")))]
+    pub(super) timeout_seconds: Option<i64>,
+    /// Deliveries per second at most (null: no limit)
+    #[oai(nullable, validator(minimum(value = "1"), maximum(value = "10000")))]
+    pub(super) rate_limit: MaybeUndefined<i64>,
+    /// Your own retries instead of the profile's: the waits before each of them, in seconds. The first attempt always
+    /// goes at once, so n waits are n + 1 attempts. Each wait varies by 10 %
+    #[oai(nullable)]
+    pub(super) retry_schedule: MaybeUndefined<RetryWaits>,
+    /// `fifo`: one delivery at a time in the order of events; the next one waits until the first has succeeded or is
+    /// given up (default `none`)
+    pub(super) ordering: Option<OrderingText>,
+    /// Your own headers, sent with every delivery: at most 20, names of 64 and values of 1,024 characters. Values are kept
+    /// encrypted and shown as `***`
+    #[oai(nullable)]
+    pub(super) headers: MaybeUndefined<BTreeMap<String, String>>,
+    /// At most 10: it then gets only events that share at least one; none: all events
+    #[oai(nullable, validator(max_items = 10, unique_items))]
+    pub(super) channels: MaybeUndefined<Vec<String>>,
+    /// `profile` (default): `data` inside the profile's envelope; `raw`: `data` alone
+    pub(super) envelope: Option<EnvelopeText>,
+    /// Your own pairs: at most 50, names of 64 and values of 512 characters
+    #[oai(nullable)]
+    pub(super) metadata: MaybeUndefined<BTreeMap<String, String>>,
+    /// Your own signing secret, in the profile's format; otherwise one is made
+    pub(super) secret: Option<String>,
+}
+
+impl Wire for CreateSubscription {
+    const IS_BODY_REQUIRED: bool = true;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            url: fields.take("url"),
+            events: fields.take("events"),
+            description: fields.take("description"),
+            is_active: fields.take("is_active"),
+            max_in_flight: fields.take("max_in_flight"),
+            timeout_seconds: fields.take("timeout_seconds"),
+            rate_limit: fields.take("rate_limit"),
+            retry_schedule: fields.take("retry_schedule"),
+            ordering: fields.take("ordering"),
+            headers: fields.take("headers"),
+            channels: fields.take("channels"),
+            envelope: fields.take("envelope"),
+            metadata: fields.take("metadata"),
+            secret: fields.take("secret"),
+        }
+    }
+}
+
+/// What changes: an absent field stays, null clears
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+pub(super) struct UpdateSubscription {
+    /// Where deliveries go: https, and no private address
+    #[oai(validator(min_length = 1, max_length = 2048))]
+    pub(super) url: Option<String>,
+    /// Replaces all event types and patterns
+    #[oai(validator(min_items = 1, max_items = 50, unique_items))]
+    pub(super) events: Option<Vec<String>>,
+    /// A label for people
+    #[oai(nullable, validator(max_length = 256))]
+    pub(super) description: MaybeUndefined<String>,
+    /// False pauses; true resumes, and re-enables what Waxwing disabled
+    pub(super) is_active: Option<bool>,
+    /// Requests open at the same time
+    #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
+    pub(super) max_in_flight: Option<i64>,
+    /// How long a receiver may take to answer
+    #[oai(validator(minimum(value = "1"), maximum(value = "30")))]
+    pub(super) timeout_seconds: Option<i64>,
+    /// Deliveries per second at most (null: no limit)
+    #[oai(nullable, validator(minimum(value = "1"), maximum(value = "10000")))]
+    pub(super) rate_limit: MaybeUndefined<i64>,
+    /// Your own retries instead of the profile's: the waits before each of them, in seconds. The first attempt always
+    /// goes at once, so n waits are n + 1 attempts. Each wait varies by 10 %
+    #[oai(nullable)]
+    pub(super) retry_schedule: MaybeUndefined<RetryWaits>,
+    /// `fifo`: one delivery at a time in the order of events; the next one waits until the first has succeeded or is
+    /// given up
+    pub(super) ordering: Option<OrderingText>,
+    /// Replaces all headers: at most 20, names of 64 and values of 1,024 characters. Values are kept
+    /// encrypted and shown as `***`. Sending `***` back keeps a value. A URL on
+    /// another host drops them all, unless they are sent with it
+    #[oai(nullable)]
+    pub(super) headers: MaybeUndefined<BTreeMap<String, String>>,
+    /// Replaces all channels: it then gets only events that share at least one; none: all events
+    #[oai(nullable, validator(max_items = 10, unique_items))]
+    pub(super) channels: MaybeUndefined<Vec<String>>,
+    /// `profile`: `data` inside the profile's envelope; `raw`: `data` alone
+    pub(super) envelope: Option<EnvelopeText>,
+    /// Replaces all pairs
+    #[oai(nullable)]
+    pub(super) metadata: MaybeUndefined<BTreeMap<String, String>>,
+}
+
+impl Wire for UpdateSubscription {
+    const IS_BODY_REQUIRED: bool = true;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            url: fields.take("url"),
+            events: fields.take("events"),
+            description: fields.take("description"),
+            is_active: fields.take("is_active"),
+            max_in_flight: fields.take("max_in_flight"),
+            timeout_seconds: fields.take("timeout_seconds"),
+            rate_limit: fields.take("rate_limit"),
+            retry_schedule: fields.take("retry_schedule"),
+            ordering: fields.take("ordering"),
+            headers: fields.take("headers"),
+            channels: fields.take("channels"),
+            envelope: fields.take("envelope"),
+            metadata: fields.take("metadata"),
+        }
+    }
+}
+
+/// How a secret is replaced
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+pub(super) struct RotateSecret {
+    /// How long the old secret signs beside the new one (default 0: it stops at once)
+    #[oai(validator(minimum(value = "0"), maximum(value = "604800")))]
+    pub(super) overlap_seconds: Option<i64>,
+    /// Changes how deliveries look, from now on
+    pub(super) profile: Option<ProfileText>,
+}
+
+impl Wire for RotateSecret {
+    const IS_BODY_REQUIRED: bool = false;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { overlap_seconds: fields.take("overlap_seconds"), profile: fields.take("profile") }
+    }
+}
+
+/// What is sent to try a subscription
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+pub(super) struct SendTest {
+    /// Sends this type's example instead of a `webhook.test` event
+    pub(super) event_type: Option<String>,
+}
+
+impl Wire for SendTest {
+    const IS_BODY_REQUIRED: bool = false;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { event_type: fields.take("event_type") }
+    }
+}
+
+/// What a test came to
+#[derive(Debug, Serialize, Object)]
+pub(super) struct TestDeliveryAttributes {
+    outcome: DeliveryStatusName,
+    response_status: Nullable<u16>,
+    response_time_ms: u64,
+    /// The beginning of the receiver's answer
+    response_body_excerpt: Nullable<String>,
+    /// `http_<status>` or a class: `blocked_address`, `dns`, `connect`, `tls`, `timeout`, `http`
+    error: Nullable<String>,
+}
+
+impl Attributes for TestDeliveryAttributes {
+    const TYPE: &'static str = "test_delivery";
+    const NAME: &'static str = "TestDelivery";
+    const ONE: &'static str = "The test was sent, and this came of it";
+    const PAGE: &'static str = "";
+}
+
+pub(super) struct SubscriptionList {
+    pub(super) page: Numbered,
+    pub(super) is_active: Option<bool>,
+    pub(super) event: Option<EventPattern>,
+    pub(super) health: Option<HealthStatus>,
+    pub(super) url: Option<String>,
+}
+
+impl Parameters for SubscriptionList {
+    fn documented() -> Vec<Parameter> {
+        let mut parameters = Numbered::documented();
+        parameters.extend([
+            bool_parameter("filter[is_active]", "Only those that are, or are not, active"),
+            text_parameter("filter[event]", "Only those that get this event type, or have this pattern"),
+            choice_parameter("filter[health]", "Only those that fare so", HealthStatus::ALL.map(HealthStatus::name)),
+            text_parameter("filter[url]", "Only those whose URL contains this"),
+        ]);
+        parameters
+    }
+
+    fn read(query: &mut Params) -> Self {
+        let health = |name: &str| HealthStatus::ALL.into_iter().find(|health| health.name() == name);
+        Self {
+            page: Numbered::read(query),
+            is_active: query.take_bool("filter[is_active]"),
+            event: query.take("filter[event]", "an event type or pattern"),
+            health: query.take_with("filter[health]", "healthy, degraded, failing or disabled", health),
+            url: query.take("filter[url]", "a text"),
+        }
+    }
+}
+
+impl SubscriptionList {
+    pub(super) fn takes(&self, subscription: &Subscription, health: &Health) -> bool {
+        let Self { page: _, is_active, event, health: wanted_health, url } = self;
+        let has_event = |wanted: &EventPattern| {
+            subscription.events.contains(wanted)
+                || matches!(wanted, EventPattern::Exact(name) if subscription.wants(name))
+        };
+        is_active.is_none_or(|is_active| subscription.is_active == is_active)
+            && event.as_ref().is_none_or(has_event)
+            && wanted_health.is_none_or(|wanted| health.status(subscription) == wanted)
+            && url.as_ref().is_none_or(|part| subscription.url.as_str().contains(part.as_str()))
+    }
+}
+
+pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_secret: bool) -> SubscriptionAttributes {
+    let Subscription {
+        id: _,
+        tenant: _,
+        url,
+        events,
+        description,
+        is_active,
+        disabled_reason,
+        max_in_flight,
+        timeout_seconds,
+        rate_limit,
+        retry_schedule,
+        ordering,
+        headers,
+        channels,
+        profile,
+        envelope,
+        metadata,
+        secret,
+        secret_version,
+        previous_secret,
+        revision: _,
+        created_at,
+        updated_at,
+    } = subscription;
+    let Health { consecutive_failures, last_delivery_at, last_delivery_succeeded, .. } = *health;
+    let status = |succeeded| DeliveryStatusName(if succeeded { "success" } else { "failure" });
+    SubscriptionAttributes {
+        url: url.as_str().to_owned(),
+        events: events.iter().map(ToString::to_string).collect(),
+        is_active: *is_active,
+        description: description.clone().into(),
+        secret: shows_secret.then(|| profile.show_secret(secret)),
+        secret_version: *secret_version,
+        previous_secret_expires_at: previous_secret.as_ref().map(|previous| previous.expires_at.into()).into(),
+        profile: ProfileName(profile.name()),
+        envelope: EnvelopeName(envelope.name()),
+        max_in_flight: *max_in_flight,
+        timeout_seconds: *timeout_seconds,
+        rate_limit: rate_limit.map(NonZeroU16::get).into(),
+        retry_schedule: retry_schedule.as_ref().map(|schedule| schedule.retry_waits().collect()).into(),
+        ordering: OrderingName(ordering.name()),
+        headers: headers.keys().map(|name| (name.as_str().to_owned(), MASK.to_owned())).collect(),
+        channels: channels.iter().map(ToString::to_string).collect(),
+        metadata: metadata.clone(),
+        health: HealthName(health.status(subscription).name()),
+        disabled_reason: disabled_reason.map(|reason| DisabledReasonName(reason.name())).into(),
+        last_delivery_at: last_delivery_at.map(Time).into(),
+        last_delivery_status: last_delivery_succeeded.map(status).into(),
+        consecutive_failures,
+        created_at: Time(*created_at),
+        updated_at: Time(*updated_at),
+    }
+}
+
+pub(super) fn test_attributes(attempt: &Attempt) -> TestDeliveryAttributes {
+    let error = match &attempt.outcome {
+        Outcome::Success => None,
+        Outcome::Status(status) => Some(format!("http_{status}")),
+        Outcome::Error { class, detail: _ } => Some(class.name().to_owned()),
+    };
+    let response = attempt.response.as_ref();
+    let excerpt = |body: &[u8]| String::from_utf8_lossy(&body[..body.len().min(EXCERPT_BYTES_MAX)]).into_owned();
+    TestDeliveryAttributes {
+        outcome: DeliveryStatusName(if attempt.outcome.is_success() { "success" } else { "failure" }),
+        response_status: response.map(|response| response.status).into(),
+        response_time_ms: u64::try_from(attempt.phases.total.as_millis()).unwrap_or(u64::MAX),
+        response_body_excerpt: response.map(|response| excerpt(&response.body)).into(),
+        error: error.into(),
+    }
+}
