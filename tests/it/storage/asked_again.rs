@@ -4,14 +4,14 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, Known, ReadDue, Send};
+use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, ReadDue, Send};
 use waxwing::domain::delivery::{ExhaustedReason, Outcome, Response, State, Trigger};
 use waxwing::domain::id::{DeliveryId, TenantId};
 use waxwing::domain::job::{JobKind, JobState};
 use waxwing::domain::profile::Profile;
 use waxwing::domain::subscription::Subscription;
 use waxwing::domain::time::Timestamp;
-use waxwing::store::DeliveryFilter;
+use waxwing::store::{DeliveryFilter, Known};
 
 use super::world::*;
 
