@@ -78,32 +78,32 @@ impl Shell {
                 _ = &mut stopped, if !is_stopping => {
                     is_stopping = true;
                     info!(in_flight = self.dispatcher.in_flight(), "waiting for attempts under way");
-                    self.take(Happened::ShutDown);
+                    self.take([Happened::ShutDown]);
                 }
                 Some(first) = reported.recv() => {
-                    self.take(first);
-                    for _ in 0..REPORTS_PER_TURN {
-                        let Ok(next) = reported.try_recv() else { break };
-                        self.take(next);
-                    }
+                    let rest = std::iter::from_fn(|| reported.try_recv().ok()).take(REPORTS_PER_TURN);
+                    self.take(std::iter::once(first).chain(rest));
                 }
                 // While stopping, what is accepted stays on disk.
                 Some(committed) = changes.recv() => {
                     if !is_stopping {
-                        self.take(Happened::Changed(committed));
+                        self.take([Happened::Changed(committed)]);
                     }
                 }
-                () = tokio::time::sleep(sleep) => self.take(Happened::TimePassed),
+                () = tokio::time::sleep(sleep) => self.take([Happened::TimePassed]),
             }
         }
     }
 
-    fn take(&mut self, happened: Happened) {
+    fn take(&mut self, all: impl IntoIterator<Item = Happened>) {
         let mut decided = Vec::new();
         let catalogue = self.store.catalogue();
         let health = |id: SubscriptionId| self.store.health(id);
         let known = Known { catalogue: &catalogue, health: &health };
-        self.dispatcher.handle(happened, self.sender.clock.now(), &known, &mut decided);
+        let now = self.sender.clock.now();
+        for happened in all {
+            self.dispatcher.handle(happened, now, &known, &mut decided);
+        }
         for decided in decided {
             self.carry_out(decided);
         }

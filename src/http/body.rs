@@ -171,8 +171,15 @@ pub fn members(body: &[u8]) -> Result<Members<'_>, Violation> {
     })
 }
 
+/// Whether a JSON text nests deeper than `max`. It must be valid JSON.
+pub fn is_deeper(json: &str, max: usize) -> bool {
+    // A look without regard to strings is cheap and nearly always enough: what opens so few brackets is not deep.
+    let opened = json.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    opened > max && depth(json) > max
+}
+
 /// How deep a JSON text nests: 0 for a plain value, 1 for `[]`. It must be valid JSON.
-pub fn depth(json: &str) -> usize {
+fn depth(json: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let mut bytes = json.bytes();
     while let Some(byte) = bytes.next() {
@@ -447,7 +454,7 @@ impl Scalar for Raw {
     const EXPECTED: &'static str = "JSON";
 
     fn from_raw(value: &RawValue, pointer: &str, findings: &mut Findings) -> Option<Self> {
-        if depth(value.get()) > DATA_DEPTH_MAX {
+        if is_deeper(value.get(), DATA_DEPTH_MAX) {
             findings.add(Rule::PayloadTooDeep { max: DATA_DEPTH_MAX }, pointer);
             return None;
         }
@@ -483,6 +490,9 @@ mod tests {
             (r#"[[],[[]],[]]"#, 3),
         ] {
             assert_eq!(depth(json), expected, "{json}");
+            for max in 0..5 {
+                assert_eq!(is_deeper(json, max), expected > max, "{json} and {max}");
+            }
         }
     }
 

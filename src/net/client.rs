@@ -12,12 +12,13 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Position;
 
-use super::connection::{Connection, HEADERS_MAX, IncomingResponse, OutgoingRequest, connect};
+use super::connection::{Connection, Http2, Http2Request, connect};
 use super::failure::Failure;
 use super::guard::{Refusal, Vetted, vetted_addresses};
+use super::http1::{HEADERS_MAX, Http1, Outgoing};
 use super::pool::{Destination, Limits, Pool};
 use super::resolver::Resolver;
-use super::response::{kept_headers, read_body};
+use super::response::{Head, Kept, kept_headers, read_body};
 use super::test_receiver::TestReceiver;
 use super::tls::Tls;
 use crate::domain::delivery::{ErrorClass, Outcome, Phases, Response};
@@ -123,14 +124,14 @@ impl Client {
     }
 
     /// Posts, once. Never fails: what went wrong is in the [`Exchange`].
-    pub async fn send(&self, request: Request) -> Exchange {
+    pub async fn send(&self, mut request: Request) -> Exchange {
         let started = Instant::now();
         let mut exchange = Exchange {
             outcome: Outcome::Success,
             phases: Phases::default(),
             response: None,
             remote_address: None,
-            request_headers: request_headers(&request),
+            request_headers: request_headers(&mut request),
         };
         if request.url.is_test_receiver() {
             self.send_to_test_receiver(request, &mut exchange);
@@ -183,7 +184,7 @@ impl Client {
 
         if let Some(connection) = self.reused(&mut destination, &addresses).await {
             exchange.remote_address = Some(destination.address.address());
-            match self.post(request, connection, &destination, true, deadline, &mut exchange.phases).await {
+            match self.post(request, connection, &destination, true, deadline, exchange).await {
                 Ok(response) => return Ok(response),
                 Err(Trouble::Final(failure)) => return Err(failure),
                 // The peer closed it while it lay in the pool. That is not the receiver's failure.
@@ -194,7 +195,7 @@ impl Client {
         if let Connection::Http2(http2) = &connection {
             self.0.pool.put(destination.clone(), Connection::Http2(http2.clone()));
         }
-        match self.post(request, connection, &destination, false, deadline, &mut exchange.phases).await {
+        match self.post(request, connection, &destination, false, deadline, exchange).await {
             Ok(response) => Ok(response),
             Err(Trouble::Final(failure)) => Err(failure),
             Err(Trouble::Stale) => unreachable!("a connection that was not reused is not stale"),
@@ -224,7 +225,7 @@ impl Client {
             while let Some(connection) = self.0.pool.take(destination) {
                 match connection {
                     Connection::Http1(mut http1) => {
-                        if http1.is_ready().await {
+                        if http1.is_quiet().await {
                             return Some(Connection::Http1(http1));
                         }
                     }
@@ -264,66 +265,89 @@ impl Client {
     async fn post(
         &self,
         request: &Request,
-        mut connection: Connection,
+        connection: Connection,
         destination: &Destination,
         is_reused: bool,
         deadline: Instant,
-        phases: &mut Phases,
+        exchange: &mut Exchange,
     ) -> Result<Response, Trouble> {
-        let outgoing = outgoing(request, matches!(connection, Connection::Http2(_))).map_err(Trouble::Final)?;
-        let started = Instant::now();
-        let bytes_read_before = connection.bytes_read();
-        let sent = match &mut connection {
-            Connection::Http1(http1) => timeout_at(deadline, http1.send(outgoing)).await,
-            Connection::Http2(http2) => timeout_at(deadline, http2.send(outgoing)).await,
-        };
-        let is_silent = connection.bytes_read() == bytes_read_before;
-        let response = match sent {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => {
-                let is_dead = match &connection {
-                    Connection::Http1(_) => is_silent,
-                    // Others share the bytes; but a stream that fails alone was refused, not lost.
-                    Connection::Http2(http2) => http2.is_closed(),
-                };
-                return Err(if is_reused && is_dead { Trouble::Stale } else { Trouble::Final(Failure::http(&error)) });
+        match connection {
+            Connection::Http1(http1) => {
+                self.post_http1(request, http1, destination, is_reused, deadline, exchange).await
             }
+            Connection::Http2(http2) => {
+                self.post_http2(request, http2, destination, is_reused, deadline, exchange).await
+            }
+        }
+    }
+
+    async fn post_http1(
+        &self,
+        request: &Request,
+        mut http1: Box<Http1>,
+        destination: &Destination,
+        is_reused: bool,
+        deadline: Instant,
+        exchange: &mut Exchange,
+    ) -> Result<Response, Trouble> {
+        let target = &request.url.as_url()[Position::BeforePath..Position::AfterQuery];
+        let headers = sent_headers(&exchange.request_headers, &request.secret_headers);
+        let outgoing = Outgoing::post(target, headers, &request.body).map_err(Trouble::Final)?;
+        let started = Instant::now();
+        let bytes_read_before = http1.bytes_read();
+        let head = match timeout_at(deadline, http1.send(outgoing)).await {
+            Ok(Ok(head)) => head,
+            Ok(Err(_)) if is_reused && http1.bytes_read() == bytes_read_before => return Err(Trouble::Stale),
+            Ok(Err(failure)) => return Err(Trouble::Final(failure)),
+            Err(_) => return Err(Trouble::Final(late_head())),
+        };
+        exchange.phases.first_byte = Some(started.elapsed());
+        let mut kept = Kept::default();
+        let is_complete = timeout_at(deadline, http1.read_body(&mut kept)).await.unwrap_or(false);
+        // One that is not put back is closed: what the peer still sends is not read.
+        if is_complete && http1.is_reusable() {
+            self.0.pool.put(destination.clone(), Connection::Http1(http1));
+        }
+        let Head { status, headers } = head;
+        Ok(Response { status, headers, body: kept.into_bytes(), body_truncated: !is_complete })
+    }
+
+    async fn post_http2(
+        &self,
+        request: &Request,
+        mut http2: Http2,
+        destination: &Destination,
+        is_reused: bool,
+        deadline: Instant,
+        exchange: &mut Exchange,
+    ) -> Result<Response, Trouble> {
+        let outgoing = http2_request(request, &exchange.request_headers).map_err(Trouble::Final)?;
+        let started = Instant::now();
+        let bytes_read_before = http2.bytes_read();
+        let response = match timeout_at(deadline, http2.send(outgoing)).await {
+            Ok(Ok(response)) => response,
+            // A stream that fails alone was refused, not lost: others share the connection.
+            Ok(Err(_)) if is_reused && http2.is_closed() => return Err(Trouble::Stale),
+            Ok(Err(error)) => return Err(Trouble::Final(Failure::http2(&error))),
             Err(_) => {
-                if is_silent && matches!(connection, Connection::Http2(_)) {
+                if http2.bytes_read() == bytes_read_before {
                     // Else every later request would wait on a peer that is gone without a word.
                     self.0.pool.forget_http2(destination);
                 }
-                return Err(Trouble::Final(Failure::timeout("waiting for the head of the response")));
+                return Err(Trouble::Final(late_head()));
             }
         };
-        phases.first_byte = Some(started.elapsed());
-        self.receive(response, connection, destination, deadline).await.map_err(Trouble::Final)
-    }
-
-    async fn receive(
-        &self,
-        response: IncomingResponse,
-        connection: Connection,
-        destination: &Destination,
-        deadline: Instant,
-    ) -> Result<Response, Failure> {
+        exchange.phases.first_byte = Some(started.elapsed());
         let (head, body) = response.into_parts();
         if head.headers.len() > HEADERS_MAX {
-            return Err(Failure::new(ErrorClass::Http, format!("more than {HEADERS_MAX} headers")));
+            return Err(Trouble::Final(Failure::new(ErrorClass::Http, format!("more than {HEADERS_MAX} headers"))));
         }
-        let headers = kept_headers(&head.headers);
-        let read = match connection {
-            Connection::Http1(mut http1) => {
-                let read = read_body(body, Some(&mut http1), deadline).await;
-                // One that is not put back is closed: what the peer still sends is not read.
-                if read.is_complete && http1.is_ready().await {
-                    self.0.pool.put(destination.clone(), Connection::Http1(http1));
-                }
-                read
-            }
-            Connection::Http2(_) => read_body(body, None, deadline).await,
-        };
-        Ok(Response { status: head.status.as_u16(), headers, body: read.bytes, body_truncated: !read.is_complete })
+        let headers: Vec<_> = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let headers = kept_headers(headers.into_iter());
+        let mut kept = Kept::default();
+        let is_complete = read_body(body, &mut kept, deadline).await;
+        let status = head.status.as_u16();
+        Ok(Response { status, headers, body: kept.into_bytes(), body_truncated: !is_complete })
     }
 
     fn send_to_test_receiver(&self, request: Request, exchange: &mut Exchange) {
@@ -363,50 +387,53 @@ fn is_own(name: &str) -> bool {
     OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own.as_str()))
 }
 
-fn request_headers(request: &Request) -> Vec<(String, String)> {
-    let mut headers = Vec::with_capacity(request.headers.len() + 2);
+fn late_head() -> Failure {
+    Failure::timeout("waiting for the head of the response")
+}
+
+/// What is told of what goes out: all of it with lower-case names, the secret headers last and masked.
+fn request_headers(request: &mut Request) -> Vec<(String, String)> {
+    let given = std::mem::take(&mut request.headers);
+    let mut headers = Vec::with_capacity(given.len() + 2 + request.secret_headers.len());
     headers.push((HOST.as_str().to_owned(), host_of(&request.url).to_owned()));
     headers.push((CONTENT_LENGTH.as_str().to_owned(), request.body.len().to_string()));
-    let given = request.headers.iter().filter(|(name, _)| !is_own(name));
-    headers.extend(given.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())));
+    let given = given.into_iter().filter(|(name, _)| !is_own(name));
+    headers.extend(given.map(|(name, value)| (name.to_ascii_lowercase(), value)));
     headers.extend(request.secret_headers.keys().map(|name| (name.as_str().to_owned(), MASK.to_owned())));
     headers
 }
 
-fn outgoing(request: &Request, is_http2: bool) -> Result<OutgoingRequest, Failure> {
-    let url = request.url.as_url();
-    let mut headers = HeaderMap::with_capacity(request.headers.len() + 2);
-    let uri = if is_http2 {
-        // The authority goes in a pseudo-header of its own.
-        Uri::try_from(&url[..Position::AfterQuery])
-    } else {
-        headers.insert(HOST, header_value(host_of(&request.url))?);
-        Uri::try_from(&url[Position::BeforePath..Position::AfterQuery])
-    };
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(request.body.len()));
-    for (name, value) in request.headers.iter().filter(|(name, _)| !is_own(name)) {
-        let name = HeaderName::try_from(*name)
-            .map_err(|error| Failure::new(ErrorClass::Http, format!("header {name}: {error}")))?;
-        headers.append(name, header_value(value)?);
-    }
-    for (name, value) in &request.secret_headers {
-        let name = HeaderName::try_from(name.as_str())
-            .map_err(|error| Failure::new(ErrorClass::Http, format!("header {}: {error}", name.as_str())))?;
-        let mut value = header_value(value.as_str())?;
-        // HTTP/2 keeps it out of its table of known headers.
-        value.set_sensitive(true);
-        headers.append(name, value);
-    }
-    let uri = uri.map_err(|error| Failure::new(ErrorClass::Http, format!("the URL cannot be sent: {error}")))?;
-    let mut outgoing = OutgoingRequest::new(Full::new(request.body.clone()));
-    *outgoing.method_mut() = Method::POST;
-    *outgoing.uri_mut() = uri;
-    *outgoing.headers_mut() = headers;
-    Ok(outgoing)
+/// The same as it goes out: each secret header with its value.
+fn sent_headers<'a>(
+    told: &'a [(String, String)],
+    secret: &'a CustomHeaders,
+) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
+    let open = &told[..told.len() - secret.len()];
+    let open = open.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    open.chain(secret.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
-fn header_value(text: &str) -> Result<HeaderValue, Failure> {
-    HeaderValue::try_from(text).map_err(|error| Failure::new(ErrorClass::Http, format!("a header: {error}")))
+fn http2_request(request: &Request, told: &[(String, String)]) -> Result<Http2Request, Failure> {
+    let invalid = |what: String| Failure::new(ErrorClass::Http, what);
+    let mut headers = HeaderMap::with_capacity(told.len());
+    let secrets_from = told.len() - request.secret_headers.len();
+    for (index, (name, value)) in sent_headers(told, &request.secret_headers).enumerate() {
+        // The authority goes in a pseudo-header of its own.
+        if name == HOST.as_str() {
+            continue;
+        }
+        let mut value = HeaderValue::try_from(value).map_err(|error| invalid(format!("header {name}: {error}")))?;
+        // HTTP/2 keeps a sensitive one out of its table of known headers.
+        value.set_sensitive(index >= secrets_from);
+        let name = HeaderName::try_from(name).map_err(|error| invalid(format!("header {name}: {error}")))?;
+        headers.append(name, value);
+    }
+    let uri = Uri::try_from(&request.url.as_url()[..Position::AfterQuery]);
+    let mut outgoing = Http2Request::new(Full::new(request.body.clone()));
+    *outgoing.method_mut() = Method::POST;
+    *outgoing.uri_mut() = uri.map_err(|error| invalid(format!("the URL cannot be sent: {error}")))?;
+    *outgoing.headers_mut() = headers;
+    Ok(outgoing)
 }
 
 #[cfg(test)]
@@ -428,10 +455,10 @@ mod tests {
                 timeout: Duration::ZERO,
                 identity: SubscriptionId::from_u128(1),
             };
-            for is_http2 in [false, true] {
-                let sent = outgoing(&request, is_http2).map(|sent| sent.uri().path_and_query().cloned());
-                prop_assert!(matches!(&sent, Ok(Some(_))), "{:?}: {sent:?}", request.url);
-            }
+            let sent = http2_request(&request, &[]).map(|sent| sent.uri().path_and_query().cloned());
+            prop_assert!(matches!(&sent, Ok(Some(_))), "{:?}: {sent:?}", request.url);
+            let target = &request.url.as_url()[Position::BeforePath..Position::AfterQuery];
+            prop_assert!(Outgoing::post(target, std::iter::empty(), &request.body).is_ok(), "{:?}", request.url);
         }
     }
 

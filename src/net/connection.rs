@@ -1,29 +1,23 @@
 //! One open connection to a judged address, HTTP/1.1 or HTTP/2.
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::Failure;
 use super::guard::{Vetted, judge_again};
+use super::http1::{HEAD_BYTES_MAX, Http1};
 use super::stream::{BytesRead, Stream};
 use super::tls::Tls;
 use crate::domain::delivery::{ErrorClass, Phases};
 use crate::domain::target::TargetRules;
 
-/// Bytes of a response head: status line and headers.
-pub const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Headers of a response. It is also hyper's own limit for HTTP/1.1, under which it need not allocate.
-pub const HEADERS_MAX: usize = 100;
 /// HTTP/2 flow control: what a peer may send unasked on one stream (a kept body and some), and on all of one connection.
 const STREAM_WINDOW_BYTES: u32 = 32 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
@@ -32,21 +26,12 @@ const SEND_BUFFER_BYTES_PER_STREAM: usize = 64 * 1024;
 /// Streams of ours that ended early and that the peer may still talk about.
 const RESET_STREAMS_MAX: usize = 100;
 
-pub type OutgoingRequest = hyper::Request<Full<Bytes>>;
-pub type IncomingResponse = hyper::Response<Incoming>;
+pub type Http2Request = hyper::Request<Full<Bytes>>;
+pub type Http2Response = hyper::Response<Incoming>;
 
 pub enum Connection {
     Http1(Box<Http1>),
     Http2(Http2),
-}
-
-/// Carries one request at a time. It has no task of its own: whoever sends on it also drives it, which saves two
-/// changes of task with each request.
-pub struct Http1 {
-    sender: http1::SendRequest<Full<Bytes>>,
-    driver: http1::Connection<TokioIo<Stream>, Full<Bytes>>,
-    is_finished: bool,
-    bytes_read: BytesRead,
 }
 
 /// Carries many requests at once. Clones share the connection, which a task of its own drives.
@@ -56,53 +41,14 @@ pub struct Http2 {
     bytes_read: BytesRead,
 }
 
-impl Connection {
+impl Http2 {
+    pub async fn send(&mut self, request: Http2Request) -> hyper::Result<Http2Response> {
+        self.sender.send_request(request).await
+    }
+
     /// All bytes that the peer ever sent on it.
     pub fn bytes_read(&self) -> u64 {
-        match self {
-            Self::Http1(http1) => http1.bytes_read.get(),
-            Self::Http2(http2) => http2.bytes_read.get(),
-        }
-    }
-}
-
-impl Http1 {
-    pub async fn send(&mut self, request: OutgoingRequest) -> hyper::Result<IncomingResponse> {
-        let response = self.sender.send_request(request);
-        self.drive(response).await
-    }
-
-    /// Runs the connection while `waiting` waits for something that comes over it.
-    pub async fn drive<F: Future>(&mut self, waiting: F) -> F::Output {
-        let mut waiting = pin!(waiting);
-        poll_fn(|cx| {
-            if let Poll::Ready(output) = waiting.as_mut().poll(cx) {
-                return Poll::Ready(output);
-            }
-            if !self.is_finished {
-                // How it ended is told to whoever waits for the response.
-                self.is_finished = Pin::new(&mut self.driver).poll(cx).is_ready();
-            }
-            waiting.as_mut().poll(cx)
-        })
-        .await
-    }
-
-    /// Whether another request can go out now. Never waits: it looks whether the peer has closed.
-    pub async fn is_ready(&mut self) -> bool {
-        poll_fn(|cx| {
-            if !self.is_finished {
-                self.is_finished = Pin::new(&mut self.driver).poll(cx).is_ready();
-            }
-            Poll::Ready(!self.is_finished && self.sender.is_ready())
-        })
-        .await
-    }
-}
-
-impl Http2 {
-    pub async fn send(&mut self, request: OutgoingRequest) -> hyper::Result<IncomingResponse> {
-        self.sender.send_request(request).await
+        self.bytes_read.get()
     }
 
     pub fn is_closed(&self) -> bool {
@@ -130,7 +76,7 @@ pub async fn connect(
         }
     };
     let opened = timeout_at(deadline, open(stream)).await.map_err(|_| Failure::timeout("opening HTTP"))?;
-    opened.map_err(|error| Failure::http(&error))
+    opened.map_err(|error| Failure::http2(&error))
 }
 
 async fn connect_tcp(
@@ -151,8 +97,8 @@ async fn connect_tcp(
 }
 
 async fn open(stream: Stream) -> hyper::Result<Connection> {
-    let bytes_read = stream.bytes_read();
     if stream.speaks_http2() {
+        let bytes_read = stream.bytes_read();
         let (sender, driver) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -171,8 +117,6 @@ async fn open(stream: Stream) -> hyper::Result<Connection> {
         });
         Ok(Connection::Http2(Http2 { sender, bytes_read }))
     } else {
-        let (sender, driver) =
-            http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream)).await?;
-        Ok(Connection::Http1(Box::new(Http1 { sender, driver, is_finished: false, bytes_read })))
+        Ok(Connection::Http1(Box::new(Http1::new(stream))))
     }
 }

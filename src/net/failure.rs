@@ -25,10 +25,17 @@ impl Failure {
         Self::new(ErrorClass::Tls, chain(error))
     }
 
-    /// Of a connection that was open: the peer broke HTTP, or off. A TLS alert can come as late as that (RFC 8446
-    /// section 4.4.2.4: a server may refuse the client after the client finished).
-    pub fn http(error: &hyper::Error) -> Self {
+    /// Of a connection that was open: the peer broke off. A TLS alert can come as late as that (RFC 8446 section
+    /// 4.4.2.4: a server may refuse the client after the client finished).
+    pub fn http1(error: &io::Error) -> Self {
         let class = if is_of_tls(error) { ErrorClass::Tls } else { ErrorClass::Http };
+        Self::new(class, chain(error))
+    }
+
+    /// The same of HTTP/2.
+    pub fn http2(error: &hyper::Error) -> Self {
+        let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        let class = if cause.is_some_and(is_of_tls) { ErrorClass::Tls } else { ErrorClass::Http };
         Self::new(class, chain(error))
     }
 }
@@ -39,12 +46,8 @@ impl From<Failure> for Outcome {
     }
 }
 
-fn is_of_tls(error: &hyper::Error) -> bool {
-    error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>())
-        .and_then(io::Error::get_ref)
-        .is_some_and(|inner| inner.is::<rustls::Error>())
+fn is_of_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 /// An error and its causes, as one line.

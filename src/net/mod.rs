@@ -7,6 +7,7 @@ mod client;
 mod connection;
 mod failure;
 mod guard;
+mod http1;
 mod pool;
 mod resolver;
 mod response;

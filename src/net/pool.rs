@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::connection::{Connection, Http1, Http2};
+use super::connection::{Connection, Http2};
 use super::guard::Vetted;
+use super::http1::Http1;
 
 /// What two requests must have in common to share a connection. The host stands for the TLS identity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -169,6 +169,109 @@ async fn each_answer_comes_to_its_outcome() {
 }
 
 #[tokio::test]
+async fn an_answer_may_come_in_any_two_pieces() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;x=y\r\no\r\n1\r\nk\r\n0\r\nx-sum: 1\r\n\r\n",
+    ] {
+        let cuts = AtomicUsize::new(1);
+        let receiver = Receiver::start(move |mut peer, _| {
+            let cut = cuts.fetch_add(1, Ordering::SeqCst);
+            async move {
+                let (first, second) = answer.split_at(cut);
+                peer.request().await;
+                peer.say(first).await;
+                // Long enough for the client to see the first piece alone, most times.
+                tokio::task::yield_now().await;
+                peer.say(second).await;
+            }
+        })
+        .await;
+        let client = client();
+        for cut in 1..answer.len() {
+            let exchange = client.send(request(receiver.url(), LONG)).await;
+            assert_eq!(picture(&exchange), "success, 200 [ok]", "{:?} | {:?}", &answer[..cut], &answer[cut..]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_lie_about_their_end_are_cut_off_and_their_connection_is_not_used_again() {
+    for (answer, expected) in [
+        ("content-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n", "success, 200 [ok]"),
+        ("transfer-encoding: chunked\r\ncontent-length: 2\r\n\r\n2\r\nok\r\n0\r\n\r\n", "success, 200 [ok]"),
+        ("transfer-encoding: chunked\r\n\r\n2\r\nokay\r\n0\r\n\r\n", "success, 200 [ok] truncated"),
+        ("transfer-encoding: chunked\r\n\r\n-2\r\nok\r\n0\r\n\r\n", "success, 200 [] truncated"),
+        ("transfer-encoding: chunked\r\n\r\n10000000000000000\r\nok", "success, 200 [] truncated"),
+        ("transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nmore", "success, 200 [ok]"),
+        ("content-length: +2\r\n\r\nok", "http"),
+        ("content-length: 2, 3\r\n\r\nok", "http"),
+        ("content-length: 2, 2\r\nconnection: close\r\n\r\nok", "success, 200 [ok]"),
+        ("content-length: 2\r\nconnection: x, Close\r\n\r\nok", "success, 200 [ok]"),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{answer}");
+        let said = answer.clone();
+        let receiver = Receiver::start(move |mut peer, _| {
+            let said = said.clone();
+            async move { while peer.request().await.is_some() && peer.say(&said).await {} }
+        })
+        .await;
+        let client = client();
+        assert_eq!(picture(&client.send(request(receiver.url(), LONG)).await), expected, "{answer:?}");
+        assert_eq!(client.connections_idle(), 0, "{answer:?}");
+    }
+}
+
+/// Larger than what the system buffers on loopback.
+const LARGE_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+#[tokio::test]
+async fn a_receiver_may_answer_before_it_has_read_everything_and_still_gets_everything() {
+    let (told, mut read) = tokio::sync::mpsc::channel(1);
+    let receiver = Receiver::start(move |mut peer, _| {
+        let told = told.clone();
+        async move {
+            peer.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").await;
+            let mut bytes = 0;
+            let mut chunk = vec![0; 64 * 1024];
+            while bytes < LARGE_BODY_BYTES {
+                bytes += peer.0.read(&mut chunk).await.unwrap();
+            }
+            peer.say("ok").await;
+            told.send(bytes).await.unwrap();
+        }
+    })
+    .await;
+    let large = Request { body: vec![b'x'; LARGE_BODY_BYTES].into(), ..request(receiver.url(), LONG) };
+    assert_eq!(picture(&client().send(large).await), "success, 200 [ok]");
+    assert!(read.recv().await.unwrap() >= LARGE_BODY_BYTES);
+}
+
+#[tokio::test]
+async fn a_receiver_that_refuses_a_body_early_is_heard() {
+    let receiver = Receiver::start(move |mut peer, _| async move {
+        peer.say("HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno").await;
+        // Reads nothing more, and does not close before it was heard: a reset would take the answer with it.
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let large = Request { body: vec![b'x'; LARGE_BODY_BYTES].into(), ..request(receiver.url(), LONG) };
+    assert_eq!(picture(&client().send(large).await), "status 413, 413 [no]");
+}
+
+#[tokio::test]
+async fn a_header_that_would_end_early_is_not_sent() {
+    let receiver = Receiver::answering(OK).await;
+    for (name, value) in
+        [("x-a", "1\r\nx-b: 2"), ("x-a", "1\n"), ("x a", "1"), ("", "1"), ("x-a:", "1"), ("x-a", "\u{e9}")]
+    {
+        let request = Request { headers: vec![(name, value.to_owned())], ..request(receiver.url(), LONG) };
+        assert_eq!(picture(&client().send(request).await), "http", "{name:?}: {value:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_secret_header_goes_out_and_is_told_as_stars() {
     let (heard, hears) = oneshot::channel();
     let heard = Arc::new(Mutex::new(Some(heard)));

@@ -273,11 +273,11 @@ impl Row {
 
     /// As it is seen: canceled when its subscription is deleted.
     pub(super) fn of(transaction: &Transaction<'_>, id: DeliveryId) -> Result<Option<Self>, StoreError> {
-        let row = Self::read(&transaction.tables, id)?;
-        Ok(row.map(|row| Self {
-            delivery: transaction.with_catalogue(|catalogue| present(row.delivery.clone(), catalogue)),
-            ..row
-        }))
+        let Some(Self { delivery, on_disk, is_final_on_disk, is_parked }) = Self::read(&transaction.tables, id)? else {
+            return Ok(None);
+        };
+        let delivery = transaction.with_catalogue(|catalogue| present(delivery, catalogue));
+        Ok(Some(Self { delivery, on_disk, is_final_on_disk, is_parked }))
     }
 
     /// One attempt now. When it fails, one that had ended has ended again; the others go on with their schedule.

@@ -2,6 +2,7 @@
 //!
 //! Source: standard-webhooks/spec/standard-webhooks.md, sections "Webhook metadata" and "Signature scheme".
 
+use std::io::Write;
 use std::time::Duration;
 
 use base64::Engine;
@@ -38,24 +39,40 @@ pub(super) static SCHEDULE: Schedule = Schedule::new(
     JITTER_PERCENT,
 );
 
+/// What surrounds the data, with the longest name of an event type.
+const HEAD_BYTES_MAX: usize = 256;
+
 /// `{"type","timestamp","data"}`
 pub(super) fn body(message: &Message<'_>) -> Bytes {
     let Message { event, data, .. } = message;
     // Names and times need no escaping: their types allow no character that JSON would escape.
-    let head = format!(r#"{{"type":"{}","timestamp":"{}","data":"#, event.event_type, event.occurred_at);
-    [head.as_bytes(), data, b"}"].concat().into()
+    let mut body = Vec::with_capacity(HEAD_BYTES_MAX + data.len());
+    let head = write!(body, r#"{{"type":"{}","timestamp":"{}","data":"#, event.event_type, event.occurred_at);
+    head.expect("a Vec takes everything");
+    body.extend_from_slice(data);
+    body.push(b'}');
+    body.into()
 }
+
+/// `v1,` and 32 bytes in base64.
+const SIGNATURE_LENGTH: usize = 3 + 44;
 
 pub(super) fn headers(message: &Message<'_>, body: &[u8], secrets: &[&Secret], at: Timestamp) -> Headers {
     let id = message.event.id.to_string();
     let timestamp = at.as_seconds();
-    let signatures: Vec<String> = secrets.iter().map(|secret| sign(secret, &id, timestamp, body)).collect();
+    let mut signatures = String::with_capacity(SIGNATURE_LENGTH * secrets.len() + secrets.len());
+    for secret in secrets {
+        if !signatures.is_empty() {
+            signatures.push(' ');
+        }
+        signatures.push_str(&sign(secret, &id, timestamp, body));
+    }
     vec![
         ("content-type", "application/json".to_owned()),
         ("user-agent", concat!("Waxwing/", env!("CARGO_PKG_VERSION")).to_owned()),
         ("webhook-id", id),
         ("webhook-timestamp", timestamp.to_string()),
-        ("webhook-signature", signatures.join(" ")),
+        ("webhook-signature", signatures),
     ]
 }
 
@@ -65,7 +82,10 @@ pub fn sign(secret: &Secret, id: &str, timestamp: i64, body: &[u8]) -> String {
     mac.update(id.as_bytes());
     mac.update(format!(".{timestamp}.").as_bytes());
     mac.update(body);
-    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+    let mut signature = String::with_capacity(SIGNATURE_LENGTH);
+    signature.push_str("v1,");
+    STANDARD.encode_string(mac.finalize().into_bytes(), &mut signature);
+    signature
 }
 
 pub(super) fn show_secret(secret: &Secret) -> String {

@@ -58,14 +58,36 @@ fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
 
 impl<R: Record> Value for R {
     fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(256);
+        let mut bytes = Vec::with_capacity(512);
         bytes.push(R::VERSION);
-        postcard::to_extend(self, bytes).expect("a record has nothing that postcard cannot write")
+        postcard::serialize_with_flavor(self, Buffer(bytes)).expect("a record has nothing that postcard cannot write")
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
         if *version == R::VERSION { whole(rest) } else { R::decode_earlier(*version, rest) }
+    }
+}
+
+/// Takes what postcard writes: ids go byte by byte, and `postcard::to_extend` makes an iterator of each.
+struct Buffer(Vec<u8>);
+
+impl postcard::ser_flavors::Flavor for Buffer {
+    type Output = Vec<u8>;
+
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(data);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
     }
 }
 
