@@ -159,7 +159,7 @@ impl Feed {
                         }
                     }
                     Change::Moved(delivery) => {
-                        add(delivery.tenant, delivery.subscription, What::Changed(shown(delivery, &catalogue)));
+                        add(delivery.tenant, delivery.subscription, What::Changed(shown(delivery, store)));
                     }
                     Change::Subscription(id) | Change::Lifted(id) => {
                         add_subscription(*id, &catalogue, store, add);
@@ -178,11 +178,11 @@ impl Feed {
             for seen in all {
                 match seen {
                     Seen::Attempted(delivery, attempt) => {
-                        let shown = shown(&delivery, &catalogue);
+                        let shown = shown(&delivery, store);
                         add(delivery.tenant, delivery.subscription, What::Attempted(shown, attempt));
                     }
                     Seen::Moved(delivery) => {
-                        add(delivery.tenant, delivery.subscription, What::Changed(shown(&delivery, &catalogue)));
+                        add(delivery.tenant, delivery.subscription, What::Changed(shown(&delivery, store)));
                     }
                     Seen::Health(id) => add_subscription(id, &catalogue, store, add),
                 }
@@ -226,12 +226,12 @@ impl Ring {
     }
 }
 
-fn shown(delivery: &crate::domain::delivery::Delivery, catalogue: &Catalogue) -> DeliveryShown {
+fn shown(delivery: &crate::domain::delivery::Delivery, store: &Store) -> DeliveryShown {
     DeliveryShown {
         delivery: delivery.id,
         event: delivery.event,
         event_type: delivery.event_type.clone(),
-        state: catalogue.shown_state(delivery),
+        state: store.shown_state(delivery).0,
         next_attempt_at: delivery.state.next_attempt_at(),
     }
 }

@@ -290,6 +290,8 @@ fn change(transaction: &mut Transaction<'_>, mut job: Job, work: WorkRecord) -> 
         }
     }
     for subscription in requeued {
+        // More waits for it than was counted, if it is not active.
+        transaction.put_backlog(subscription, None);
         transaction.changed(Change::Scheduled(subscription, now));
     }
     transaction.tables.remove::<JobDeliveries>(&key)?;
