@@ -159,13 +159,18 @@ fn the_mage_schedule_ends_after_four_attempts() {
 
 #[test]
 fn an_own_schedule_replaces_the_profiles_and_ends_after_its_last_wait() {
-    check_with(Profile::Standard, Some(vec![0, 600, 604_800]), "500 timeout 500 404", expect![[r#"
+    check_with(
+        Profile::Standard,
+        Some(vec![0, 600, 604_800]),
+        "500 timeout 500 404",
+        expect![[r#"
         00:00:00  attempt 1  500
         00:00:00  attempt 2  timeout
         00:09:17  attempt 3  500
         166:37:37  attempt 4  404
         Exhausted { reason: Schedule }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
