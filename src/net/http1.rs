@@ -146,14 +146,15 @@ impl Http1 {
             let is_first = searched == 0;
             let ends = end_of_head(&self.read, searched);
             // The first bytes are looked at even when they are no whole head: who speaks another protocol may wait.
-            if !self.read.is_empty() && (is_first || ends) {
-                if let Some(head) = self.take_head()? {
-                    if head.status >= 200 || head.status == 101 {
-                        return Ok(head);
-                    }
-                    searched = 0;
-                    continue;
+            if !self.read.is_empty()
+                && (is_first || ends)
+                && let Some(head) = self.take_head()?
+            {
+                if head.status >= 200 || head.status == 101 {
+                    return Ok(head);
                 }
+                searched = 0;
+                continue;
             }
             if self.read.len() > HEAD_BYTES_MAX {
                 return Err(Failure::new(ErrorClass::Http, format!("a head of more than {HEAD_BYTES_MAX} bytes")));
