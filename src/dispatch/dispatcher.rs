@@ -243,6 +243,8 @@ impl Dispatcher {
             Change::Retry(id, delivery) => self.retry(id, delivery, now, known),
             Change::Lifted(id) => self.lifted(id, now, known),
             Change::Canceled(id, delivery) => self.canceled(id, delivery, now),
+            // For viewers.
+            Change::Moved(_) => {}
         }
     }
 

@@ -5,4 +5,5 @@ mod crash;
 mod real_input;
 mod recovery;
 mod settings;
+mod stream;
 mod tls;

@@ -472,7 +472,7 @@ impl World {
             .filter_map(|made| current.schedule().delay_after(made, 0.5))
             .collect();
         self.ledger.sends(current, (delivery, number, trigger), now, &delays);
-        self.ledger.begins(delivery, event.event.deliver_at, now);
+        self.ledger.begins(delivery, trigger, event.event.deliver_at, now);
 
         let tenant = &catalogue.tenant(tenant).expect("its tenant lives").tenant;
         let message = Message { event: &event.event, data: &event.data, tenant, subscription: current.id };
