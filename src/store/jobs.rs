@@ -283,6 +283,7 @@ fn change(transaction: &mut Transaction<'_>, mut job: Job, work: WorkRecord) -> 
         }
         job.done += 1;
         let subscription = row.delivery.subscription;
+        transaction.changed(Change::Moved(Box::new(row.delivery)));
         if job.kind.sends() {
             requeued.insert(subscription);
         } else {
