@@ -233,6 +233,7 @@ fn subscription(n: usize) -> Subscription {
         rate_limit: None,
         retry_schedule: None,
         ordering: DeliveryOrder::None,
+        circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
         profile: Profile::Standard,

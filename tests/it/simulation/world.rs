@@ -277,6 +277,7 @@ impl World {
             rate_limit: None,
             retry_schedule: self.plan.retry_waits.as_ref().map(|waits| Schedule::of_retries(waits).expect("waits")),
             ordering: DeliveryOrder::None,
+            circuit_breaker: self.plan.profile.has_circuit_breaker(),
             headers: CustomHeaders::new(),
             channels: Vec::new(),
             profile: self.plan.profile,
@@ -472,7 +473,7 @@ impl World {
             .filter_map(|made| current.schedule().delay_after(made, 0.5))
             .collect();
         self.ledger.sends(current, (delivery, number, trigger), now, &delays);
-        self.ledger.begins(delivery, trigger, event.event.deliver_at, now);
+        self.ledger.begins(delivery, event.event.deliver_at, now);
 
         let tenant = &catalogue.tenant(tenant).expect("its tenant lives").tenant;
         let message = Message { event: &event.event, data: &event.data, tenant, subscription: current.id };

@@ -230,6 +230,7 @@ pub fn subscription_to(pattern: &str) -> Subscription {
         rate_limit: None,
         retry_schedule: None,
         ordering: DeliveryOrder::None,
+        circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
         profile: Profile::Standard,
