@@ -15,12 +15,12 @@ use super::recorder::{Following, Recorder, Then};
 use super::turns::Turns;
 use crate::domain::delivery::{Attempt, CanceledReason, Delivery, ExhaustedReason, RetryReason, State, Trigger};
 use crate::domain::event::EventWithData;
-use crate::domain::health::{Health, Report, Turn};
+use crate::domain::health::{Report, Turn};
 use crate::domain::id::{DeliveryId, SubscriptionId, TenantId};
 use crate::domain::operational::{Announcement, What};
 use crate::domain::subscription::{DeliveryOrder, DisabledReason, Subscription};
 use crate::domain::time::Timestamp;
-use crate::store::{Catalogue, Change, Due, Fresh, Recorded, Recordings};
+use crate::store::{Change, Due, Fresh, Known, Recorded, Recordings};
 
 /// Requests under way at once, over all subscriptions.
 pub const IN_FLIGHT_MAX: usize = 4096;
@@ -103,12 +103,6 @@ pub struct Send {
 pub struct Finished {
     pub subscription: SubscriptionId,
     pub attempt: Attempt,
-}
-
-/// What is known from outside: the configuration, and the health of subscriptions as last committed.
-pub struct Known<'a> {
-    pub catalogue: &'a Catalogue,
-    pub health: &'a dyn Fn(SubscriptionId) -> Health,
 }
 
 pub struct Dispatcher {
@@ -249,6 +243,8 @@ impl Dispatcher {
             Change::Retry(id, delivery) => self.retry(id, delivery, now, known),
             Change::Lifted(id) => self.lifted(id, now, known),
             Change::Canceled(id, delivery) => self.canceled(id, delivery, now),
+            // For viewers.
+            Change::Moved(_) => {}
         }
     }
 

@@ -270,6 +270,27 @@ impl Health {
     }
 }
 
+/// Why nothing is sent to a subscription: its deliveries are `held`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// A person made it inactive.
+    Paused,
+    /// Waxwing made it inactive.
+    Disabled,
+    /// Its circuit is open.
+    Failing,
+}
+
+impl Hold {
+    pub fn of(subscription: &Subscription, health: &Health) -> Option<Self> {
+        match (subscription.is_active, subscription.disabled_reason) {
+            (false, Some(_)) => Some(Self::Disabled),
+            (false, None) => Some(Self::Paused),
+            (true, _) => health.is_open().then_some(Self::Failing),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthStatus {
     Healthy,

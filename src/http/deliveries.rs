@@ -24,12 +24,13 @@ use crate::domain::delivery::{
     ShownState, State, Trigger,
 };
 use crate::domain::event::{Event, EventWithData};
+use crate::domain::health::Hold;
 use crate::domain::id::DeliveryId;
 use crate::domain::profile::{Message, Profile};
 use crate::domain::subscription::Envelope;
 use crate::domain::tenant::Tenant;
 use crate::domain::time::Timestamp;
-use crate::store::{Catalogue, DeliveryFilter, Store, StoreError};
+use crate::store::{DeliveryFilter, Store, StoreError};
 
 const THING: &str = "Delivery";
 
@@ -258,7 +259,7 @@ impl DeliveriesApi {
         let Query(DeliveryList { cursor, filter }) = query;
         let (tenant, now) = (caller.tenant().id, self.app.clock.now());
         let page = read_disk(&self.app.store, move |store| store.deliveries(tenant, &filter, cursor.walk)).await?;
-        let rows = page.rows.iter().map(|delivery| object(delivery, &caller.catalogue, now)).collect();
+        let rows = page.rows.iter().map(|delivery| object(delivery, &self.app.store, now)).collect();
         Ok(Reply::json(StatusCode::OK, &cursor.list(&caller, rows, page.next, page.previous)).into())
     }
 
@@ -280,8 +281,7 @@ impl DeliveriesApi {
         let rebuild = Rebuild::new(event.as_ref(), &delivery, caller.tenant());
         let shows_details = caller.is_of_the_instance();
         let attempts = attempts.into_iter().map(|attempt| attempt_view(attempt, &rebuild, shows_details)).collect();
-        let one =
-            One::new(delivery.id.to_string(), detail(&delivery, &caller.catalogue, self.app.clock.now(), attempts));
+        let one = One::new(delivery.id.to_string(), detail(&delivery, &self.app.store, self.app.clock.now(), attempts));
         Ok(Reply::json(StatusCode::OK, &one).into())
     }
 
@@ -299,8 +299,8 @@ impl DeliveriesApi {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
             body.read()?.1.finish()?;
             let delivery = find(&self.app.store, &caller, &id).await?;
-            let (catalogue, now) = (caller.catalogue.clone(), self.app.clock.now());
-            let render = move |made: &Delivery| answer(StatusCode::ACCEPTED, made, &catalogue, now);
+            let (store, now) = (self.app.store.clone(), self.app.clock.now());
+            let render = move |made: &Delivery| answer(StatusCode::ACCEPTED, made, &store, now);
             let made = self.app.store.retry_delivery(delivery.id, memory.keep(render.clone())).await?;
             Ok(render(&made))
         })
@@ -321,8 +321,8 @@ impl DeliveriesApi {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
             body.read()?.1.finish()?;
             let delivery = find(&self.app.store, &caller, &id).await?;
-            let (catalogue, now) = (caller.catalogue.clone(), self.app.clock.now());
-            let render = move |made: &Delivery| answer(StatusCode::OK, made, &catalogue, now);
+            let (store, now) = (self.app.store.clone(), self.app.clock.now());
+            let render = move |made: &Delivery| answer(StatusCode::OK, made, &store, now);
             let made = self.app.store.cancel_delivery(delivery.id, memory.keep(render.clone())).await?;
             Ok(render(&made))
         })
@@ -338,57 +338,52 @@ async fn find(store: &Store, call: &Call, id: &str) -> Result<Delivery, Refusal>
     delivery.filter(|delivery| delivery.tenant == call.tenant().id).ok_or_else(not_found)
 }
 
-/// The state as it is shown, and its reason: an open delivery of an inactive subscription is held.
-fn shown(delivery: &Delivery, catalogue: &Catalogue, now: Timestamp) -> (ShownState, Option<&'static str>) {
-    let inactive = catalogue.subscription(delivery.subscription).filter(|subscription| !subscription.is_active);
-    if let Some(subscription) = inactive
-        && !delivery.state.is_final()
-    {
-        let is_disabled = subscription.disabled_reason.is_some();
-        return (ShownState::Held, Some(if is_disabled { "subscription_disabled" } else { "subscription_paused" }));
-    }
-    match delivery.state {
-        // A first attempt that lies ahead: the event was published for later.
-        State::Pending { next_attempt_at } if next_attempt_at > now => (ShownState::Pending, Some("scheduled_event")),
-        State::Pending { .. } => (ShownState::Pending, Some("first_attempt")),
-        State::Retrying { reason, .. } => (
-            ShownState::Retrying,
-            Some(match reason {
-                RetryReason::Schedule => "scheduled_retry",
-                RetryReason::RetryAfter => "receiver_asked_to_wait",
-                RetryReason::Manual | RetryReason::ManualOnce => "manual_retry",
-            }),
-        ),
-        State::Succeeded => (ShownState::Succeeded, None),
-        State::Exhausted { reason } => (
-            ShownState::Exhausted,
-            Some(match reason {
-                ExhaustedReason::Schedule => "attempts_exhausted",
-                ExhaustedReason::Gone => "gone",
-                ExhaustedReason::Aborted => "aborted_by_receiver",
-            }),
-        ),
-        State::Canceled { reason } => (
-            ShownState::Canceled,
-            Some(match reason {
-                CanceledReason::Manual => "canceled_by_user",
-                CanceledReason::SubscriptionDeleted => "subscription_deleted",
-                CanceledReason::SubscriptionGone => "subscription_gone",
-                CanceledReason::PayloadExpired => "payload_expired",
-            }),
-        ),
-        State::Expired { reason } => (
-            ShownState::Expired,
-            Some(match reason {
-                ExpiredReason::BacklogFull => "backlog_full",
-                ExpiredReason::BacklogAge => "backlog_age",
-            }),
-        ),
+/// The state as it is shown, and its reason.
+fn shown(delivery: &Delivery, store: &Store, now: Timestamp) -> (ShownState, Option<&'static str>) {
+    let (state, hold) = store.shown_state(delivery);
+    (state, hold.map(hold_reason).or_else(|| reason(delivery.state, now)))
+}
+
+fn hold_reason(hold: Hold) -> &'static str {
+    match hold {
+        Hold::Paused => "subscription_paused",
+        Hold::Disabled => "subscription_disabled",
+        Hold::Failing => "receiver_failing",
     }
 }
 
-fn attributes(delivery: &Delivery, catalogue: &Catalogue, now: Timestamp) -> DeliveryAttributes {
-    let (state, reason) = shown(delivery, catalogue, now);
+/// Why a delivery waits, or why it ended without success.
+fn reason(state: State, now: Timestamp) -> Option<&'static str> {
+    Some(match state {
+        // A first attempt that lies ahead: the event was published for later.
+        State::Pending { next_attempt_at } if next_attempt_at > now => "scheduled_event",
+        State::Pending { .. } => "first_attempt",
+        State::Retrying { reason, .. } => match reason {
+            RetryReason::Schedule => "scheduled_retry",
+            RetryReason::RetryAfter => "receiver_asked_to_wait",
+            RetryReason::Manual | RetryReason::ManualOnce => "manual_retry",
+        },
+        State::Succeeded => return None,
+        State::Exhausted { reason } => match reason {
+            ExhaustedReason::Schedule => "attempts_exhausted",
+            ExhaustedReason::Gone => "gone",
+            ExhaustedReason::Aborted => "aborted_by_receiver",
+        },
+        State::Canceled { reason } => match reason {
+            CanceledReason::Manual => "canceled_by_user",
+            CanceledReason::SubscriptionDeleted => "subscription_deleted",
+            CanceledReason::SubscriptionGone => "subscription_gone",
+            CanceledReason::PayloadExpired => "payload_expired",
+        },
+        State::Expired { reason } => match reason {
+            ExpiredReason::BacklogFull => "backlog_full",
+            ExpiredReason::BacklogAge => "backlog_age",
+        },
+    })
+}
+
+fn attributes(delivery: &Delivery, store: &Store, now: Timestamp) -> DeliveryAttributes {
+    let (state, reason) = shown(delivery, store, now);
     DeliveryAttributes {
         event_id: delivery.event.to_string(),
         event_type: delivery.event_type.to_string(),
@@ -403,12 +398,7 @@ fn attributes(delivery: &Delivery, catalogue: &Catalogue, now: Timestamp) -> Del
     }
 }
 
-fn detail(
-    delivery: &Delivery,
-    catalogue: &Catalogue,
-    now: Timestamp,
-    attempts: Vec<AttemptView>,
-) -> DeliveryDetailAttributes {
+fn detail(delivery: &Delivery, store: &Store, now: Timestamp, attempts: Vec<AttemptView>) -> DeliveryDetailAttributes {
     let DeliveryAttributes {
         event_id,
         event_type,
@@ -420,7 +410,7 @@ fn detail(
         last_http_status,
         created_at,
         updated_at,
-    } = attributes(delivery, catalogue, now);
+    } = attributes(delivery, store, now);
     DeliveryDetailAttributes {
         event_id,
         event_type,
@@ -436,16 +426,16 @@ fn detail(
     }
 }
 
-fn object(delivery: &Delivery, catalogue: &Catalogue, now: Timestamp) -> ResourceObject<DeliveryAttributes> {
-    ResourceObject::new(delivery.id.to_string(), attributes(delivery, catalogue, now))
+fn object(delivery: &Delivery, store: &Store, now: Timestamp) -> ResourceObject<DeliveryAttributes> {
+    ResourceObject::new(delivery.id.to_string(), attributes(delivery, store, now))
 }
 
-fn answer(status: StatusCode, delivery: &Delivery, catalogue: &Catalogue, now: Timestamp) -> Reply {
-    Reply::json(status, &One { data: object(delivery, catalogue, now) })
+fn answer(status: StatusCode, delivery: &Delivery, store: &Store, now: Timestamp) -> Reply {
+    Reply::json(status, &One { data: object(delivery, store, now) })
 }
 
-pub fn summary(delivery: &Delivery, catalogue: &Catalogue, now: Timestamp) -> DeliverySummary {
-    let (state, reason) = shown(delivery, catalogue, now);
+pub fn summary(delivery: &Delivery, store: &Store, now: Timestamp) -> DeliverySummary {
+    let (state, reason) = shown(delivery, store, now);
     DeliverySummary {
         id: delivery.id.to_string(),
         subscription_id: delivery.subscription.to_string(),
@@ -477,6 +467,14 @@ impl Rebuild {
     }
 }
 
+pub fn trigger_name(trigger: Trigger) -> TriggerName {
+    TriggerName(match trigger {
+        Trigger::Schedule => "schedule",
+        Trigger::Manual => "manual",
+        Trigger::Probe => "probe",
+    })
+}
+
 fn attempt_view(attempt: Attempt, rebuild: &Rebuild, shows_details: bool) -> AttemptView {
     let Attempt {
         id,
@@ -506,11 +504,7 @@ fn attempt_view(attempt: Attempt, rebuild: &Rebuild, shows_details: bool) -> Att
     AttemptView {
         id: id.to_string(),
         number,
-        trigger: TriggerName(match trigger {
-            Trigger::Schedule => "schedule",
-            Trigger::Manual => "manual",
-            Trigger::Probe => "probe",
-        }),
+        trigger: trigger_name(trigger),
         started_at: Time(started_at),
         outcome: OutcomeName(if is_success { "success" } else { "failure" }),
         request: RequestView {

@@ -11,6 +11,7 @@ use imbl::{HashMap, OrdMap};
 use crate::domain::channel::Channel;
 use crate::domain::delivery::{Delivery, ShownState, State};
 use crate::domain::event_type::{EventPattern, EventType, EventTypeName};
+use crate::domain::health::{Health, Hold};
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash};
 use crate::domain::subscription::Subscription;
@@ -25,6 +26,36 @@ pub struct Catalogue {
     event_types: OrdMap<EventTypeName, Arc<EventTypeEntry>>,
     /// Which tenant a subscription belongs to.
     owners: HashMap<SubscriptionId, TenantId>,
+}
+
+/// What a delivery's fate depends on besides itself: the configuration, and how subscriptions fare.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    pub catalogue: &'a Catalogue,
+    pub health: &'a dyn Fn(SubscriptionId) -> Health,
+}
+
+impl Known<'_> {
+    /// The state as the API shows it, and what holds the delivery up: what waits for a subscription that is sent
+    /// nothing is held, what waits for a deleted one is canceled.
+    pub fn shown_state(&self, delivery: &Delivery) -> (ShownState, Option<Hold>) {
+        let id = delivery.subscription;
+        let waits_as = |shown| match self.catalogue.subscription(id) {
+            None => (ShownState::Canceled, None),
+            Some(subscription) => match Hold::of(subscription, &(self.health)(id)) {
+                Some(hold) => (ShownState::Held, Some(hold)),
+                None => (shown, None),
+            },
+        };
+        match delivery.state {
+            State::Pending { .. } => waits_as(ShownState::Pending),
+            State::Retrying { .. } => waits_as(ShownState::Retrying),
+            State::Succeeded => (ShownState::Succeeded, None),
+            State::Exhausted { .. } => (ShownState::Exhausted, None),
+            State::Canceled { .. } => (ShownState::Canceled, None),
+            State::Expired { .. } => (ShownState::Expired, None),
+        }
+    }
 }
 
 /// A tenant with its subscriptions.
@@ -88,24 +119,6 @@ impl Catalogue {
 
     pub fn subscriptions_count(&self) -> usize {
         self.owners.len()
-    }
-
-    /// The state as the API shows it: what waits for a subscription that is not active is held, what waits for a
-    /// deleted one is canceled.
-    pub fn shown_state(&self, delivery: &Delivery) -> ShownState {
-        let waits_as = |shown| match self.subscription(delivery.subscription) {
-            Some(subscription) if subscription.is_active => shown,
-            Some(_) => ShownState::Held,
-            None => ShownState::Canceled,
-        };
-        match delivery.state {
-            State::Pending { .. } => waits_as(ShownState::Pending),
-            State::Retrying { .. } => waits_as(ShownState::Retrying),
-            State::Succeeded => ShownState::Succeeded,
-            State::Exhausted { .. } => ShownState::Exhausted,
-            State::Canceled { .. } => ShownState::Canceled,
-            State::Expired { .. } => ShownState::Expired,
-        }
     }
 
     pub(super) fn put_tenant(&mut self, tenant: Tenant) {

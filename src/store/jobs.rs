@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::catalogue::Known;
 use super::commit::{Store, Transaction};
 use super::deliveries::{self, Row};
 use super::postings::{self, CHUNK_IDS_MAX, Chunk, Direction, Postings};
@@ -13,7 +14,7 @@ use super::record::{JobRecord, WorkRecord};
 use super::schema::{Deliveries, Events, JobDeliveries, Jobs, JobsByTenant, Key, MetaName, Payloads, Work, WorkName};
 use super::subscriptions::CONFIGURATION_BYTES;
 use super::tables::{Read, damaged};
-use super::{Catalogue, Change, Counted, Remember, StoreError, events, pages};
+use super::{Change, Counted, Remember, StoreError, events, pages};
 use crate::domain::delivery::Delivery;
 use crate::domain::id::{DeliveryId, JobId, SubscriptionId, TenantId};
 use crate::domain::job::{FINISHED_KEPT_FOR, FINISHED_KEPT_MAX, Job, JobKind, JobState, RUNNING_MAX};
@@ -82,13 +83,13 @@ impl Store {
         let (mut low, mut looked_at) = (0, 0);
         while looked_at < DRY_RUN_ROWS_MAX {
             // A snapshot each, so that none holds back the pages that a long count outlives.
-            let (snapshot, catalogue) = (self.shared.snapshot()?, self.catalogue());
+            let snapshot = self.shared.snapshot()?;
             let candidates = Candidates::after(&snapshot, tenant, kind, (low, u128::MAX))?;
             for id in &candidates.ids {
                 let id = DeliveryId::from_u128(*id);
                 let delivery = snapshot.get::<Deliveries>(&id)?.map(|record| deliveries::domain(record, id));
                 if let Some(delivery) = delivery.transpose()?
-                    && concerns(&snapshot, &catalogue, tenant, kind, delivery)?
+                    && self.with_known(|known| concerns(&snapshot, known, tenant, kind, delivery))?
                 {
                     counted.matched += 1;
                 }
@@ -197,17 +198,18 @@ impl Candidates {
 /// somebody who gets it.
 fn concerns(
     tables: &impl Read,
-    catalogue: &Catalogue,
+    known: &Known<'_>,
     tenant: TenantId,
     kind: &JobKind,
     delivery: Delivery,
 ) -> Result<bool, StoreError> {
-    let delivery = deliveries::present(delivery, catalogue);
-    if !kind.concerns(delivery.state) || !pages::is_wanted(&delivery, tenant, &kind.filter(), catalogue) {
+    let delivery = deliveries::present(delivery, known.catalogue);
+    if !kind.concerns(delivery.state) || !pages::is_wanted(known, &delivery, tenant, &kind.filter()) {
         return Ok(false);
     }
     Ok(!kind.sends()
-        || (catalogue.subscription(delivery.subscription).is_some() && tables.has::<Payloads>(&delivery.event)?))
+        || (known.catalogue.subscription(delivery.subscription).is_some()
+            && tables.has::<Payloads>(&delivery.event)?))
 }
 
 /// One step of a job. Answers how it goes on.
@@ -288,6 +290,8 @@ fn change(transaction: &mut Transaction<'_>, mut job: Job, work: WorkRecord) -> 
         }
     }
     for subscription in requeued {
+        // More waits for it than was counted, if it is not active.
+        transaction.put_backlog(subscription, None);
         transaction.changed(Change::Scheduled(subscription, now));
     }
     transaction.tables.remove::<JobDeliveries>(&key)?;
@@ -336,7 +340,11 @@ impl Transaction<'_> {
     fn is_concerned(&self, job: &Job, id: DeliveryId) -> Result<bool, StoreError> {
         let Some(record) = self.tables.get::<Deliveries>(&id)? else { return Ok(false) };
         let delivery = deliveries::domain(record, id)?;
-        self.with_catalogue(|catalogue| concerns(&self.tables, catalogue, job.tenant, &job.kind, delivery))
+        let health = |id| self.health(id);
+        self.with_catalogue(|catalogue| {
+            let known = Known { catalogue, health: &health };
+            concerns(&self.tables, &known, job.tenant, &job.kind, delivery)
+        })
     }
 
     fn finish_job(&mut self, job: &mut Job, state: JobState) -> Result<(), StoreError> {

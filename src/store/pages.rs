@@ -1,5 +1,6 @@
 //! Lists that grow: one page of events or deliveries, walked from an index with filters applied on the way.
 
+use super::catalogue::Known;
 use super::commit::Store;
 use super::postings::{self, Direction};
 use super::schema::{
@@ -7,9 +8,7 @@ use super::schema::{
     OpenRows,
 };
 use super::tables::{Read, Snapshot};
-use super::{
-    Catalogue, DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, StoreError, Walk, deliveries, events,
-};
+use super::{DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, StoreError, Walk, deliveries, events};
 use crate::domain::delivery::{Delivery, ShownState};
 use crate::domain::event::Event;
 use crate::domain::id::{DeliveryId, EventId, TenantId};
@@ -53,7 +52,7 @@ impl Store {
         let fetch = |id| {
             let Some(record) = snapshot.get::<Deliveries>(&id)? else { return Ok(None) };
             let delivery = deliveries::present(deliveries::domain(record, id)?, &catalogue);
-            Ok(is_wanted(&delivery, tenant, filter, &catalogue).then_some(delivery))
+            Ok(self.with_known(|known| is_wanted(known, &delivery, tenant, filter)).then_some(delivery))
         };
         let bounds = id_bounds(&snapshot, filter.since, filter.until)?;
         let source = |bounds, direction| source(&snapshot, tenant, filter, bounds, direction);
@@ -65,15 +64,10 @@ fn is_between(at: Timestamp, since: Option<Timestamp>, until: Option<Timestamp>)
     since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until)
 }
 
-pub(super) fn is_wanted(
-    delivery: &Delivery,
-    of_tenant: TenantId,
-    filter: &DeliveryFilter,
-    catalogue: &Catalogue,
-) -> bool {
+pub(super) fn is_wanted(known: &Known<'_>, delivery: &Delivery, of_tenant: TenantId, filter: &DeliveryFilter) -> bool {
     let DeliveryFilter { state, subscription, event, event_type, since, until, http_status } = filter;
     delivery.tenant == of_tenant
-        && state.is_none_or(|wanted| catalogue.shown_state(delivery) == wanted)
+        && state.is_none_or(|wanted| known.shown_state(delivery).0 == wanted)
         && subscription.is_none_or(|wanted| delivery.subscription == wanted)
         && event.is_none_or(|wanted| delivery.event == wanted)
         && event_type.as_ref().is_none_or(|wanted| delivery.event_type == *wanted)

@@ -1,5 +1,6 @@
 //! What the store promises: each sentence, its repeats and refusals, and what is left of it after a power cut.
 
+mod asked_again;
 mod crash;
 mod erasing;
 mod jobs;
@@ -8,4 +9,5 @@ mod pages;
 mod promises;
 mod reach;
 mod redelivery;
+mod stats;
 mod world;

@@ -154,7 +154,7 @@ impl EventsApi {
             channels,
             deliver_at,
             replay_of,
-            deliveries: deliveries.iter().map(|delivery| summary(delivery, &caller.catalogue, now)).collect(),
+            deliveries: deliveries.iter().map(|delivery| summary(delivery, &self.app.store, now)).collect(),
             data: data.and_then(|data| raw(&data)).into(),
         };
         Ok(Reply::json(StatusCode::OK, &One::new(event.id.to_string(), detail)).into())

@@ -180,7 +180,7 @@ impl SubscriptionsApi {
     /// Send a test
     ///
     /// Sends `webhook.test`, or the example of an event type, now: past the queue, and also to a paused subscription.
-    /// Nothing of it is kept.
+    /// Nothing of it is kept. When the receiver answers 2xx, deliveries that are held because it failed go on.
     #[oai(path = "/:id/test", method = "post", operation_id = "subscriptions.test")]
     async fn test(
         &self,
@@ -193,6 +193,9 @@ impl SubscriptionsApi {
             let (wire, findings) = body.read()?;
             let event = self.test_event(&caller, wire, findings)?;
             let attempt = self.app.dispatch.test(caller.tenant(), subscription, &event).await;
+            if attempt.outcome.is_success() {
+                self.app.store.receiver_is_well(subscription.id).await?;
+            }
             let one = One::new(event.event.id.to_string(), test_attributes(&attempt));
             Ok(Reply::json(StatusCode::OK, &one))
         })
@@ -245,7 +248,7 @@ impl SubscriptionsApi {
         };
         let profile = call.tenant().profile;
         let url = self.check_url(call, &url, &mut findings).await;
-        let events = check_events(&call.catalogue, &events, &mut findings);
+        let events = check_events(call, &events, &mut findings);
         let changes = settings.check(None, None, &mut findings);
         let secret = match secret {
             None => Some(Secret::generate(&mut rand::rng())),
@@ -329,7 +332,7 @@ impl SubscriptionsApi {
             Some(url) => self.check_url(call, &url, &mut findings).await,
             None => None,
         };
-        let events = events.map(|events| check_events(&call.catalogue, &events, &mut findings));
+        let events = events.map(|events| check_events(call, &events, &mut findings));
         let changes = settings.check(url, Some(subscription), &mut findings);
         findings.finish()?;
         let if_match = IfMatch::of(call);

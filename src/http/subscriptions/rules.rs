@@ -8,6 +8,8 @@ use crate::domain::event_type::EventPattern;
 use crate::domain::header::{
     CustomHeaders, HEADERS_MAX, HeaderName, HeaderValue, InvalidHeaderValue, MASK, VALUE_EXPECTED,
 };
+use crate::domain::id::TenantId;
+use crate::domain::operational::What;
 use crate::domain::profile::Profile;
 use crate::domain::retry::{RETRIES_MAX, RETRY_WAIT_SECONDS_MAX, Schedule};
 use crate::domain::subscription::{
@@ -16,10 +18,10 @@ use crate::domain::subscription::{
 };
 use crate::domain::tenant::{METADATA_KEY_LENGTH_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_LENGTH_MAX, Metadata};
 use crate::domain::violation::Rule;
+use crate::http::auth::Call;
 use crate::http::body::{Findings, pointer_of};
-use crate::store::Catalogue;
 
-pub(super) fn check_events(catalogue: &Catalogue, events: &[String], findings: &mut Findings) -> Vec<EventPattern> {
+pub(super) fn check_events(call: &Call, events: &[String], findings: &mut Findings) -> Vec<EventPattern> {
     if findings.has_at("/events") {
         return Vec::new();
     }
@@ -40,8 +42,11 @@ pub(super) fn check_events(catalogue: &Catalogue, events: &[String], findings: &
             EventPattern::All => true,
             // A test is sent when somebody asks for it, never because somebody subscribed to it.
             EventPattern::Below(prefix) => prefix.as_str() != "webhook",
+            // What Waxwing itself has to say goes to tenant `system` alone.
+            EventPattern::Exact(name) if call.tenant().id == TenantId::SYSTEM => What::TYPES.contains(&name.as_str()),
             EventPattern::Exact(name) => {
-                catalogue.event_type(name.as_str()).is_some_and(|entry| entry.event_type.archived_at.is_none())
+                let entry = call.catalogue.event_type(name.as_str());
+                entry.is_some_and(|entry| entry.event_type.archived_at.is_none())
             }
         });
         match known {

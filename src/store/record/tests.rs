@@ -10,12 +10,13 @@ use expect_test::{Expect, expect};
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::domain::delivery::{Attempt, Delivery, Outcome, Phases, Response, State};
+use crate::domain::delivery::{Attempt, Delivery, DeliveryFilter, Outcome, Phases, Response, State};
 use crate::domain::event::Event;
 use crate::domain::event_type::EventType;
 use crate::domain::header::CustomHeaders;
 use crate::domain::health::{Circuit, Health};
-use crate::domain::id::{AttemptId, DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
+use crate::domain::id::{AttemptId, DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
+use crate::domain::job::{Job, JobKind};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits};
 use crate::domain::retry::Schedule;
 use crate::domain::secret::Secret;
@@ -291,7 +292,7 @@ fn a_delivery_in_every_state() {
     assert_eq!(earlier.into_domain(pending.id), Some(Delivery { attempts_uncounted: 0, ..pending }));
 
     let mut states = vec![State::Succeeded];
-    let reasons = [RetryReason::Schedule, RetryReason::RetryAfter, RetryReason::Manual];
+    let reasons = [RetryReason::Schedule, RetryReason::RetryAfter, RetryReason::Manual, RetryReason::ManualOnce];
     states.extend(reasons.map(|reason| State::Retrying { next_attempt_at: AT, reason }));
     let reasons = [ExhaustedReason::Schedule, ExhaustedReason::Gone, ExhaustedReason::Aborted];
     states.extend(reasons.map(|reason| State::Exhausted { reason }));
@@ -319,6 +320,7 @@ fn a_delivery_in_every_state() {
         01f6d9f8898e6700 Retrying { next_attempt_at: 2026-02-18T12:00:00.123Z, reason: Schedule }
         01f6d9f8898e6701 Retrying { next_attempt_at: 2026-02-18T12:00:00.123Z, reason: RetryAfter }
         01f6d9f8898e6702 Retrying { next_attempt_at: 2026-02-18T12:00:00.123Z, reason: Manual }
+        01f6d9f8898e6703 Retrying { next_attempt_at: 2026-02-18T12:00:00.123Z, reason: ManualOnce }
         0300 Exhausted { reason: Schedule }
         0301 Exhausted { reason: Gone }
         0302 Exhausted { reason: Aborted }
@@ -330,6 +332,51 @@ fn a_delivery_in_every_state() {
         0501 Expired { reason: BacklogAge }
     "#]]
     .assert_eq(&shown);
+}
+
+#[test]
+fn a_job_of_every_kind() {
+    let filter = DeliveryFilter {
+        state: Some(ShownState::Expired),
+        subscription: Some(SubscriptionId::from_u128(3)),
+        event: Some(EventId::from_u128(4)),
+        event_type: Some("a".parse().unwrap()),
+        since: Some(AT),
+        until: Some(LATER),
+        http_status: Some(503),
+    };
+    let of_kind = |kind| Job {
+        id: JobId::from_u128(1),
+        tenant: TenantId::from_u128(2),
+        kind,
+        state: JobState::Canceled,
+        counted: 300,
+        is_counted: true,
+        done: 200,
+        skipped: 1,
+        created_at: AT,
+        finished_at: Some(LATER),
+    };
+    let recover = of_kind(JobKind::Recover { subscription: SubscriptionId::from_u128(3), since: AT });
+    let record = bytes_of(
+        JobRecord::from(&recover),
+        expect![
+            "01000000000000000000000000000000020000000000000000000000000000000003f6d9f8898e6702ac0201c80101f6d9f8898e6701f8d9f8898e67"
+        ],
+    );
+    assert_eq!(record.into_domain(recover.id), Some(recover));
+    let retry = of_kind(JobKind::Retry(filter.clone()));
+    let record = bytes_of(
+        JobRecord::from(&retry),
+        expect![
+            "01000000000000000000000000000000020101060100000000000000000000000000000003010000000000000000000000000000000401016101f6d9f8898e6701f8d9f8898e6701f70302ac0201c80101f6d9f8898e6701f8d9f8898e67"
+        ],
+    );
+    assert_eq!(record.into_domain(retry.id), Some(retry));
+    for kind in [JobKind::Cancel(filter), JobKind::Retry(DeliveryFilter::default())] {
+        let job = of_kind(kind);
+        assert_eq!(JobRecord::decode(&JobRecord::from(&job).encode()).unwrap().into_domain(job.id), Some(job));
+    }
 }
 
 #[test]

@@ -3,5 +3,7 @@
 mod conformance;
 mod crash;
 mod real_input;
+mod recovery;
 mod settings;
+mod stream;
 mod tls;

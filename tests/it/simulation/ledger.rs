@@ -96,6 +96,14 @@ impl Ledger {
         }
     }
 
+    /// A scheduled event's deliveries do not begin before its time, unless somebody asked. A probe goes outside every
+    /// schedule (contract 5.6).
+    pub fn begins(&self, delivery: DeliveryId, trigger: Trigger, deliver_at: Option<Timestamp>, now: Timestamp) {
+        let is_time = deliver_at.is_none_or(|at| now >= at);
+        let is_excused = trigger == Trigger::Probe || self.asked_again.contains(&delivery);
+        assert!(is_time || is_excused, "{delivery} is sent before {deliver_at:?}");
+    }
+
     pub fn arrives(&mut self, delivery: DeliveryId) {
         self.received.entry(delivery).or_default();
     }

@@ -84,6 +84,11 @@ fn the_same_seed_gives_the_same_trace() {
 
 /// One event to one receiver that answers by the script, then always with 2xx.
 fn check(profile: Profile, script: &str, picture: Expect) {
+    check_with(profile, None, script, picture);
+}
+
+/// The same for a subscription with retries of its own.
+fn check_with(profile: Profile, retry_waits: Option<Vec<u32>>, script: &str, picture: Expect) {
     let plan = Plan {
         subscriptions: 1,
         events: 1,
@@ -92,6 +97,8 @@ fn check(profile: Profile, script: &str, picture: Expect) {
         interventions: 0,
         profile,
         moods: None,
+        scheduled_share: 0.0,
+        retry_waits,
     };
     let mut world = World::new(5, plan);
     world.script = script.split(' ').map(str::to_owned).collect();
@@ -145,6 +152,22 @@ fn the_mage_schedule_ends_after_four_attempts() {
         00:00:58  attempt 2  timeout
         00:05:44  attempt 3  302
         00:35:28  attempt 4  404
+        Exhausted { reason: Schedule }
+    "#]],
+    );
+}
+
+#[test]
+fn an_own_schedule_replaces_the_profiles_and_ends_after_its_last_wait() {
+    check_with(
+        Profile::Standard,
+        Some(vec![0, 600, 604_800]),
+        "500 timeout 500 404",
+        expect![[r#"
+        00:00:00  attempt 1  500
+        00:00:00  attempt 2  timeout
+        00:09:17  attempt 3  500
+        166:37:37  attempt 4  404
         Exhausted { reason: Schedule }
     "#]],
     );

@@ -17,18 +17,21 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use waxwing::clock::{Clock, ManualClock};
-use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, Known, ReadDue, Send};
+use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, ReadDue, Send};
 use waxwing::domain::delivery::{Attempt, Phases, ShownState, State};
 use waxwing::domain::event::NewEvent;
 use waxwing::domain::event_type::EventTypeName;
 use waxwing::domain::header::CustomHeaders;
 use waxwing::domain::id::{AttemptId, DeliveryId, SubscriptionId, TenantId};
 use waxwing::domain::profile::{Message, Profile};
+use waxwing::domain::retry::Schedule;
 use waxwing::domain::secret::Secret;
 use waxwing::domain::subscription::{DeliveryOrder, Envelope, Subscription};
 use waxwing::domain::target::{TargetRules, TargetUrl};
 use waxwing::domain::time::Timestamp;
-use waxwing::store::{self, Change, Due, Location, Options, Published, Recorded, Retention, Store, StoreError, Writer};
+use waxwing::store::{
+    self, Change, Due, Known, Location, Options, Published, Recorded, Retention, Store, StoreError, Writer,
+};
 
 use super::ledger::Ledger;
 use super::receiver::{Answer, Mood};
@@ -47,6 +50,10 @@ pub struct Plan {
     pub interventions: usize,
     pub profile: Profile,
     pub moods: Option<Vec<Mood>>,
+    /// The share of publications that are scheduled for later.
+    pub scheduled_share: f64,
+    /// Every subscription's own waits before each retry, in seconds; none: the profile's.
+    pub retry_waits: Option<Vec<u32>>,
 }
 
 impl Plan {
@@ -60,6 +67,8 @@ impl Plan {
             interventions: chance.random_range(0..12),
             profile: if chance.random_bool(0.7) { Profile::Standard } else { Profile::Mage },
             moods: None,
+            scheduled_share: [0.0, 0.3][chance.random_range(0..2)],
+            retry_waits: chance.random_bool(0.2).then(|| vec![0, 3, 600]),
         }
     }
 }
@@ -266,7 +275,7 @@ impl World {
             max_in_flight: self.chance.random_range(1..5),
             timeout_seconds: self.chance.random_range(1..31),
             rate_limit: None,
-            retry_schedule: None,
+            retry_schedule: self.plan.retry_waits.as_ref().map(|waits| Schedule::of_retries(waits).expect("waits")),
             ordering: DeliveryOrder::None,
             headers: CustomHeaders::new(),
             channels: Vec::new(),
@@ -287,6 +296,9 @@ impl World {
     fn publish(&mut self) {
         let count = if self.chance.random_bool(0.8) { 1 } else { self.chance.random_range(2..20) };
         let event_type: EventTypeName = "order.paid".parse().expect("a name");
+        let is_scheduled = self.plan.scheduled_share > 0.0 && self.chance.random_bool(self.plan.scheduled_share);
+        let ahead = is_scheduled.then(|| Duration::from_secs(self.chance.random_range(0..7200)));
+        let deliver_at = ahead.map(|ahead| self.clock.now().plus(ahead));
         let events = (0..count)
             .map(|_| NewEvent {
                 tenant: TenantId::DEFAULT,
@@ -294,11 +306,11 @@ impl World {
                 external_id: None,
                 occurred_at: None,
                 channels: Vec::new(),
-                deliver_at: None,
+                deliver_at,
                 data: Bytes::from(format!("{{\"n\":{}}}", self.chance.random::<u32>())),
             })
             .collect();
-        self.note(format!("publish {count}"));
+        self.note(format!("publish {count}{}", ahead.map_or(String::new(), |ahead| format!(" in {ahead:?}"))));
         let store = self.machine.store.clone();
         self.promise(async move { Kept::Accepted(store.accept(events, None).await) });
     }
@@ -460,6 +472,7 @@ impl World {
             .filter_map(|made| current.schedule().delay_after(made, 0.5))
             .collect();
         self.ledger.sends(current, (delivery, number, trigger), now, &delays);
+        self.ledger.begins(delivery, trigger, event.event.deliver_at, now);
 
         let tenant = &catalogue.tenant(tenant).expect("its tenant lives").tenant;
         let message = Message { event: &event.event, data: &event.data, tenant, subscription: current.id };
