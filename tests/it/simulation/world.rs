@@ -375,6 +375,9 @@ impl World {
                     self.promise(async move { Kept::Other(store.retry_delivery(delivery, None).await.map(drop)) });
                 } else {
                     self.note(format!("cancel {delivery}"));
+                    if let Some(known) = self.machine.store.delivery(delivery).expect("the disk reads") {
+                        self.ledger.order_is_open(known.subscription);
+                    }
                     self.promise(async move {
                         Kept::Canceled(delivery, store.cancel_delivery(delivery, None).await.map(drop))
                     });
