@@ -17,15 +17,14 @@ async fn create(app: &TestApp, mut body: Value) -> String {
 
 fn settings_of(answer: &Value) -> Value {
     let attributes = &answer["data"]["attributes"];
-    let names = ["rate_limit", "retry_schedule", "ordering", "headers", "channels"];
+    let names = ["rate_limit", "retry_schedule", "ordering", "circuit_breaker", "headers", "channels"];
     names.iter().map(|name| ((*name).to_owned(), attributes[*name].clone())).collect::<serde_json::Map<_, _>>().into()
 }
 
 #[tokio::test]
 async fn settings_are_shown_as_they_were_given_and_null_clears_them() {
     let app = TestApp::start().await;
-    let nothing =
-        json!({ "rate_limit": null, "retry_schedule": null, "ordering": "none", "headers": {}, "channels": [] });
+    let nothing = json!({ "rate_limit": null, "retry_schedule": null, "ordering": "none", "circuit_breaker": true, "headers": {}, "channels": [] });
     let path = create(&app, json!({ "url": "https://example.com/a" })).await;
     assert_eq!(settings_of(&app.get(&path).await.json()), nothing);
 
@@ -33,6 +32,7 @@ async fn settings_are_shown_as_they_were_given_and_null_clears_them() {
         "rate_limit": 10_000,
         "retry_schedule": [0, 604_800],
         "ordering": "fifo",
+        "circuit_breaker": false,
         "headers": { "X-Shop": "1", "authorization": "Bearer 2" },
         "channels": ["eu", "shop:1"],
     });
@@ -40,6 +40,7 @@ async fn settings_are_shown_as_they_were_given_and_null_clears_them() {
         "rate_limit": 10_000,
         "retry_schedule": [0, 604_800],
         "ordering": "fifo",
+        "circuit_breaker": false,
         "headers": { "x-shop": "***", "authorization": "***" },
         "channels": ["eu", "shop:1"],
     });
@@ -52,7 +53,7 @@ async fn settings_are_shown_as_they_were_given_and_null_clears_them() {
         assert_eq!(settings_of(&changed), shown, "{method}");
         let kept = app.call(method.clone(), &path).json(&json!({ "description": "d" })).await.assert(200).json();
         assert_eq!(settings_of(&kept), shown, "{method}");
-        let clear = json!({ "rate_limit": null, "retry_schedule": null, "ordering": "none", "headers": null, "channels": null });
+        let clear = json!({ "rate_limit": null, "retry_schedule": null, "ordering": "none", "circuit_breaker": true, "headers": null, "channels": null });
         let cleared = app.call(method.clone(), &path).json(&clear).await.assert(200).json();
         assert_eq!(settings_of(&cleared), nothing, "{method}");
     }

@@ -171,12 +171,14 @@ async fn a_subscription_is_shown_without_its_secret_and_with_its_revision() {
               "rate_limit": null,
               "retry_schedule": null,
               "ordering": "none",
+              "circuit_breaker": true,
               "headers": {},
               "channels": [],
               "metadata": {
                 "team": "billing"
               },
               "health": "healthy",
+              "failing_since": null,
               "disabled_reason": null,
               "last_delivery_at": null,
               "last_delivery_status": null,

@@ -13,6 +13,9 @@ use waxwing::domain::subscription::{DeliveryOrder, Subscription};
 use waxwing::domain::time::Timestamp;
 use waxwing::store::Recorded;
 
+/// The first wait of an open circuit, the shortest.
+const PROBES_APART_MIN: Duration = Duration::from_secs(5);
+
 #[derive(Default)]
 pub struct Ledger {
     /// Events that were answered with 202.
@@ -36,6 +39,8 @@ pub struct Ledger {
 struct Lane {
     /// Failures in a row, as they were answered.
     failures: u32,
+    /// When the circuit opened, or the last probe failed.
+    tried_at: Option<Timestamp>,
     /// The receiver asked for quiet until then, and nobody lifted it.
     quiet_until: Option<Timestamp>,
     /// When requests of the last second were made that nobody asked for.
@@ -139,6 +144,8 @@ impl Ledger {
         }
         if trigger == Trigger::Probe {
             assert_eq!(others, 0, "{delivery} is a probe, and not alone");
+            let waited = lane.tried_at.map_or(Duration::MAX, |at| now.since(at));
+            assert!(waited >= PROBES_APART_MIN, "{delivery} is a probe after {waited:?}");
         }
         if subscription.ordering == DeliveryOrder::Fifo {
             assert_eq!(others, 0, "{delivery} is sent beside another one, out of order");
@@ -155,7 +162,7 @@ impl Ledger {
     /// A person lifted what held the subscription back, or is about to.
     pub fn lifted(&mut self, subscription: SubscriptionId) {
         let lane = self.lanes.entry(subscription).or_default();
-        (lane.failures, lane.quiet_until) = (0, None);
+        (lane.failures, lane.quiet_until, lane.tried_at) = (0, None, None);
     }
 
     /// What a person cancels or a scheduled event does to the order is not followed any further.
@@ -181,6 +188,9 @@ impl Ledger {
             self.in_flight.entry(subscription).or_default().remove(&delivery);
             let lane = self.lanes.entry(subscription).or_default();
             lane.failures = if outcome.is_success() { 0 } else { lane.failures + 1 };
+            if lane.failures == FAILING_AFTER || attempt.trigger == Trigger::Probe {
+                lane.tried_at = Some(now);
+            }
             let asked = response.as_ref().and_then(|response| response.header("retry-after")?.parse().ok());
             if let Some(seconds) = asked.filter(|_| outcome.is_overload()) {
                 let until = now.plus(Duration::from_secs(seconds).min(RETRY_AFTER_SUBSCRIPTION_MAX));
@@ -215,6 +225,7 @@ impl Ledger {
                 |blocking: &DeliveryId| self.durable.get(blocking).is_some_and(|durable| !durable.state.is_final());
             *lane = Lane {
                 failures: consecutive_failures,
+                tried_at: None,
                 quiet_until,
                 sent_at: VecDeque::new(),
                 blocked_by: lane.blocked_by.filter(is_open),

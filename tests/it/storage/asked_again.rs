@@ -39,7 +39,9 @@ impl Engine {
     fn new() -> (Self, Subscription) {
         let mut world = World::new();
         // Four attempts, and no circuit.
-        let subscription = world.subscribe(Subscription { profile: Profile::Mage, ..subscription_to("a") });
+        let profile = Profile::Mage;
+        let wanted = Subscription { profile, circuit_breaker: false, ..subscription_to("a") };
+        let subscription = world.subscribe(wanted);
         let mut engine = Self {
             world,
             dispatcher: Dispatcher::new(1),
