@@ -2,6 +2,7 @@
 
 mod conformance;
 mod crash;
+mod isolation;
 mod real_input;
 mod recovery;
 mod settings;
