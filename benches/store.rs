@@ -1,4 +1,5 @@
-//! What the store costs: events through it on one thread, commits with and without quick repair, reopening after a kill.
+//! What the store costs: events through it on one thread, outcomes and their statistics, commits with and without quick
+//! repair, reopening after a kill.
 //!
 //! `cargo bench --bench store [-- FOLDER]`; the folder decides which disk is measured.
 
@@ -28,6 +29,8 @@ use waxwing::store::{
 const DATA_BYTES: usize = 1024;
 /// Outcomes of one recording, as the dispatcher batches them.
 const RECORDED_TOGETHER: usize = 2048;
+/// Outcomes of one measurement.
+const OUTCOMES: usize = 50 * 1024;
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -43,6 +46,9 @@ fn main() {
     fdatasync(&folder);
     for (group, subscriptions) in [(1, 1), (64, 1), (128, 1), (1024, 1), (1024, 10_000)] {
         through(&folder, group, subscriptions);
+    }
+    for subscriptions in [1, 10_000] {
+        outcomes(&folder, subscriptions);
     }
     for quick_repair in [false, true] {
         commits(&folder, quick_repair);
@@ -63,10 +69,42 @@ fn fdatasync(folder: &Path) {
     println!("fdatasync of 4 KiB: {:?}", begun.elapsed() / 200);
 }
 
-/// Accepts in groups, and records a success for each delivery in large batches.
-fn through(folder: &Path, group: usize, subscriptions: usize) {
+/// What recording an outcome costs, and what adding up the statistics of all of them costs afterwards.
+fn outcomes(folder: &Path, subscriptions: usize) {
     let folder = tempfile::tempdir_in(folder).expect("a folder to write in");
-    let Opened { store, mut writer, changes: _ } = Store::open(options(folder.path())).expect("a new store");
+    let (store, mut writer) = with_subscriptions(folder.path(), subscriptions);
+    let mut waiting = Vec::new();
+    for first in (0..OUTCOMES).step_by(1024) {
+        let some = (first..first + 1024)
+            .map(|n| Box::pin(store.accept(vec![event(n * 7919, subscriptions, Bytes::from_static(b"1"))], None)) as _);
+        for change in together(&mut writer, some.collect()).1 {
+            let Change::Accepted(fresh) = change else { continue };
+            waiting.extend(fresh.iter().map(|fresh| fresh.delivery));
+        }
+    }
+    writer.index_pass().expect("a disk");
+    writer.fold_pass().expect("a disk");
+    let begun = Instant::now();
+    for done in waiting.chunks(RECORDED_TOGETHER) {
+        let attempts = done.iter().copied().map(recorded).collect();
+        let recordings = Recordings { attempts, settled_up_to: done.last().copied(), ..Recordings::default() };
+        together(&mut writer, vec![Box::pin(store.record(recordings))]);
+    }
+    let (spent, begun) = (begun.elapsed(), Instant::now());
+    writer.fold_pass().expect("a disk");
+    let folded = begun.elapsed();
+    let each = |spent: Duration| spent / u32::try_from(waiting.len()).expect("not that many");
+    println!(
+        "record alone, {subscriptions} subscriptions: {:?} an outcome; adding up the statistics of {}: {folded:?}, {:?} each",
+        each(spent),
+        waiting.len(),
+        each(folded),
+    );
+}
+
+/// A new store whose default tenant has so many subscriptions, each to a type of its own.
+fn with_subscriptions(folder: &Path, subscriptions: usize) -> (Store, Writer) {
+    let Opened { store, mut writer, changes: _ } = Store::open(options(folder)).expect("a new store");
     let raise = Box::new(move |tenant: &mut Tenant| {
         tenant.subscriptions_max = u32::MAX;
         Ok(())
@@ -77,23 +115,35 @@ fn through(folder: &Path, group: usize, subscriptions: usize) {
             .map(|n| Box::pin(store.create_subscription(subscription(n), None)) as Pin<Box<dyn Future<Output = _>>>);
         together(&mut writer, some.collect());
     }
+    (store, writer)
+}
+
+fn event(n: usize, subscriptions: usize, data: Bytes) -> NewEvent {
+    NewEvent {
+        tenant: TenantId::DEFAULT,
+        event_type: format!("type.{}", n % subscriptions).parse().expect("a name"),
+        external_id: None,
+        occurred_at: None,
+        channels: Vec::new(),
+        deliver_at: None,
+        data,
+    }
+}
+
+/// Accepts in groups, and records a success for each delivery in large batches.
+fn through(folder: &Path, group: usize, subscriptions: usize) {
+    let folder = tempfile::tempdir_in(folder).expect("a folder to write in");
+    let (store, mut writer) = with_subscriptions(folder.path(), subscriptions);
     let data = Bytes::from(format!("\"{}\"", "x".repeat(DATA_BYTES - 2)));
     let total = if group == 1 { 3_000 } else { 100_000 };
     let (mut waiting, mut accepted, mut last_index) = (Vec::new(), 0, Instant::now());
     let begun = Instant::now();
     while accepted < total || !waiting.is_empty() {
         if accepted < total {
-            let event = |n: usize| NewEvent {
-                tenant: TenantId::DEFAULT,
-                event_type: format!("type.{}", n % subscriptions).parse().expect("a name"),
-                external_id: None,
-                occurred_at: None,
-                channels: Vec::new(),
-                deliver_at: None,
-                data: data.clone(),
-            };
-            let some = (accepted..accepted + group)
-                .map(|n| Box::pin(store.accept(vec![event(n * 7919)], None)) as Pin<Box<dyn Future<Output = _>>>);
+            let some = (accepted..accepted + group).map(|n| {
+                Box::pin(store.accept(vec![event(n * 7919, subscriptions, data.clone())], None))
+                    as Pin<Box<dyn Future<Output = _>>>
+            });
             let (_, changes) = together(&mut writer, some.collect());
             accepted += group;
             for change in changes {
@@ -183,6 +233,7 @@ fn subscription(n: usize) -> Subscription {
         rate_limit: None,
         retry_schedule: None,
         ordering: DeliveryOrder::None,
+        circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
         profile: Profile::Standard,

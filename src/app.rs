@@ -130,6 +130,8 @@ async fn live(config: &Config, listener: std::net::TcpListener, has_lived: bool)
         () = store.broken() => {
             error!("a commit failed: sending stops, and the store is opened again");
             is_shutting_down.store(true, Ordering::Release);
+            // An answer without an end would hold up the others.
+            dispatch.feed().close();
             // Whoever asked gets the answer that there is; then the runtime ends with all that goes on in it.
             _ = end_server.send(());
             _ = tokio::time::timeout(LAST_WORDS_WITHIN, serving).await;

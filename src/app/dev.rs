@@ -126,6 +126,7 @@ async fn make_samples(store: &Store, clock: &Clock) -> Result<(), StoreError> {
         rate_limit: None,
         retry_schedule: None,
         ordering: DeliveryOrder::None,
+        circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
         profile: Profile::Standard,

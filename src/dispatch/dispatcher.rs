@@ -243,6 +243,8 @@ impl Dispatcher {
             Change::Retry(id, delivery) => self.retry(id, delivery, now, known),
             Change::Lifted(id) => self.lifted(id, now, known),
             Change::Canceled(id, delivery) => self.canceled(id, delivery, now),
+            // For viewers.
+            Change::Moved(_) => {}
         }
     }
 
@@ -437,6 +439,13 @@ impl Dispatcher {
                 continue;
             }
             let Some(due) = delivery.state.next_attempt_at() else { continue };
+            let is_for_later = matches!(delivery.state, State::Pending { .. }) && due > now;
+            if is_for_later && !is_asked {
+                // Read for a probe, and the earliest on disk: what is scheduled does not begin before its time.
+                lane.no_probe_before = Some(due);
+                lane.on_disk = Some(lane.on_disk.map_or(due, |known| known.min(due)));
+                continue;
+            }
             if is_blocking && due > now && !lane.health.is_open() {
                 lane.blocked_until = Some(due);
                 continue;
@@ -716,6 +725,7 @@ impl Dispatcher {
     fn due_on_disk(&mut self, id: SubscriptionId, due: Timestamp, known: &Known<'_>) {
         if is_active(id, known) {
             let lane = self.lane(id, known);
+            lane.no_probe_before = lane.no_probe_before.filter(|before| *before <= due);
             lane.on_disk = Some(lane.on_disk.map_or(due, |known| known.min(due)));
         }
     }

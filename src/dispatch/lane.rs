@@ -43,6 +43,8 @@ pub(super) struct Lane {
     pub canceled_while_reading: HashSet<DeliveryId>,
     /// On disk, and asked for by a person.
     pub asked_on_disk: VecDeque<DeliveryId>,
+    /// While the circuit is open: nothing on disk may go as a probe before this, since all of it is for later.
+    pub no_probe_before: Option<Timestamp>,
     /// When the delivery that blocks the lane is due; none when that is not known (see [`Health::blocked_by`]).
     pub blocked_until: Option<Timestamp>,
     pub health: Health,
@@ -88,6 +90,7 @@ impl Lane {
             reading: false,
             canceled_while_reading: HashSet::new(),
             asked_on_disk: VecDeque::new(),
+            no_probe_before: None,
             blocked_until: None,
             health,
             rate: Rate::default(),
@@ -190,11 +193,10 @@ impl Lane {
         let due = self.on_disk?;
         match probe_at {
             // The oldest one that is held, whether or not it is due.
-            Some(probe_at) => (probe_at <= now && self.queue.is_empty() && self.in_flight() == 0).then(|| Wanted {
-                asked: Vec::new(),
-                until: Timestamp::MAX,
-                rows_max: 1,
-            }),
+            Some(probe_at) => (probe_at.max(self.no_probe_before.unwrap_or(probe_at)) <= now
+                && self.queue.is_empty()
+                && self.in_flight() == 0)
+                .then(|| Wanted { asked: Vec::new(), until: Timestamp::MAX, rows_max: 1 }),
             None => (due <= now && self.queue.len() < READ_BELOW && !is_quiet).then(|| Wanted {
                 asked: Vec::new(),
                 until: now,
@@ -217,7 +219,7 @@ impl Lane {
         let probe_at = self.health.probe_at(now);
         let quiet_until = self.health.quiet_until(now);
         if waits || self.on_disk.is_some() || self.health.blocked_by.is_some() {
-            wakes[1] = probe_at;
+            wakes[1] = probe_at.map(|at| at.max(self.no_probe_before.unwrap_or(at)));
             wakes[2] = quiet_until;
         }
         if probe_at.is_none() && !self.reading {

@@ -2,6 +2,7 @@
 
 mod dispatcher;
 mod exhausted;
+pub mod feed;
 mod lane;
 mod outcome;
 mod queue;
@@ -20,6 +21,8 @@ use crate::domain::subscription::Subscription;
 use crate::domain::tenant::Tenant;
 
 pub use dispatcher::{Decided, Dispatcher, Finished, Happened, ReadDue, Send, Tally};
+use feed::Feed;
+
 pub use sender::{Purpose, Sender};
 pub use worker::{Running, start};
 
@@ -28,6 +31,7 @@ pub use worker::{Running, start};
 pub struct Dispatch {
     sender: Sender,
     figures: Arc<Mutex<Figures>>,
+    feed: Feed,
 }
 
 impl Dispatch {
@@ -35,6 +39,11 @@ impl Dispatch {
     pub async fn test(&self, tenant: &Tenant, subscription: &Subscription, event: &EventWithData) -> Attempt {
         let purpose = Purpose { delivery: DeliveryId::from_u128(0), number: 1, trigger: Trigger::Manual };
         self.sender.send(purpose, tenant, subscription, event).await
+    }
+
+    /// What happens, as it happens.
+    pub fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     pub fn figures(&self) -> Figures {

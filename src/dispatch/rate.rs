@@ -24,7 +24,7 @@ impl Rate {
         let slack = if interval >= SLACK_MICROS { 0 } else { SLACK_MICROS - interval };
         let next = self.due_micros - slack;
         // A clock that was set back must not hold things up for longer than one interval.
-        let latest = micros(now) + interval;
+        let latest = micros(now) + interval.max(SLACK_MICROS);
         Timestamp::from_millis(next.min(latest).div_ceil_millis())
     }
 
@@ -38,7 +38,7 @@ impl Rate {
         self.sent_now = self.sent_now.saturating_add(1);
         if let Some(pace) = pace {
             let interval = interval_micros(pace);
-            let latest = micros(now) + interval;
+            let latest = micros(now) + interval.max(SLACK_MICROS);
             self.due_micros = self.due_micros.min(latest).max(micros(now)) + interval;
         }
     }

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info};
 
 use super::dispatcher::{Decided, Dispatcher, Finished, Happened, ReadDue, Send};
+use super::feed::Feed;
 use super::sender::{Purpose, Sender};
 use super::{Dispatch, Figures};
 use crate::domain::id::SubscriptionId;
@@ -43,10 +44,11 @@ impl Running {
 /// Begins to send what is due.
 pub fn start(store: Store, changes: mpsc::Receiver<Vec<Change>>, sender: Sender, seed: u64) -> (Dispatch, Running) {
     let figures = Arc::new(Mutex::new(Figures::default()));
-    let dispatch = Dispatch { sender: sender.clone(), figures: Arc::clone(&figures) };
+    let feed = Feed::new(sender.clock.clone());
+    let dispatch = Dispatch { sender: sender.clone(), figures: Arc::clone(&figures), feed: feed.clone() };
     let (stop, stopped) = oneshot::channel();
     let (reports, reported) = mpsc::channel(REPORTS_MAX);
-    let shell = Shell { store, sender, reports, figures, dispatcher: Dispatcher::new(seed) };
+    let shell = Shell { store, sender, reports, figures, feed, dispatcher: Dispatcher::new(seed) };
     let task = tokio::spawn(shell.run(changes, reported, stopped));
     (dispatch, Running { stop, task })
 }
@@ -56,7 +58,15 @@ struct Shell {
     sender: Sender,
     reports: mpsc::Sender<Happened>,
     figures: Arc<Mutex<Figures>>,
+    feed: Feed,
     dispatcher: Dispatcher,
+}
+
+impl Drop for Shell {
+    /// Nothing happens any more.
+    fn drop(&mut self) {
+        self.feed.close();
+    }
 }
 
 impl Shell {
@@ -86,6 +96,7 @@ impl Shell {
                 }
                 // While stopping, what is accepted stays on disk.
                 Some(committed) = changes.recv() => {
+                    self.feed.committed(&committed, &self.store);
                     if !is_stopping {
                         self.take([Happened::Changed(committed)]);
                     }
@@ -122,8 +133,14 @@ impl Shell {
                 });
             }
             Decided::Record(recordings) => {
+                let feed = self.feed.clone();
                 tokio::spawn(async move {
-                    match store.record(recordings).await {
+                    let recorded = if feed.is_watched() {
+                        store.record_seen(recordings).await.map(|seen| feed.recorded(seen, &store))
+                    } else {
+                        store.record(recordings).await
+                    };
+                    match recorded {
                         Ok(()) => report(&reports, Happened::Recorded).await,
                         // Without this report nothing more is sent whose outcome could not be kept.
                         Err(failure) => error!(%failure, "outcomes could not be recorded; sending stops"),

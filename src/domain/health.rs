@@ -120,9 +120,9 @@ impl Health {
         let has_opened = self.move_circuit(report, subscription);
         let failing_for = report.now.since(failing_since);
         let is_warned = self.warn(failing_for);
-        let turn = if subscription.has_circuit_breaker() && failing_for >= DISABLE_AFTER {
+        let turn = if subscription.circuit_breaker && failing_for >= DISABLE_AFTER {
             Some(Turn::GivenUp)
-        } else if has_opened || (subscription.has_circuit_breaker() && is_warned) {
+        } else if has_opened || (subscription.circuit_breaker && is_warned) {
             Some(Turn::Failing)
         } else if self.is_limited() && !was_limited && !self.is_announced {
             Some(Turn::Degraded)
@@ -174,7 +174,7 @@ impl Health {
     /// Answers whether the circuit has just opened.
     fn move_circuit(&mut self, report: &Report<'_>, subscription: &Subscription) -> bool {
         match self.circuit {
-            Circuit::Closed if subscription.has_circuit_breaker() && self.consecutive_failures >= FAILING_AFTER => {
+            Circuit::Closed if subscription.circuit_breaker && self.consecutive_failures >= FAILING_AFTER => {
                 self.circuit = Circuit::Open { probe_at: report.now.plus(PROBE_DELAYS[0]), probes: 0 };
                 true
             }

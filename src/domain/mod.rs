@@ -13,6 +13,7 @@ pub mod operational;
 pub mod profile;
 pub mod retry;
 pub mod secret;
+pub mod stats;
 pub mod subscription;
 pub mod target;
 pub mod tenant;

@@ -43,6 +43,8 @@ pub struct Subscription {
     /// Its own, instead of the profile's.
     pub retry_schedule: Option<Schedule>,
     pub ordering: DeliveryOrder,
+    /// Whether its deliveries are held while its receiver fails, and it is disabled when that goes on (contract 5.6).
+    pub circuit_breaker: bool,
     /// Sent with every delivery. They belong to the URL's host: another host does not get to see them.
     pub headers: CustomHeaders,
     /// None: takes all events. Some: only events that share at least one. Each once.
@@ -73,14 +75,6 @@ impl Subscription {
     /// When a failed delivery is tried again.
     pub fn schedule(&self) -> &Schedule {
         self.retry_schedule.as_ref().unwrap_or_else(|| self.profile.schedule())
-    }
-
-    /// Whether its deliveries are held while its receiver fails (contract 5.6).
-    pub fn has_circuit_breaker(&self) -> bool {
-        match self.profile {
-            Profile::Standard => true,
-            Profile::Mage => false,
-        }
     }
 
     pub fn timeout(&self) -> Duration {

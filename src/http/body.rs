@@ -173,8 +173,11 @@ pub fn members(body: &[u8]) -> Result<Members<'_>, Violation> {
 
 /// Whether a JSON text nests deeper than `max`. It must be valid JSON.
 pub fn is_deeper(json: &str, max: usize) -> bool {
-    // A look without regard to strings is cheap and nearly always enough: what opens so few brackets is not deep.
-    let opened = json.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    // A look without regard to strings is cheap and nearly always enough: what opens so few brackets is not deep. In
+    // ASCII the two brackets differ in one bit, and runs that a byte can count are added up many at once.
+    let is_opening = |byte: &u8| u8::from(byte | 0x20 == b'{');
+    let opened: usize =
+        json.as_bytes().chunks(255).map(|run| usize::from(run.iter().map(is_opening).sum::<u8>())).sum();
     opened > max && depth(json) > max
 }
 

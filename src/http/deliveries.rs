@@ -467,6 +467,14 @@ impl Rebuild {
     }
 }
 
+pub fn trigger_name(trigger: Trigger) -> TriggerName {
+    TriggerName(match trigger {
+        Trigger::Schedule => "schedule",
+        Trigger::Manual => "manual",
+        Trigger::Probe => "probe",
+    })
+}
+
 fn attempt_view(attempt: Attempt, rebuild: &Rebuild, shows_details: bool) -> AttemptView {
     let Attempt {
         id,
@@ -496,11 +504,7 @@ fn attempt_view(attempt: Attempt, rebuild: &Rebuild, shows_details: bool) -> Att
     AttemptView {
         id: id.to_string(),
         number,
-        trigger: TriggerName(match trigger {
-            Trigger::Schedule => "schedule",
-            Trigger::Manual => "manual",
-            Trigger::Probe => "probe",
-        }),
+        trigger: trigger_name(trigger),
         started_at: Time(started_at),
         outcome: OutcomeName(if is_success { "success" } else { "failure" }),
         request: RequestView {

@@ -26,7 +26,7 @@ const REFUSALS: [(u16, &str, &str); 13] = [
     (412, "PreconditionFailed", "It was changed since it was read"),
     (413, "PayloadTooLarge", "The body is larger than allowed"),
     (415, "UnsupportedMediaType", "The body is of another media type than expected"),
-    (429, "TooManyRequests", "Over the quota of the key, or too many wrong keys from this address"),
+    (429, "TooManyRequests", "Over the quota of the key, too many viewers, or too many wrong keys from this address"),
     (500, "InternalError", "Something went wrong here"),
     (503, "ShuttingDown", "The server is shutting down"),
     (507, "StorageFull", "Storage is full"),

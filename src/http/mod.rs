@@ -20,6 +20,8 @@ mod page;
 mod problem;
 mod reply;
 mod server;
+mod stats;
+mod stream;
 mod subscriptions;
 mod tenants;
 mod text;
@@ -29,6 +31,7 @@ mod visit;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use poem::middleware::CatchPanic;
@@ -72,6 +75,8 @@ pub struct Settings {
     pub batch_bytes_max: usize,
     /// `data` of one event.
     pub data_bytes_max: usize,
+    /// Between two signs of life on a live feed; at the latest then a viewer whose key has ended is cut off.
+    pub stream_keep_alive: Duration,
     /// Once true, new work is refused with 503.
     pub is_shutting_down: Arc<AtomicBool>,
 }
@@ -79,6 +84,8 @@ pub struct Settings {
 /// A body, unless its route says otherwise (contract 3).
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Shorter than what proxies commonly wait for.
+pub const STREAM_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -90,6 +97,7 @@ impl Default for Settings {
             body_bytes_max: BODY_BYTES_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,
             data_bytes_max: crate::domain::event::DATA_BYTES_MAX,
+            stream_keep_alive: STREAM_KEEP_ALIVE,
             is_shutting_down: Arc::default(),
         }
     }
@@ -103,6 +111,7 @@ pub(crate) struct App {
     failures: failures::Failures,
     running: idempotency::Running,
     answers: metrics::Answers,
+    viewers: stream::Viewers,
 }
 
 impl Deref for App {
@@ -122,6 +131,8 @@ enum Tag {
     Events,
     /// Events on their way to subscriptions, and each attempt
     Deliveries,
+    /// What happens: figures over time, and a live feed
+    Activity,
     /// What was asked of many deliveries at once, and how far it came
     Jobs,
     /// What can be published, with schemas and examples
@@ -145,6 +156,8 @@ type Apis = (
     event_types::EventTypesApi,
     tenants::TenantsApi,
     keys::KeysApi,
+    stats::StatsApi,
+    stream::StreamApi,
     health::HealthApi,
     metrics::MetricsApi,
 );
@@ -167,6 +180,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         failures: failures::Failures::default(),
         running: idempotency::Running::default(),
         answers: metrics::Answers::default(),
+        viewers: stream::Viewers::default(),
         api,
     });
     let apis: Apis = (
@@ -178,6 +192,8 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         event_types::EventTypesApi { app: app.clone() },
         tenants::TenantsApi { app: app.clone() },
         keys::KeysApi { app: app.clone() },
+        stats::StatsApi { app: app.clone() },
+        stream::StreamApi { app: app.clone() },
         health::HealthApi { app: app.clone() },
         metrics::MetricsApi { app: app.clone() },
     );

@@ -82,6 +82,11 @@ pub enum Ground {
         max: u32,
     },
     RateLimited,
+    /// `of_what`: of one key, or of the whole instance.
+    TooManyViewers {
+        max: usize,
+        of_what: &'static str,
+    },
     StorageFull,
     ShuttingDown,
     /// The log has the details.
@@ -109,7 +114,7 @@ impl Ground {
             | Self::LimitExceeded { .. } => StatusCode::CONFLICT,
             Self::EventExpired => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited | Self::TooManyViewers { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -139,7 +144,7 @@ impl Ground {
             Self::InvalidState | Self::SystemTenant => "invalid_state",
             Self::EventExpired => "event_expired",
             Self::PreconditionFailed => "precondition_failed",
-            Self::LimitExceeded { .. } => "limit_exceeded",
+            Self::LimitExceeded { .. } | Self::TooManyViewers { .. } => "limit_exceeded",
             Self::RateLimited => "rate_limited",
             Self::StorageFull => "storage_full",
             Self::ShuttingDown => "shutting_down",

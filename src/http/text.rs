@@ -46,6 +46,9 @@ pub fn detail(ground: &Ground) -> String {
         }
         Ground::LimitExceeded { max } => format!("No more than {max} are allowed"),
         Ground::RateLimited => "Rate limit exceeded. Please retry after a short delay.".to_owned(),
+        Ground::TooManyViewers { max, of_what } => {
+            format!("No more than {max} viewers of {of_what} can watch at once: close one, then try again")
+        }
         Ground::StorageFull => "Storage is full: nothing new is accepted until space is free".to_owned(),
         Ground::ShuttingDown => "The server is shutting down: please try again".to_owned(),
         Ground::Internal => "Something went wrong here; the request id finds it in the log".to_owned(),

@@ -143,22 +143,22 @@ impl Http1 {
         self.outgoing = Some(request);
         let mut searched = 0;
         loop {
-            let is_first = searched == 0;
-            let ends = end_of_head(&self.read, searched);
             // The first bytes are looked at even when they are no whole head: who speaks another protocol may wait.
-            if !self.read.is_empty() && (is_first || ends) {
-                if let Some(head) = self.take_head()? {
-                    if head.status >= 200 || head.status == 101 {
-                        return Ok(head);
-                    }
-                    searched = 0;
-                    continue;
+            let is_worth_a_look = searched == 0 || end_of_head(&self.read, searched);
+            if is_worth_a_look
+                && !self.read.is_empty()
+                && let Some(head) = self.take_head()?
+            {
+                if head.status >= 200 || head.status == 101 {
+                    return Ok(head);
                 }
+                searched = 0;
+                continue;
             }
             if self.read.len() > HEAD_BYTES_MAX {
                 return Err(Failure::new(ErrorClass::Http, format!("a head of more than {HEAD_BYTES_MAX} bytes")));
             }
-            searched = self.read.len().max(1);
+            searched = self.read.len();
             match self.fill().await {
                 Ok(0) if self.read.is_empty() => return Err(self.ended("the connection was closed without an answer")),
                 Ok(0) => return Err(self.ended("the connection was closed in the middle of the head")),

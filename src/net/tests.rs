@@ -370,6 +370,16 @@ async fn a_receiver_that_drips_its_body_succeeds_with_what_came_in_time() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_greets_in_another_protocol_and_waits_is_not_waited_for() {
+    let receiver = Receiver::start(|mut peer, _| async move {
+        peer.say("220 mail.example.com ESMTP\r\n").await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    assert_eq!(picture(&client().send(request(receiver.url(), LONG)).await), "http");
+}
+
+#[tokio::test]
 async fn a_receiver_that_drips_its_head_fails_in_time() {
     let receiver = Receiver::start(|mut peer, _| async move {
         peer.request().await;

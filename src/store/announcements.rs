@@ -18,7 +18,7 @@ impl Transaction<'_> {
             return Ok(());
         };
         let health = self.health(id);
-        let disables_at = health.failing_since.filter(|_| subscription.has_circuit_breaker() && subscription.is_active);
+        let disables_at = health.failing_since.filter(|_| subscription.circuit_breaker && subscription.is_active);
         let mut data = json!({
             "subscription_id": id.to_string(),
             "tenant_id": subscription.tenant.to_string(),

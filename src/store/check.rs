@@ -6,18 +6,19 @@ use std::fmt;
 use super::crypt::Crypt;
 use super::open::{OpenError, open_to_check};
 use super::postings::{CHUNK_IDS_MAX, Chunk, Postings};
-use super::record::Value;
+use super::record::{StateCountsRecord, StatsLogEntry, StatsLogRecord, Value};
 use super::schema::{
     Answers, AnswersBySecret, AnswersByTime, Attempts, Deliveries, DeliveriesBySubscription, DeliveriesByTenant,
     DueRows, EventTypes, Events, EventsByTenant, ExternalIds, FailedRows, HealthOf, JobDeliveries, Jobs, JobsByTenant,
-    Key, Keys, KeysUsed, Kind, Meta, MetaName, NAMES, OpenRows, Payloads, Redeliveries, Subscriptions, Tenants, Work,
-    WorkName, definition,
+    Key, Keys, KeysUsed, Kind, Meta, MetaName, NAMES, OpenRows, Payloads, Redeliveries, StateCountsOf, Stats, StatsLog,
+    Subscriptions, Tenants, Work, WorkName, definition,
 };
 use super::tables::{Read, Snapshot, disk};
-use super::{Location, StoreError, deliveries, idempotency};
+use super::{Location, StoreError, deliveries, idempotency, stats};
 use crate::domain::delivery::{Delivery, State};
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
 use crate::domain::job::JobState;
+use crate::domain::stats::Scope;
 use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
 use redb::{ReadableDatabase, ReadableTableMetadata};
@@ -105,6 +106,7 @@ impl Checker {
         self.orphans()?;
         self.answers()?;
         self.jobs()?;
+        self.stats()?;
         self.each::<Meta>(|_, _, _| Ok(()))?;
         self.each::<Work>(|_, _, _| Ok(()))
     }
@@ -340,6 +342,58 @@ impl Checker {
             }
             Ok(())
         })
+    }
+
+    /// What is counted is what there is.
+    fn stats(&mut self) -> Result<(), StoreError> {
+        let mut counts: BTreeMap<SubscriptionId, StateCountsRecord> = BTreeMap::new();
+        self.each::<StateCountsOf>(|checker, id, record| {
+            let is_on_its_way = checker.tables.has::<Work>(&WorkName::EraseStats(Scope::Subscription(id)))?;
+            if !checker.tables.has::<Subscriptions>(&id)? && !is_on_its_way {
+                checker.wrong::<StateCountsOf>(&id, "there is no such subscription");
+            }
+            counts.insert(id, record);
+            Ok(())
+        })?;
+        self.each::<StatsLog>(|checker, _, StatsLogRecord(entries)| {
+            for StatsLogEntry { tenant: _, subscription, minute: _, measures } in entries {
+                let Some(id) = subscription.map(SubscriptionId::from_bytes) else { continue };
+                if checker.subscription_is_known(id)? {
+                    stats::count_states(counts.entry(id).or_default(), &measures);
+                }
+            }
+            Ok(())
+        })?;
+        let mut found = stats::counted(&self.tables)?;
+        for (id, counted) in counts {
+            let found = found.remove(&id).unwrap_or_default();
+            if found != counted && self.subscription_is_known(id)? {
+                self.wrong::<StateCountsOf>(&id, format_args!("counts {:?}, and there are {:?}", counted.0, found.0));
+            }
+        }
+        for (id, found) in found {
+            if found != StateCountsRecord::default() && self.subscription_is_known(id)? {
+                self.wrong::<StateCountsOf>(&id, format_args!("is missing, and there are {:?}", found.0));
+            }
+        }
+        self.each::<Stats>(|checker, (resolution, start, scope), _| {
+            let is_known = match scope {
+                Scope::Instance => true,
+                Scope::Tenant(id) => checker.tenant_is_known(id)?,
+                Scope::Subscription(id) => checker.tables.has::<Subscriptions>(&id)?,
+            };
+            let is_on_its_way = checker.tables.has::<Work>(&WorkName::EraseStats(scope))?;
+            if resolution.start_of(start) != start || !(is_known || is_on_its_way) {
+                checker.wrong::<Stats>(&(resolution, start, scope), "belongs to nothing");
+            }
+            Ok(())
+        })
+    }
+
+    /// One that was not deleted, of a tenant that was not either.
+    fn subscription_is_known(&self, id: SubscriptionId) -> Result<bool, StoreError> {
+        let record = self.tables.get::<Subscriptions>(&id)?.filter(|record| record.deleted_at.is_none());
+        record.map_or(Ok(false), |record| self.tables.has::<Tenants>(&TenantId::from_bytes(record.tenant)))
     }
 
     fn orphans(&mut self) -> Result<(), StoreError> {

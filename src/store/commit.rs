@@ -18,6 +18,7 @@ use super::crypt::Crypt;
 use super::postings::Unindexed;
 use super::schema::{KeysUsed, MetaName, WorkName};
 use super::space::Space;
+use super::stats::{self, LOG_ENTRIES_MAX};
 use super::tables::{Snapshot, Tables, disk};
 use super::{Change, Fresh, Retention, Sizes, StoreError, postings, record, schema};
 use crate::clock::Clock;
@@ -35,6 +36,8 @@ const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(super) const CHANGES_MAX: usize = 64;
 /// A new event is in its lists after this, and a commit: contract 3 says within a second.
 const INDEX_EVERY: Duration = Duration::from_millis(250);
+/// Between two times that the log of the statistics is added up: the same rows are then written once for many commits.
+const FOLD_EVERY: Duration = Duration::from_secs(10);
 /// What may wait for its postings: the memory of an index pass, about 3 MiB.
 const UNINDEXED_MAX: usize = 65_536;
 /// How often the last use of a key is written.
@@ -206,6 +209,8 @@ pub(super) struct Transaction<'t> {
 pub(super) struct State {
     /// What is committed and in no postings yet.
     pub(super) unindexed: Vec<Unindexed>,
+    /// Entries in the log of the statistics.
+    pub(super) log_entries: usize,
     /// How far an id ever lay after its `created_at`, in milliseconds.
     pub(super) id_lag_max: i64,
     /// Whether there is background work.
@@ -227,6 +232,8 @@ struct Effects {
     changes: Vec<Change>,
     unindexed: Vec<Unindexed>,
     is_indexed: bool,
+    is_folded: bool,
+    log_entries: usize,
     id_lag_max: Option<i64>,
     has_work: Option<bool>,
     backlogs: HashMap<SubscriptionId, Option<Counted>>,
@@ -309,10 +316,22 @@ impl<'t> Transaction<'t> {
     /// Brings all postings up to date in this transaction.
     pub(super) fn index_now(&mut self) -> Result<(), StoreError> {
         debug_assert!(self.effects.unindexed.is_empty(), "an index pass has its own transaction");
+        self.tables.observed.indexed(&self.state.unindexed);
         if let Some(last) = postings::add_all(&mut self.tables, &self.state.unindexed)? {
             self.tables.raise_meta_id(MetaName::IndexedUpTo, last)?;
         }
         self.effects.is_indexed = true;
+        Ok(())
+    }
+
+    /// Says that the log of the statistics is empty.
+    pub(super) fn log_is_folded(&mut self) {
+        self.effects.is_folded = true;
+    }
+
+    /// Writes what this transaction counted: the last thing that it does.
+    fn write_stats_log(&mut self) -> Result<(), StoreError> {
+        self.effects.log_entries = stats::write_log(&mut self.tables)?;
         Ok(())
     }
 
@@ -448,6 +467,14 @@ impl Writer {
         self.pass(|transaction| transaction.index_now())
     }
 
+    /// Adds what the last commits counted to the statistics, as the thread does a few times a minute.
+    pub fn fold_pass(&mut self) -> Result<(), StoreError> {
+        if self.state.log_entries == 0 {
+            return Ok(());
+        }
+        self.pass(|transaction| transaction.fold_stats())
+    }
+
     /// One bounded step of the background work: what deletions leave, and jobs. Answers whether there is more.
     pub fn work_pass(&mut self) -> Result<bool, StoreError> {
         if !self.state.has_work {
@@ -515,6 +542,9 @@ impl Writer {
     fn end(&mut self) {
         if let Err(error) = self.index_pass() {
             tracing::warn!(%error, "the last index pass failed; the next opening repeats it");
+        }
+        if let Err(error) = self.fold_pass() {
+            tracing::warn!(%error, "the last statistics were not added; the next opening does it");
         }
         self.shared.database.store(None);
     }
@@ -607,7 +637,7 @@ impl Writer {
         // Without it, reopening after a crash reads the whole file (architecture 5).
         write.set_quick_repair(true);
         let mut transaction = Transaction::new(Tables::new(&write), &self.shared, &self.state);
-        let result = run(&mut transaction);
+        let result = run(&mut transaction).and_then(|()| transaction.write_stats_log());
         let (is_changed, effects) = transaction.finish();
         match result {
             Ok(()) if is_changed => {
@@ -632,6 +662,8 @@ impl Writer {
             changes,
             unindexed,
             is_indexed,
+            is_folded,
+            log_entries,
             id_lag_max,
             has_work,
             backlogs,
@@ -656,6 +688,10 @@ impl Writer {
             self.state.unindexed.clear();
         }
         self.state.unindexed.extend(unindexed);
+        if is_folded {
+            self.state.log_entries = 0;
+        }
+        self.state.log_entries += log_entries;
         self.state.id_lag_max = id_lag_max.unwrap_or(self.state.id_lag_max);
         self.state.has_work = has_work.unwrap_or(self.state.has_work);
         self.state.backlogs.apply(backlogs);
@@ -707,6 +743,7 @@ impl KeysUsedMemory {
 /// When the thread does what nobody asked for.
 struct Timers {
     index_at: Instant,
+    fold_at: Instant,
     work_at: Instant,
     retention_at: Instant,
     backlog_at: Instant,
@@ -729,13 +766,22 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 impl Timers {
     fn new() -> Self {
         let now = Instant::now();
-        Self { index_at: now, work_at: now, retention_at: now + RETENTION_PAUSE, backlog_at: now + BACKLOG_PAUSE }
+        Self {
+            index_at: now,
+            fold_at: now + FOLD_EVERY,
+            work_at: now,
+            retention_at: now + RETENTION_PAUSE,
+            backlog_at: now + BACKLOG_PAUSE,
+        }
     }
 
     fn wait(&self, state: &State) -> Duration {
         let mut until = self.retention_at.min(self.backlog_at);
         if !state.unindexed.is_empty() {
             until = until.min(self.index_at);
+        }
+        if state.log_entries > 0 {
+            until = until.min(self.fold_at);
         }
         if state.has_work {
             until = until.min(self.work_at);
@@ -748,6 +794,10 @@ impl Timers {
         if now >= self.index_at || writer.state.unindexed.len() >= UNINDEXED_MAX {
             self.index_at = now + INDEX_EVERY;
             report("an index pass", writer.index_pass());
+        }
+        if now >= self.fold_at || writer.state.log_entries >= LOG_ENTRIES_MAX {
+            self.fold_at = now + FOLD_EVERY;
+            report("adding up the statistics", writer.fold_pass());
         }
         if writer.state.has_work && now >= self.work_at {
             let worked = report("background work", writer.work_pass());

@@ -11,7 +11,7 @@ use super::schema::{
     Attempts, Deliveries, DueRows, Events, FailedRows, Key, MetaName, OpenRows, Payloads, Subscriptions,
 };
 use super::tables::{Read, Tables, damaged};
-use super::{Catalogue, Change, Due, Recorded, Recordings, Remember, StoreError};
+use super::{AttemptSeen, Catalogue, Change, Due, Recorded, Recordings, Remember, Seen, StoreError};
 use crate::domain::delivery::{
     Attempt, CanceledReason, Delivery, Outcome, RESPONSE_BODY_BYTES_KEPT_OF_SUCCESS, RESPONSE_BODY_BYTES_MAX,
     RetryReason, ShownState, State,
@@ -70,6 +70,7 @@ impl Store {
                 State::Pending { .. } | State::Retrying { .. } | State::Exhausted { .. } | State::Expired { .. } => {}
             }
             row.retry(&mut transaction.tables, transaction.now)?;
+            transaction.changed(Change::Moved(Box::new(row.delivery.clone())));
             transaction.changed(Change::Retry(row.delivery.subscription, id));
             transaction.remember(remember, &row.delivery)?;
             Ok(row.delivery)
@@ -89,6 +90,7 @@ impl Store {
                 return Err(StoreError::InvalidState);
             }
             row.cancel(&mut transaction.tables, transaction.now)?;
+            transaction.changed(Change::Moved(Box::new(row.delivery.clone())));
             transaction.changed(Change::Canceled(row.delivery.subscription, id));
             transaction.remember(remember, &row.delivery)?;
             Ok(row.delivery)
@@ -99,48 +101,15 @@ impl Store {
     /// Keeps what the dispatcher did, all in one commit. What concerns a delivery or subscription that is gone is
     /// passed over.
     pub async fn record(&self, recordings: Recordings) -> Result<(), StoreError> {
-        let body_bytes = |recorded: &Recorded| recorded.attempt.response.as_ref().map_or(0, |it| it.body.len());
-        let bytes = recordings.attempts.iter().map(|recorded| ATTEMPT_BYTES + body_bytes(recorded)).sum();
-        self.sentence(bytes, move |transaction| {
-            let Recordings { attempts, parked, canceled, health, disabled, announced, settled_up_to } = recordings;
-            let has_attempts = !attempts.is_empty();
-            for recorded in attempts {
-                transaction.record_attempt(recorded)?;
-            }
-            if has_attempts {
-                // The ids of attempts are in no key, so this is where the next opening finds the last one.
-                let last = transaction.next_id();
-                transaction.tables.raise_meta_id(MetaName::AssignedUpTo, last)?;
-            }
-            for id in parked {
-                let Some(mut row) = Row::of(transaction, id)? else { continue };
-                let state = row.delivery.state;
-                if !state.is_final() || !row.is_final_on_disk {
-                    row.put(&mut transaction.tables, state, true)?;
-                }
-            }
-            for (id, reason) in canceled {
-                let Some(mut row) = Row::of(transaction, id)? else { continue };
-                if !row.is_final_on_disk {
-                    row.delivery.updated_at = transaction.now;
-                    row.put(&mut transaction.tables, State::Canceled { reason }, false)?;
-                }
-            }
-            for (id, health) in health {
-                if transaction.with_catalogue(|catalogue| catalogue.subscription(id).is_some()) {
-                    transaction.put_health(id, health)?;
-                }
-            }
-            for (id, reason) in disabled {
-                transaction.disable(id, reason)?;
-            }
-            for announcement in announced {
-                transaction.announce(announcement)?;
-            }
-            if let Some(id) = settled_up_to {
-                transaction.tables.raise_meta_id(MetaName::SettledUpTo, id.as_u128())?;
-            }
-            Ok(())
+        self.sentence(bytes_of(&recordings), move |transaction| transaction.record(recordings, &mut None)).await
+    }
+
+    /// Does the same, and answers what became of it: for when somebody watches.
+    pub async fn record_seen(&self, recordings: Recordings) -> Result<Vec<Seen>, StoreError> {
+        self.sentence(bytes_of(&recordings), move |transaction| {
+            let mut seen = Some(Vec::with_capacity(recordings.attempts.len()));
+            transaction.record(recordings, &mut seen)?;
+            Ok(seen.unwrap_or_default())
         })
         .await
     }
@@ -339,6 +308,8 @@ impl Row {
             (true, false) => _ = tables.remove::<FailedRows>(&(tenant, id))?,
             (true, true) | (false, false) => {}
         }
+        let (was, is) = (Some(self.on_disk.into()), Some(state.into()));
+        tables.observed.moved((tenant, subscription), self.delivery.updated_at, was, is);
         self.on_disk = state;
         self.is_parked = is_at.is_some();
         tables.put::<Deliveries>(&id, &DeliveryRecord::from_domain(&self.delivery, self.is_parked))
@@ -353,8 +324,65 @@ pub(super) fn is_failure(state: State) -> bool {
     }
 }
 
+/// About how much recording writes.
+fn bytes_of(recordings: &Recordings) -> usize {
+    let body_bytes = |recorded: &Recorded| recorded.attempt.response.as_ref().map_or(0, |it| it.body.len());
+    recordings.attempts.iter().map(|recorded| ATTEMPT_BYTES + body_bytes(recorded)).sum()
+}
+
 impl Transaction<'_> {
-    fn record_attempt(&mut self, recorded: Recorded) -> Result<(), StoreError> {
+    fn record(&mut self, recordings: Recordings, seen: &mut Option<Vec<Seen>>) -> Result<(), StoreError> {
+        let Recordings { attempts, parked, canceled, health, disabled, announced, settled_up_to } = recordings;
+        let has_attempts = !attempts.is_empty();
+        for recorded in attempts {
+            self.record_attempt(recorded, seen)?;
+        }
+        if has_attempts {
+            // The ids of attempts are in no key, so this is where the next opening finds the last one.
+            let last = self.next_id();
+            self.tables.raise_meta_id(MetaName::AssignedUpTo, last)?;
+        }
+        for id in parked {
+            let Some(mut row) = Row::of(self, id)? else { continue };
+            let state = row.delivery.state;
+            if !state.is_final() || !row.is_final_on_disk {
+                row.put(&mut self.tables, state, true)?;
+            }
+        }
+        for (id, reason) in canceled {
+            let Some(mut row) = Row::of(self, id)? else { continue };
+            if !row.is_final_on_disk {
+                row.delivery.updated_at = self.now;
+                row.put(&mut self.tables, State::Canceled { reason }, false)?;
+                if let Some(seen) = seen {
+                    seen.push(Seen::Moved(row.delivery));
+                }
+            }
+        }
+        for (id, health) in health {
+            let Some(subscription) = self.with_catalogue(|catalogue| catalogue.subscription(id).cloned()) else {
+                continue;
+            };
+            if let Some(seen) = seen
+                && self.health(id).status(&subscription) != health.status(&subscription)
+            {
+                seen.push(Seen::Health(id));
+            }
+            self.put_health(id, health)?;
+        }
+        for (id, reason) in disabled {
+            self.disable(id, reason)?;
+        }
+        for announcement in announced {
+            self.announce(announcement)?;
+        }
+        if let Some(id) = settled_up_to {
+            self.tables.raise_meta_id(MetaName::SettledUpTo, id.as_u128())?;
+        }
+        Ok(())
+    }
+
+    fn record_attempt(&mut self, recorded: Recorded, seen: &mut Option<Vec<Seen>>) -> Result<(), StoreError> {
         let Recorded { mut attempt, state, is_counted } = recorded;
         let Some(mut row) = Row::of(self, attempt.delivery)? else { return Ok(()) };
         let delivery = &mut row.delivery;
@@ -374,9 +402,28 @@ impl Transaction<'_> {
             was if was.is_final() && state != State::Succeeded => was,
             _ => state,
         };
+        let Delivery { tenant, subscription, updated_at, .. } = row.delivery;
         row.put(&mut self.tables, state, false)?;
+        let duration = attempt.phases.total;
+        self.tables.observed.attempt((tenant, subscription), updated_at, &attempt.outcome, duration);
 
         attempt.id = AttemptId::from_u128(self.next_id());
+        if let Some(seen) = seen {
+            let error = match &attempt.outcome {
+                Outcome::Success | Outcome::Status(_) => None,
+                Outcome::Error { class, detail: _ } => Some(*class),
+            };
+            let attempt = AttemptSeen {
+                id: attempt.id,
+                number,
+                trigger: attempt.trigger,
+                succeeded: attempt.outcome.is_success(),
+                http_status: attempt.response.as_ref().map(|response| response.status),
+                error,
+                duration,
+            };
+            seen.push(Seen::Attempted(row.delivery, attempt));
+        }
         let kept =
             if attempt.outcome.is_success() { RESPONSE_BODY_BYTES_KEPT_OF_SUCCESS } else { RESPONSE_BODY_BYTES_MAX };
         if let Some(response) = &mut attempt.response

@@ -16,6 +16,7 @@ use super::schema::{
 use super::tables::{Read, Tables};
 use crate::domain::delivery::State;
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
+use crate::domain::stats::Scope;
 use crate::domain::time::Timestamp;
 
 /// Deliveries (or configuration rows) that one step deals with.
@@ -125,11 +126,15 @@ pub(super) fn erase(
                 transaction.remove_health(*subscription)?;
             }
             transaction.forget_secrets(super::schema::Holder::Subscription(*subscription))?;
+            transaction.erase_stats_later(Scope::Subscription(*subscription))?;
         }
     }
     Ok(match rows.last() {
         Some((last, _)) if rows.len() == ROWS_PER_STEP_MAX => Some(WorkRecord { cursor: last.to_bytes(), ..record }),
-        Some(_) | None => Some(WorkRecord { stage: ERASE_JOBS, cursor: [0; 16], ..record }),
+        Some(_) | None => {
+            transaction.erase_stats_later(Scope::Tenant(id))?;
+            Some(WorkRecord { stage: ERASE_JOBS, cursor: [0; 16], ..record })
+        }
     })
 }
 
@@ -218,6 +223,7 @@ fn remove_delivery(
         tables.remove::<Redeliveries>(&redelivery)?;
     }
     tables.remove::<Deliveries>(&id)?;
+    tables.observed.moved((tenant, subscription), id.assigned_at(), Some(state.into()), None);
     removed.by_tenant.push((tenant, id.as_u128()));
     removed.by_subscription.push((subscription, id.as_u128()));
     Ok(())

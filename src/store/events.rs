@@ -16,6 +16,7 @@ use super::{Change, Fresh, Published, Remember, StoreError};
 use crate::domain::delivery::{CanceledReason, Delivery, ExpiredReason, State};
 use crate::domain::event::{Event, EventWithData, NewEvent};
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId};
+use crate::domain::stats::StateKind;
 use crate::domain::subscription::{DisabledReason, Subscription};
 use crate::domain::tenant::ExternalId;
 
@@ -219,6 +220,9 @@ impl Transaction<'_> {
                 (None, _) => {
                     self.tables.put::<Deliveries>(&id, &DeliveryRecord::from_domain(&delivery, false))?;
                     self.tables.put::<FailedRows>(&(tenant, id), &())?;
+                    // Every new delivery is counted as pending when it is indexed.
+                    let (pending, is) = (Some(StateKind::Pending), Some(state.into()));
+                    self.tables.observed.moved((tenant, subscription), id.assigned_at(), pending, is);
                 }
             }
         }

@@ -283,6 +283,7 @@ fn change(transaction: &mut Transaction<'_>, mut job: Job, work: WorkRecord) -> 
         }
         job.done += 1;
         let subscription = row.delivery.subscription;
+        transaction.changed(Change::Moved(Box::new(row.delivery)));
         if job.kind.sends() {
             requeued.insert(subscription);
         } else {
@@ -290,6 +291,8 @@ fn change(transaction: &mut Transaction<'_>, mut job: Job, work: WorkRecord) -> 
         }
     }
     for subscription in requeued {
+        // More waits for it than was counted, if it is not active.
+        transaction.put_backlog(subscription, None);
         transaction.changed(Change::Scheduled(subscription, now));
     }
     transaction.tables.remove::<JobDeliveries>(&key)?;

@@ -29,6 +29,7 @@ mod redelivery;
 mod retention;
 mod schema;
 mod space;
+pub mod stats;
 mod subscriptions;
 mod tables;
 mod tenants;
@@ -38,14 +39,15 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::clock::Clock;
-use crate::domain::delivery::{Attempt, CanceledReason, Delivery, State};
+use crate::domain::delivery::{Attempt, CanceledReason, Delivery, ErrorClass, State, Trigger};
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::health::Health;
-use crate::domain::id::{DeliveryId, KeyId, SubscriptionId, TenantId};
+use crate::domain::id::{AttemptId, DeliveryId, KeyId, SubscriptionId, TenantId};
 use crate::domain::operational::Announcement;
 use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
@@ -166,6 +168,8 @@ pub enum Change {
     Scheduled(SubscriptionId, Timestamp),
     /// A delivery became final without an attempt.
     Canceled(SubscriptionId, DeliveryId),
+    /// A person changed a delivery: what it is now, for whoever watches. What it means for sending is told besides.
+    Moved(Box<Delivery>),
 }
 
 /// A delivery that was just committed, with all that sending it needs.
@@ -210,6 +214,32 @@ pub struct Recorded {
     pub state: State,
     /// Whether it takes the delivery on in its schedule.
     pub is_counted: bool,
+}
+
+/// What [`Store::record_seen`] did, for whoever watches.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    /// The delivery as it stands after the attempt.
+    Attempted(Delivery, AttemptSeen),
+    /// It ended without an attempt.
+    Moved(Delivery),
+    /// The subscription fares differently from before.
+    Health(SubscriptionId),
+}
+
+/// An attempt without what was sent and what came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptSeen {
+    pub id: AttemptId,
+    /// From 1.
+    pub number: u16,
+    pub trigger: Trigger,
+    pub succeeded: bool,
+    /// None when no usable answer came.
+    pub http_status: Option<u16>,
+    /// Why none came.
+    pub error: Option<ErrorClass>,
+    pub duration: Duration,
 }
 
 /// What publishing one event came to.

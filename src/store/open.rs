@@ -25,7 +25,7 @@ use super::schema::{
 };
 use super::space::{Place, Space};
 use super::tables::{Read, Snapshot, Tables, damaged, disk};
-use super::{Catalogue, Change, Location, Options, Store, StoreError, Writer, deliveries};
+use super::{Catalogue, Change, Location, Options, Store, StoreError, Writer, deliveries, stats};
 use crate::domain::delivery::Delivery;
 use crate::domain::id::{DeliveryId, EventId, IdGenerator, JobId, SubscriptionId, TenantId};
 use crate::domain::profile::Profile;
@@ -91,7 +91,7 @@ pub struct Opened {
 
 /// From format n to n + 1. The first one makes a new file.
 type Migration = fn(&mut Tables<'_>, &Beginning<'_>) -> Result<(), StoreError>;
-const MIGRATIONS: &[Migration] = &[make];
+const MIGRATIONS: &[Migration] = &[make, count_states];
 
 /// What a new file is made from.
 struct Beginning<'a> {
@@ -131,8 +131,9 @@ impl Store {
         settle(&database)?;
         index(&database)?;
 
+        let catalogue = load_catalogue(&Snapshot::new(database.begin_read().map_err(disk)?), &crypt)?;
+        write(&database, |tables| stats::fold(tables, |scope| stats::is_alive(&catalogue, scope)))?;
         let snapshot = Snapshot::new(database.begin_read().map_err(disk)?);
-        let catalogue = load_catalogue(&snapshot, &crypt)?;
         let health = snapshot.scan::<HealthOf>(..)?.map(|row| row.map(|(id, record)| (id, record.into())));
         let health: HashMap<_, _> = health.collect::<Result<_, _>>()?;
         let used = snapshot.scan::<KeysUsed>(..)?;
@@ -141,6 +142,7 @@ impl Store {
         let ids = Ids { generator: IdGenerator::after(last_id(&snapshot)?), chance: StdRng::seed_from_u64(seed) };
         let state = State {
             unindexed: Vec::new(),
+            log_entries: 0,
             id_lag_max: snapshot.meta(MetaName::IdLagMax)?.map_or(0, i64::from_be_bytes),
             has_work: snapshot.count::<Work>()? > 0,
             backlogs: super::backlog::Backlogs::default(),
@@ -366,6 +368,7 @@ fn write<T>(database: &Database, run: impl FnOnce(&mut Tables<'_>) -> Result<T, 
     }
     let mut tables = Tables::new(&write);
     let done = run(&mut tables)?;
+    stats::write_log(&mut tables)?;
     let is_changed = tables.is_changed;
     drop(tables);
     if is_changed {
@@ -395,6 +398,11 @@ fn make(tables: &mut Tables<'_>, beginning: &Beginning<'_>) -> Result<(), StoreE
         tables.put::<Tenants>(&id, &TenantRecord::from(&tenant))?;
     }
     Ok(())
+}
+
+/// Format 1 to 2: a file from before there were statistics gets its counts by state.
+fn count_states(tables: &mut Tables<'_>, _: &Beginning<'_>) -> Result<(), StoreError> {
+    stats::count_states_anew(tables)
 }
 
 // -- what a crash left
@@ -455,6 +463,7 @@ fn index(database: &Database) -> Result<(), StoreError> {
             let end = end.into_iter().flatten().min().unwrap_or(u128::MAX);
             all.extend(events.into_iter().map(|(id, tenant)| Unindexed::Event(id, tenant)));
             all.retain(|one| one.id() <= end);
+            tables.observed.indexed(&all);
             match postings::add_all(tables, &all)? {
                 Some(last) => tables.raise_meta_id(MetaName::IndexedUpTo, last).map(|()| false),
                 None => Ok(true),

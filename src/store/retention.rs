@@ -11,6 +11,7 @@ use super::erase::{self, Removed};
 use super::events;
 use super::postings;
 use super::schema::{DeliveriesBySubscription, Events, MetaName, Payloads, Subscriptions};
+use super::stats;
 use super::tables::Read;
 use crate::domain::id::{EventId, SubscriptionId, TenantId};
 use crate::domain::time::Timestamp;
@@ -35,6 +36,7 @@ enum Ripe {
 pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError> {
     let has_expired_answers = transaction.forget_expired()?;
     transaction.index_now()?;
+    let has_old_stats = stats::remove_old(&mut transaction.tables, transaction.now)?;
     let retention = transaction.shared.retention;
     let payloads_before = transaction.now.minus(DAY * retention.payloads_days);
     let metadata_before = transaction.now.minus(DAY * retention.metadata_days);
@@ -99,7 +101,7 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError
     } else if let Some(reached) = reached {
         transaction.set_retention_cursor(reached)?;
     }
-    Ok(!is_at_end || has_expired_answers)
+    Ok(!is_at_end || has_expired_answers || has_old_stats)
 }
 
 /// A deleted subscription stays while deliveries name it.

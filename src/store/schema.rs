@@ -28,6 +28,9 @@
 //! | `jobs_by_tenant` | tenant, job | – |
 //! | `job_deliveries` | job, first id | up to 256 deliveries that it has still to deal with |
 //! | `work` | what is being done | how far it came |
+//! | `stats` | resolution, start, scope | what was counted there; all of a time are neighbours, so that adding touches few pages |
+//! | `stats_log` | number of the commit | what it counted, not yet added to `stats` and `state_counts` |
+//! | `state_counts` | subscription | how many of its deliveries are in each state |
 
 use redb::TableDefinition;
 
@@ -35,10 +38,12 @@ use super::RequestName;
 use super::postings::Chunk;
 use super::record::{
     AnswerRecord, AttemptRecord, DeliveryRecord, EventRecord, EventTypeRecord, HealthRecord, IdRecord, JobRecord,
-    KeyRecord, MetaValue, Payload, SubscriptionRecord, TenantRecord, UsedRecord, Value, WorkRecord,
+    KeyRecord, MetaValue, Payload, StateCountsRecord, StatsLogRecord, StatsRecord, SubscriptionRecord, TenantRecord,
+    UsedRecord, Value, WorkRecord,
 };
 use crate::domain::event_type::EventTypeName;
 use crate::domain::id::{DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
+use crate::domain::stats::{Resolution, Scope};
 use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
 
@@ -100,6 +105,9 @@ tables! {
     JobsByTenant = "jobs_by_tenant": (TenantId, JobId) => ();
     JobDeliveries = "job_deliveries": (JobId, DeliveryId) => Chunk;
     Work = "work": WorkName => WorkRecord;
+    Stats = "stats": (Resolution, Timestamp, Scope) => StatsRecord;
+    StatsLog = "stats_log": u64 => StatsLogRecord;
+    StateCountsOf = "state_counts": SubscriptionId => StateCountsRecord;
 }
 
 pub(super) const fn definition(name: &'static str) -> Definition {
@@ -166,6 +174,8 @@ pub(super) enum WorkName {
     Erase(TenantId),
     /// Does what was asked of many deliveries.
     Job(JobId),
+    /// Removes the statistics of something deleted.
+    EraseStats(Scope),
 }
 
 /// A key, as bytes that sort like its parts.
@@ -208,13 +218,59 @@ macro_rules! id_keys {
 
 id_keys! { TenantId KeyId SubscriptionId EventId DeliveryId JobId }
 
-impl Key for u16 {
+macro_rules! number_keys {
+    ($($number:ident)*) => {$(
+        impl Key for $number {
+            fn write(&self, bytes: &mut Vec<u8>) {
+                bytes.extend_from_slice(&self.to_be_bytes());
+            }
+
+            fn read(bytes: &mut &[u8]) -> Option<Self> {
+                take(bytes).map(Self::from_be_bytes)
+            }
+        }
+    )*};
+}
+
+number_keys! { u16 u64 }
+
+impl Key for Resolution {
     fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.to_be_bytes());
+        bytes.push(match self {
+            Self::Minute => 1,
+            Self::Hour => 2,
+            Self::Day => 3,
+        });
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
-        take(bytes).map(Self::from_be_bytes)
+        match take(bytes)? {
+            [1] => Some(Self::Minute),
+            [2] => Some(Self::Hour),
+            [3] => Some(Self::Day),
+            _ => None,
+        }
+    }
+}
+
+impl Key for Scope {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let (kind, id) = match self {
+            Self::Instance => (0, [0; 16]),
+            Self::Tenant(id) => (1, id.to_bytes()),
+            Self::Subscription(id) => (2, id.to_bytes()),
+        };
+        bytes.push(kind);
+        bytes.extend_from_slice(&id);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        match (take(bytes)?, take(bytes)?) {
+            ([0], id) if id == [0; 16] => Some(Self::Instance),
+            ([1], id) => Some(Self::Tenant(TenantId::from_bytes(id))),
+            ([2], id) => Some(Self::Subscription(SubscriptionId::from_bytes(id))),
+            _ => None,
+        }
     }
 }
 
@@ -292,13 +348,24 @@ impl Key for Holder {
 
 impl Key for WorkName {
     fn write(&self, bytes: &mut Vec<u8>) {
-        let (kind, id) = match self {
-            Self::Cancel(id) => (1, id.to_bytes()),
-            Self::Erase(id) => (2, id.to_bytes()),
-            Self::Job(id) => (3, id.to_bytes()),
-        };
-        bytes.push(kind);
-        bytes.extend_from_slice(&id);
+        match self {
+            Self::Cancel(id) => {
+                bytes.push(1);
+                id.write(bytes);
+            }
+            Self::Erase(id) => {
+                bytes.push(2);
+                id.write(bytes);
+            }
+            Self::Job(id) => {
+                bytes.push(3);
+                id.write(bytes);
+            }
+            Self::EraseStats(scope) => {
+                bytes.push(4);
+                scope.write(bytes);
+            }
+        }
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
@@ -306,6 +373,7 @@ impl Key for WorkName {
             [1] => Key::read(bytes).map(Self::Cancel),
             [2] => Key::read(bytes).map(Self::Erase),
             [3] => Key::read(bytes).map(Self::Job),
+            [4] => Key::read(bytes).map(Self::EraseStats),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use super::tables::Read;
 use super::{Change, Edit, Remember, StoreError};
 use crate::domain::health::Health;
 use crate::domain::id::SubscriptionId;
+use crate::domain::stats::Scope;
 use crate::domain::subscription::Subscription;
 
 /// About what a configuration record writes.
@@ -99,6 +100,7 @@ impl Store {
             transaction.remove_health(id)?;
             transaction.forget_secrets(Holder::Subscription(id))?;
             transaction.cancel_later(id)?;
+            transaction.erase_stats_later(Scope::Subscription(id))?;
             transaction.changed(Change::Subscription(id));
             Ok(())
         })

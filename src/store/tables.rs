@@ -12,6 +12,7 @@ use redb::{
 use super::StoreError;
 use super::record::Value;
 use super::schema::{Key, Kind, Meta, MetaName, NAMES, Payloads, definition};
+use super::stats::Observed;
 use crate::domain::id::EventId;
 
 type Bytes = &'static [u8];
@@ -127,11 +128,18 @@ pub(super) struct Tables<'t> {
     tables: [OnceCell<Table<'t, Bytes, Bytes>>; NAMES.len()],
     /// Whether there is anything to commit.
     pub(super) is_changed: bool,
+    /// What has happened to deliveries, for the statistics.
+    pub(super) observed: Observed,
 }
 
 impl<'t> Tables<'t> {
     pub(super) fn new(transaction: &'t WriteTransaction) -> Self {
-        Self { transaction, tables: [const { OnceCell::new() }; NAMES.len()], is_changed: false }
+        Self {
+            transaction,
+            tables: [const { OnceCell::new() }; NAMES.len()],
+            is_changed: false,
+            observed: Observed::default(),
+        }
     }
 
     fn table_mut<K: Kind>(&mut self) -> Result<&mut Table<'t, Bytes, Bytes>, StoreError> {

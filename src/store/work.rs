@@ -5,7 +5,7 @@ use std::ops::Bound;
 use super::commit::Transaction;
 use super::schema::{Work, WorkName};
 use super::tables::Read;
-use super::{StoreError, erase, jobs};
+use super::{StoreError, erase, jobs, stats};
 
 /// One step of the piece whose turn it is: they go round, so that a long one does not hold up the others.
 pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
@@ -23,6 +23,7 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<(), StoreError> 
         WorkName::Cancel(id) => erase::cancel(transaction, id, record)?,
         WorkName::Erase(id) => erase::erase(transaction, id, record)?,
         WorkName::Job(id) => jobs::step(transaction, id, record)?,
+        WorkName::EraseStats(scope) => stats::erase(&mut transaction.tables, scope, record)?,
     };
     match left {
         Some(record) => transaction.tables.put::<Work>(&name, &record)?,

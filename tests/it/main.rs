@@ -7,3 +7,6 @@ mod layers;
 mod simulation;
 mod storage;
 mod support;
+#[path = "../../benches/throughput/main.rs"]
+#[expect(dead_code, reason = "the benchmark's own `main` uses the rest; its unit tests are run here")]
+mod throughput;

@@ -9,4 +9,5 @@ mod pages;
 mod promises;
 mod reach;
 mod redelivery;
+mod stats;
 mod world;

@@ -76,6 +76,14 @@ impl Profile {
         }
     }
 
+    /// Whether subscriptions have a circuit breaker unless they say otherwise (contract 5.6).
+    pub fn has_circuit_breaker(self) -> bool {
+        match self {
+            Self::Standard => true,
+            Self::Mage => false,
+        }
+    }
+
     /// The text that a subscriber stores.
     pub fn show_secret(self, secret: &Secret) -> String {
         match self {

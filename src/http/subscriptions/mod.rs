@@ -7,4 +7,4 @@ mod wire;
 
 pub use operations::{SubscriptionsApi, find};
 pub use rules::{check_metadata, check_profile};
-pub use wire::{ProfileName, ProfileText};
+pub use wire::{DisabledReasonName, HealthName, ProfileName, ProfileText};

@@ -29,6 +29,7 @@ pub(super) struct Settings {
     pub rate_limit: MaybeUndefined<i64>,
     pub retry_schedule: MaybeUndefined<RetryWaits>,
     pub ordering: Option<OrderingText>,
+    pub circuit_breaker: Option<bool>,
     pub headers: MaybeUndefined<BTreeMap<String, String>>,
     pub channels: MaybeUndefined<Vec<String>>,
     pub envelope: Option<EnvelopeText>,
@@ -45,6 +46,7 @@ pub(super) struct Changes {
     rate_limit: Option<Option<NonZeroU16>>,
     retry_schedule: Option<Option<Schedule>>,
     ordering: Option<DeliveryOrder>,
+    circuit_breaker: Option<bool>,
     headers: Option<WantedHeaders>,
     channels: Option<Vec<Channel>>,
     envelope: Option<Envelope>,
@@ -62,6 +64,7 @@ impl Settings {
             rate_limit,
             retry_schedule,
             ordering,
+            circuit_breaker,
             headers,
             channels,
             envelope,
@@ -96,6 +99,7 @@ impl Settings {
             rate_limit,
             retry_schedule,
             ordering,
+            circuit_breaker,
             headers: headers.map(Option::unwrap_or_default),
             channels: channels.map(Option::unwrap_or_default),
             envelope,
@@ -116,6 +120,7 @@ impl Changes {
             rate_limit,
             retry_schedule,
             ordering,
+            circuit_breaker,
             headers,
             channels,
             envelope,
@@ -140,6 +145,7 @@ impl Changes {
         set(&mut subscription.rate_limit, rate_limit);
         set(&mut subscription.retry_schedule, retry_schedule);
         set(&mut subscription.ordering, ordering);
+        set(&mut subscription.circuit_breaker, circuit_breaker);
         set(&mut subscription.channels, channels);
         set(&mut subscription.envelope, envelope);
         set(&mut subscription.metadata, metadata);

@@ -106,6 +106,8 @@ pub struct SubscriptionAttributes {
     retry_schedule: Nullable<Vec<u32>>,
     /// `fifo`: one at a time, in the order of events
     ordering: OrderingName,
+    /// Holds deliveries while the receiver fails, and disables the subscription after 5 days of failures only
+    circuit_breaker: bool,
     /// Sent with every delivery. Values are never shown: each is `***`
     headers: BTreeMap<String, String>,
     /// It gets only events that share at least one; empty: all events
@@ -114,7 +116,9 @@ pub struct SubscriptionAttributes {
     metadata: BTreeMap<String, String>,
     /// How deliveries fare
     health: HealthName,
-    /// Why Waxwing made it inactive
+    /// When the first of the failures was that no success followed yet
+    failing_since: Nullable<Time>,
+    /// Why Waxwing made it inactive: `gone` after a 410, `failing` after 5 days of failures only
     disabled_reason: Nullable<DisabledReasonName>,
     last_delivery_at: Nullable<Time>,
     last_delivery_status: Nullable<DeliveryStatusName>,
@@ -161,6 +165,9 @@ pub(super) struct CreateSubscription {
     /// `fifo`: one delivery at a time in the order of events; the next one waits until the first has succeeded or is
     /// given up (default `none`)
     pub(super) ordering: Option<OrderingText>,
+    /// Holds deliveries while the receiver fails (10 failures in a row), tries it now and then, and disables the
+    /// subscription after 5 days of failures only (default true with profile `standard`, false with `mage`)
+    pub(super) circuit_breaker: Option<bool>,
     /// Your own headers, sent with every delivery: at most 20, names of 64 and values of 1,024 characters. Values are kept
     /// encrypted and shown as `***`
     #[oai(nullable)]
@@ -191,6 +198,7 @@ impl Wire for CreateSubscription {
             rate_limit: fields.take("rate_limit"),
             retry_schedule: fields.take("retry_schedule"),
             ordering: fields.take("ordering"),
+            circuit_breaker: fields.take("circuit_breaker"),
             headers: fields.take("headers"),
             channels: fields.take("channels"),
             envelope: fields.take("envelope"),
@@ -231,6 +239,9 @@ pub(super) struct UpdateSubscription {
     /// `fifo`: one delivery at a time in the order of events; the next one waits until the first has succeeded or is
     /// given up
     pub(super) ordering: Option<OrderingText>,
+    /// Holds deliveries while the receiver fails (10 failures in a row), tries it now and then, and disables the
+    /// subscription after 5 days of failures only (default true with profile `standard`, false with `mage`)
+    pub(super) circuit_breaker: Option<bool>,
     /// Replaces all headers: at most 20, names of 64 and values of 1,024 characters. Values are kept
     /// encrypted and shown as `***`. Sending `***` back keeps a value. A URL on
     /// another host drops them all, unless they are sent with it
@@ -260,6 +271,7 @@ impl Wire for UpdateSubscription {
             rate_limit: fields.take("rate_limit"),
             retry_schedule: fields.take("retry_schedule"),
             ordering: fields.take("ordering"),
+            circuit_breaker: fields.take("circuit_breaker"),
             headers: fields.take("headers"),
             channels: fields.take("channels"),
             envelope: fields.take("envelope"),
@@ -382,6 +394,7 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         rate_limit,
         retry_schedule,
         ordering,
+        circuit_breaker,
         headers,
         channels,
         profile,
@@ -394,7 +407,7 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         created_at,
         updated_at,
     } = subscription;
-    let Health { consecutive_failures, last_delivery_at, last_delivery_succeeded, .. } = *health;
+    let Health { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded, .. } = *health;
     let status = |succeeded| DeliveryStatusName(if succeeded { "success" } else { "failure" });
     SubscriptionAttributes {
         url: url.as_str().to_owned(),
@@ -411,10 +424,12 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         rate_limit: rate_limit.map(NonZeroU16::get).into(),
         retry_schedule: retry_schedule.as_ref().map(|schedule| schedule.retry_waits().collect()).into(),
         ordering: OrderingName(ordering.name()),
+        circuit_breaker: *circuit_breaker,
         headers: headers.keys().map(|name| (name.as_str().to_owned(), MASK.to_owned())).collect(),
         channels: channels.iter().map(ToString::to_string).collect(),
         metadata: metadata.clone(),
         health: HealthName(health.status(subscription).name()),
+        failing_since: failing_since.map(Time).into(),
         disabled_reason: disabled_reason.map(|reason| DisabledReasonName(reason.name())).into(),
         last_delivery_at: last_delivery_at.map(Time).into(),
         last_delivery_status: last_delivery_succeeded.map(status).into(),

@@ -223,6 +223,7 @@ pub(in crate::store) struct SubscriptionRecord {
     /// By name, each value sealed by itself.
     pub(super) headers: Vec<(String, Sealed)>,
     pub(super) channels: Vec<String>,
+    pub(super) circuit_breaker: bool,
 }
 impl Record for SubscriptionRecord {
     const VERSION: u8 = 2;
@@ -260,6 +261,7 @@ impl SubscriptionRecord {
             rate_limit,
             retry_schedule,
             ordering,
+            circuit_breaker,
             headers,
             channels,
             profile,
@@ -303,6 +305,7 @@ impl SubscriptionRecord {
             rate_limit: *rate_limit,
             retry_schedule: retry_schedule.as_ref().map(|schedule| schedule.retry_waits().collect()),
             ordering: (*ordering).into(),
+            circuit_breaker: *circuit_breaker,
             headers,
             channels: channels.iter().map(ToString::to_string).collect(),
         }
@@ -332,6 +335,7 @@ impl SubscriptionRecord {
             rate_limit,
             retry_schedule,
             ordering,
+            circuit_breaker,
             headers,
             channels,
         } = self;
@@ -367,6 +371,7 @@ impl SubscriptionRecord {
             rate_limit: *rate_limit,
             retry_schedule,
             ordering: (*ordering).into(),
+            circuit_breaker: *circuit_breaker,
             headers: headers.iter().map(open_header).collect::<Option<_>>()?,
             channels: channels.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?,
             profile: (*profile).into(),

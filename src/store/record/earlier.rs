@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::configuration::SubscriptionRecord;
 use super::history::EventRecord;
 use super::{DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, ProfileRecord};
+use crate::domain::profile::Profile;
 use crate::store::crypt::Sealed;
 
 /// Before rate limits, own schedules, ordering, headers and channels.
@@ -80,6 +81,7 @@ impl From<SubscriptionRecordV1> for SubscriptionRecord {
             rate_limit: None,
             retry_schedule: None,
             ordering: DeliveryOrderRecord::None,
+            circuit_breaker: Profile::from(profile).has_circuit_breaker(),
             headers: Vec::new(),
             channels: Vec::new(),
         }

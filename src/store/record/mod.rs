@@ -9,6 +9,7 @@ mod earlier;
 mod health;
 mod history;
 mod job;
+mod stats;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ pub(super) use configuration::{EventTypeRecord, KeyRecord, SubscriptionRecord, T
 pub(super) use health::HealthRecord;
 pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
 pub(super) use job::JobRecord;
+pub(super) use stats::{Measures, StateCountsRecord, StatsLogEntry, StatsLogRecord, StatsRecord};
 
 /// Something that can be the value of a row.
 pub(super) trait Value: Sized {

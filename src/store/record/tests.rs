@@ -144,6 +144,7 @@ fn a_full_subscription() -> Subscription {
         rate_limit: NonZeroU16::new(300),
         retry_schedule: Some(Schedule::of_retries(&[0, 604_800]).unwrap()),
         ordering: DeliveryOrder::Fifo,
+        circuit_breaker: true,
         headers: [header("X-A", "1"), header("x-b", "Bearer 2")].into(),
         channels: vec!["shop:1".parse().unwrap()],
         profile: Profile::Standard,
@@ -192,6 +193,7 @@ fn a_subscription_of_version_1_still_reads() {
         rate_limit: None,
         retry_schedule: None,
         ordering: DeliveryOrder::None,
+        circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
         ..a_full_subscription()

@@ -16,6 +16,8 @@ mod mage_create;
 mod mage_rotate;
 mod mage_update;
 mod rate_limits;
+mod stats;
+mod stream;
 mod subscription_settings;
 mod tenants;
 mod webhook_subscriptions;

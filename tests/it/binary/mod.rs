@@ -6,4 +6,5 @@ mod isolation;
 mod real_input;
 mod recovery;
 mod settings;
+mod stream;
 mod tls;

@@ -1,13 +1,15 @@
 //! What was promised and what was received: the outside's own account, against which the program is held.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use waxwing::domain::delivery::{CanceledReason, ErrorClass, Outcome, State, Trigger};
+use waxwing::domain::delivery::{Attempt, CanceledReason, ErrorClass, Outcome, State, Trigger};
 use waxwing::domain::event::Event;
+use waxwing::domain::health::{FAILING_AFTER, Health};
 use waxwing::domain::id::{DeliveryId, SubscriptionId};
+use waxwing::domain::retry::RETRY_AFTER_SUBSCRIPTION_MAX;
 use waxwing::domain::secret::Secret;
-use waxwing::domain::subscription::Subscription;
+use waxwing::domain::subscription::{DeliveryOrder, Subscription};
 use waxwing::domain::time::Timestamp;
 use waxwing::store::Recorded;
 
@@ -24,8 +26,24 @@ pub struct Ledger {
     /// The secret of each subscription as last acknowledged; a rotation that is under way allows both.
     secrets: BTreeMap<SubscriptionId, Vec<Secret>>,
     in_flight: BTreeMap<SubscriptionId, BTreeSet<DeliveryId>>,
+    lanes: BTreeMap<SubscriptionId, Lane>,
     pub power_cuts: u32,
     pub requests: u64,
+}
+
+/// What the outside knows of one subscription's traffic.
+#[derive(Default)]
+struct Lane {
+    /// Failures in a row, as they were answered.
+    failures: u32,
+    /// The receiver asked for quiet until then, and nobody lifted it.
+    quiet_until: Option<Timestamp>,
+    /// When requests of the last second were made that nobody asked for.
+    sent_at: VecDeque<Timestamp>,
+    /// In order: what was sent, and is not durably over.
+    blocked_by: Option<DeliveryId>,
+    /// In order: the newest delivery whose first attempt was made.
+    newest_first: Option<DeliveryId>,
 }
 
 #[derive(Default, Clone)]
@@ -69,6 +87,7 @@ impl Ledger {
         now: Timestamp,
         delays: &[Duration],
     ) {
+        self.follows_the_lane(subscription, (delivery, number, trigger), now);
         let (max_in_flight, subscription) = (subscription.max_in_flight, subscription.id);
         self.requests += 1;
         let in_flight = self.in_flight.entry(subscription).or_default();
@@ -96,6 +115,55 @@ impl Ledger {
         }
     }
 
+    /// What holds for all of a subscription's requests together.
+    fn follows_the_lane(
+        &mut self,
+        subscription: &Subscription,
+        (delivery, number, trigger): (DeliveryId, u16, Trigger),
+        now: Timestamp,
+    ) {
+        let id = subscription.id;
+        let others = self.in_flight.get(&id).map_or(0, BTreeSet::len);
+        let was_asked = self.asked_again.contains(&delivery);
+        let lane = self.lanes.entry(id).or_default();
+        if trigger != Trigger::Manual {
+            let quiet_until = lane.quiet_until.filter(|until| *until > now);
+            assert_eq!(quiet_until, None, "{delivery} breaks the quiet that its receiver asked for");
+            let is_failing = subscription.circuit_breaker && lane.failures >= FAILING_AFTER;
+            assert!(!is_failing || trigger == Trigger::Probe, "{delivery} is sent to a failing receiver, and no probe");
+            lane.sent_at.retain(|at| now.since(*at) < Duration::from_secs(1));
+            lane.sent_at.push_back(now);
+            // One more than the limit fits into a second that has one of them on each edge.
+            let limit = subscription.rate_limit.map_or(usize::MAX, |limit| usize::from(limit.get()) + 1);
+            assert!(lane.sent_at.len() <= limit, "{id} gets {} in a second", lane.sent_at.len());
+        }
+        if trigger == Trigger::Probe {
+            assert_eq!(others, 0, "{delivery} is a probe, and not alone");
+        }
+        if subscription.ordering == DeliveryOrder::Fifo {
+            assert_eq!(others, 0, "{delivery} is sent beside another one, out of order");
+            let blocked_by = lane.blocked_by.filter(|blocking| *blocking != delivery);
+            assert_eq!(blocked_by, None, "{delivery} overtakes one that is not over");
+            lane.blocked_by = Some(delivery);
+            if number == 1 && !was_asked {
+                assert!(lane.newest_first < Some(delivery), "{delivery} comes after {:?}", lane.newest_first);
+                lane.newest_first = Some(delivery);
+            }
+        }
+    }
+
+    /// A person lifted what held the subscription back, or is about to.
+    pub fn lifted(&mut self, subscription: SubscriptionId) {
+        let lane = self.lanes.entry(subscription).or_default();
+        (lane.failures, lane.quiet_until) = (0, None);
+    }
+
+    /// What a person cancels or a scheduled event does to the order is not followed any further.
+    pub fn order_is_open(&mut self, subscription: SubscriptionId) {
+        let lane = self.lanes.entry(subscription).or_default();
+        (lane.blocked_by, lane.newest_first) = (None, None);
+    }
+
     /// A scheduled event's deliveries do not begin before its time, unless somebody asked.
     pub fn begins(&self, delivery: DeliveryId, deliver_at: Option<Timestamp>, now: Timestamp) {
         let is_time = deliver_at.is_none_or(|at| now >= at);
@@ -106,9 +174,18 @@ impl Ledger {
         self.received.entry(delivery).or_default();
     }
 
-    pub fn answers(&mut self, delivery: DeliveryId, subscription: SubscriptionId, outcome: &Outcome, life: u32) {
+    pub fn answers(&mut self, subscription: SubscriptionId, attempt: &Attempt, now: Timestamp, life: u32) {
+        let Attempt { delivery, outcome, response, .. } = attempt;
+        let delivery = *delivery;
         if life == self.power_cuts {
             self.in_flight.entry(subscription).or_default().remove(&delivery);
+            let lane = self.lanes.entry(subscription).or_default();
+            lane.failures = if outcome.is_success() { 0 } else { lane.failures + 1 };
+            let asked = response.as_ref().and_then(|response| response.header("retry-after")?.parse().ok());
+            if let Some(seconds) = asked.filter(|_| outcome.is_overload()) {
+                let until = now.plus(Duration::from_secs(seconds).min(RETRY_AFTER_SUBSCRIPTION_MAX));
+                lane.quiet_until = lane.quiet_until.max(Some(until));
+            }
         }
         if outcome.is_success() {
             let received = self.received.entry(delivery).or_default();
@@ -128,10 +205,22 @@ impl Ledger {
         self.asked_again.remove(&delivery);
     }
 
-    /// The process died: what was under way is nobody's any more.
-    pub fn power_cut(&mut self) {
+    /// The process died: what was under way is nobody's any more, and only what is durable is known.
+    pub fn power_cut(&mut self, health: impl Fn(SubscriptionId) -> Health) {
         self.power_cuts += 1;
         self.in_flight.clear();
+        for (id, lane) in &mut self.lanes {
+            let Health { consecutive_failures, quiet_until, .. } = health(*id);
+            let is_open =
+                |blocking: &DeliveryId| self.durable.get(blocking).is_some_and(|durable| !durable.state.is_final());
+            *lane = Lane {
+                failures: consecutive_failures,
+                quiet_until,
+                sent_at: VecDeque::new(),
+                blocked_by: lane.blocked_by.filter(is_open),
+                newest_first: None,
+            };
+        }
     }
 
     pub fn recorded(&mut self, recorded: &Recorded) {
@@ -140,11 +229,17 @@ impl Ledger {
         assert!(!timed_out || !matches!(state, State::Succeeded), "a time-out is no success");
         let ended_at = attempt.started_at.plus(attempt.phases.total);
         let (counted_at, counted) = match self.durable.get(&attempt.delivery) {
+            // A person canceled it meanwhile.
             Some(known) if known.state.is_final() => return,
             Some(known) => (known.counted_at, known.counted),
             None => (ended_at, 0),
         };
         let (counted_at, counted) = if *is_counted { (ended_at, counted + 1) } else { (counted_at, counted) };
+        if state.is_final() {
+            for lane in self.lanes.values_mut().filter(|lane| lane.blocked_by == Some(attempt.delivery)) {
+                lane.blocked_by = None;
+            }
+        }
         let durable = Durable { state: *state, counted_at, number: attempt.number, counted };
         self.durable.insert(attempt.delivery, durable);
     }

@@ -99,6 +99,9 @@ fn check_with(profile: Profile, retry_waits: Option<Vec<u32>>, script: &str, pic
         moods: None,
         scheduled_share: 0.0,
         retry_waits,
+        fifo_share: 0.0,
+        rate_limit_share: 0.0,
+        circuit_breaker: None,
     };
     let mut world = World::new(5, plan);
     world.script = script.split(' ').map(str::to_owned).collect();

@@ -7,6 +7,7 @@
 //! well, people re-enable everything, and all must settle (liveness: else the reason is printed).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU16;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -54,6 +55,11 @@ pub struct Plan {
     pub scheduled_share: f64,
     /// Every subscription's own waits before each retry, in seconds; none: the profile's.
     pub retry_waits: Option<Vec<u32>>,
+    /// The share of subscriptions that keep the order, and of those with a limit of 1 to 5 a second.
+    pub fifo_share: f64,
+    pub rate_limit_share: f64,
+    /// Every subscription's; none: the profile's.
+    pub circuit_breaker: Option<bool>,
 }
 
 impl Plan {
@@ -69,6 +75,9 @@ impl Plan {
             moods: None,
             scheduled_share: [0.0, 0.3][chance.random_range(0..2)],
             retry_waits: chance.random_bool(0.2).then(|| vec![0, 3, 600]),
+            fifo_share: [0.0, 0.0, 0.5][chance.random_range(0..3)],
+            rate_limit_share: [0.0, 0.0, 0.5][chance.random_range(0..3)],
+            circuit_breaker: [None, Some(true), Some(false)][chance.random_range(0..3)],
         }
     }
 }
@@ -240,7 +249,7 @@ impl World {
                 self.step();
             }
             Task::Answer { life, subscription, attempt } => {
-                self.ledger.answers(attempt.delivery, subscription, &attempt.outcome, life);
+                self.ledger.answers(subscription, &attempt, self.clock.now(), life);
                 if life == self.life {
                     self.happen(Happened::Finished(Box::new(Finished { subscription, attempt: *attempt })));
                 }
@@ -274,9 +283,16 @@ impl World {
             disabled_reason: None,
             max_in_flight: self.chance.random_range(1..5),
             timeout_seconds: self.chance.random_range(1..31),
-            rate_limit: None,
+            rate_limit: self
+                .chance
+                .random_bool(self.plan.rate_limit_share)
+                .then(|| NonZeroU16::MIN.saturating_add(self.chance.random_range(0..5))),
             retry_schedule: self.plan.retry_waits.as_ref().map(|waits| Schedule::of_retries(waits).expect("waits")),
-            ordering: DeliveryOrder::None,
+            ordering: match self.chance.random_bool(self.plan.fifo_share) {
+                true => DeliveryOrder::Fifo,
+                false => DeliveryOrder::None,
+            },
+            circuit_breaker: self.plan.circuit_breaker.unwrap_or(self.plan.profile.has_circuit_breaker()),
             headers: CustomHeaders::new(),
             channels: Vec::new(),
             profile: self.plan.profile,
@@ -355,6 +371,7 @@ impl World {
                 if choice == 7 {
                     self.note(format!("retry {delivery}"));
                     self.ledger.asks_again(delivery);
+                    self.lift_for(delivery);
                     self.promise(async move { Kept::Other(store.retry_delivery(delivery, None).await.map(drop)) });
                 } else {
                     self.note(format!("cancel {delivery}"));
@@ -366,7 +383,18 @@ impl World {
         }
     }
 
+    /// A retry by hand lifts what its receiver asked for, and is not followed in the order.
+    fn lift_for(&mut self, delivery: DeliveryId) {
+        if let Some(known) = self.machine.store.delivery(delivery).expect("the disk reads") {
+            self.ledger.lifted(known.subscription);
+            self.ledger.order_is_open(known.subscription);
+        }
+    }
+
     fn set_active(&mut self, id: SubscriptionId, is_active: bool) {
+        if is_active {
+            self.ledger.lifted(id);
+        }
         self.note(format!("{} {}", if is_active { "resume" } else { "pause" }, self.name(id)));
         let store = self.machine.store.clone();
         let edit = Box::new(move |subscription: &mut Subscription| {
@@ -402,9 +430,10 @@ impl World {
     fn power_cut(&mut self) {
         self.note("power cut");
         self.life += 1;
-        self.ledger.power_cut();
         self.disk.power_cut();
         self.machine = Machine::boot(&self.disk, &self.clock, self.seed.wrapping_add(u64::from(self.life)));
+        let store = self.machine.store.clone();
+        self.ledger.power_cut(|id| store.health(id));
         self.find_lanes();
     }
 

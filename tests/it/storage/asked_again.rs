@@ -11,8 +11,7 @@ use waxwing::domain::job::{JobKind, JobState};
 use waxwing::domain::profile::Profile;
 use waxwing::domain::subscription::Subscription;
 use waxwing::domain::time::Timestamp;
-use waxwing::store::DeliveryFilter;
-use waxwing::store::Known;
+use waxwing::store::{DeliveryFilter, Known};
 
 use super::world::*;
 

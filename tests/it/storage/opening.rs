@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use redb::{Database, ReadableDatabase, TableDefinition};
 use waxwing::clock::{Clock, ManualClock};
 use waxwing::domain::id::{KeyId, TenantId};
+use waxwing::domain::job::{JobKind, JobState};
 use waxwing::domain::key::KeyText;
 use waxwing::store::check;
 use waxwing::store::{
@@ -111,10 +112,10 @@ fn a_file_of_a_newer_format_is_refused_untouched() {
     let refusal = Store::open(in_folder(parent.path())).err().unwrap();
     assert_eq!(
         refusal.to_string(),
-        "the store has format 9, and this program knows formats up to 1: use a newer waxwing"
+        "the store has format 9, and this program knows formats up to 2: use a newer waxwing"
     );
     let checked = check(Location::Directory(parent.path().to_owned()), None);
-    assert!(matches!(checked.unwrap_err(), OpenError::Newer { found: 9, known: 1 }));
+    assert!(matches!(checked.unwrap_err(), OpenError::Newer { found: 9, known: 2 }));
     let database = Database::create(&file).unwrap();
     let read = database.begin_read().unwrap();
     assert_eq!(read.open_table(meta).unwrap().get(&b"format"[..]).unwrap().unwrap().value(), [1, 0, 0, 0, 9]);
@@ -239,4 +240,29 @@ fn a_simulated_disk_needs_its_key() {
     assert!(matches!(Store::open(without).err().unwrap(), OpenError::KeyMissing));
     let wrong = Options { secret_key: Some([1; 32]), ..options(&disk, &clock, &free_bytes) };
     assert!(matches!(Store::open(wrong).err().unwrap(), OpenError::KeyWrong));
+}
+
+#[test]
+fn a_file_from_before_a_table_existed_gets_it_when_it_is_opened() {
+    let mut world = World::new();
+    let subscription = world.subscribe(subscription_to("a"));
+    world.publish(event("a")).unwrap();
+    let (disk, now) = (world.disk.clone(), world.now());
+    drop(world);
+    let database = Database::builder().create_with_backend(disk.plug_in()).unwrap();
+    let write = database.begin_write().unwrap();
+    for name in ["jobs", "jobs_by_tenant", "job_deliveries", "redeliveries"] {
+        assert!(write.delete_table(TableDefinition::<&[u8], &[u8]>::new(name)).unwrap(), "{name}");
+    }
+    write.commit().unwrap();
+    drop(database);
+    assert_clean(check_disk(&disk.copy(1)));
+    let mut world = World::on(disk, now);
+    let store = world.store.clone();
+    let kind = JobKind::Recover { subscription: subscription.id, since: now };
+    let job = world.run(store.start_job(TenantId::DEFAULT, kind, None)).unwrap().id;
+    world.work();
+    assert_eq!(world.store.job(job).unwrap().unwrap().state, JobState::Done);
+    drop(store);
+    assert_clean(world.check());
 }

@@ -116,6 +116,10 @@ impl World {
         self.writer.index_pass().unwrap();
     }
 
+    pub fn fold(&mut self) {
+        self.writer.fold_pass().unwrap();
+    }
+
     /// All background work, step by step.
     pub fn work(&mut self) -> usize {
         let mut steps = 0;
@@ -127,6 +131,7 @@ impl World {
 
     /// One whole walk of retention.
     pub fn retain(&mut self) -> usize {
+        self.fold();
         let mut steps = 1;
         while self.writer.retention_pass().unwrap() {
             steps += 1;
@@ -225,6 +230,7 @@ pub fn subscription_to(pattern: &str) -> Subscription {
         rate_limit: None,
         retry_schedule: None,
         ordering: DeliveryOrder::None,
+        circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
         profile: Profile::Standard,

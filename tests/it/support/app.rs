@@ -11,6 +11,7 @@ use poem::http::{HeaderMap, Method, StatusCode};
 use poem::{Endpoint, EndpointExt, Request};
 use serde_json::{Value, json};
 use waxwing::clock::{Clock, ManualClock};
+use waxwing::dispatch::feed::Feed;
 use waxwing::dispatch::{self, Sender};
 use waxwing::domain::key::KeyHash;
 use waxwing::domain::target::TargetRules;
@@ -33,6 +34,7 @@ pub struct TestApp {
     pub endpoint: Arc<BoxEndpoint<'static, poem::Response>>,
     pub clock: ManualClock,
     pub settings: Settings,
+    feed: Feed,
     /// Sent with every request unless it says otherwise.
     key: String,
     /// Dropping it would end the dispatcher.
@@ -80,9 +82,10 @@ impl TestApp {
         let clock_of_all = Clock::Manual(clock.clone());
         let sender = Sender { net: client.clone(), clock: clock_of_all.clone() };
         let (dispatch, running) = dispatch::start(store.clone(), changes, sender, 1);
+        let feed = dispatch.feed().clone();
         let api = Api { store, dispatch, net: client, clock: clock_of_all, settings: settings.clone() };
         let endpoint = Arc::new(endpoint(api).map_to_response().boxed());
-        Self { endpoint, clock, settings, key: ADMIN_KEY.to_owned(), _running: running }
+        Self { endpoint, clock, settings, feed, key: ADMIN_KEY.to_owned(), _running: running }
     }
 
     pub fn get(&self, path: &str) -> Call<'_> {
@@ -115,6 +118,11 @@ impl TestApp {
     pub async fn make_key(&self, body: Value) -> String {
         let answer = self.post("/v1/api-keys", body).await.assert(201);
         answer.json()["data"]["attributes"]["secret"].as_str().expect("create shows it").to_owned()
+    }
+
+    /// As the end of the server does.
+    pub fn close_feed(&self) {
+        self.feed.close();
     }
 
     pub fn advance(&self, duration: Duration) {
