@@ -2,6 +2,7 @@
 
 mod asked_again;
 mod crash;
+mod disk_full;
 mod erasing;
 mod jobs;
 mod opening;
