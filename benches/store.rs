@@ -83,7 +83,7 @@ fn outcomes(folder: &Path, subscriptions: usize) {
         }
     }
     writer.index_pass().expect("a disk");
-    writer.fold_pass().expect("a disk");
+    while writer.fold_pass().expect("a disk") {}
     let begun = Instant::now();
     for done in waiting.chunks(RECORDED_TOGETHER) {
         let attempts = done.iter().copied().map(recorded).collect();
@@ -91,7 +91,7 @@ fn outcomes(folder: &Path, subscriptions: usize) {
         together(&mut writer, vec![Box::pin(store.record(recordings))]);
     }
     let (spent, begun) = (begun.elapsed(), Instant::now());
-    writer.fold_pass().expect("a disk");
+    while writer.fold_pass().expect("a disk") {}
     let folded = begun.elapsed();
     let each = |spent: Duration| spent / u32::try_from(waiting.len()).expect("not that many");
     println!(

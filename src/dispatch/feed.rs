@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::domain::delivery::ShownState;
+use crate::domain::delivery::{Delivery, ShownState};
 use crate::domain::event_type::EventTypeName;
-use crate::domain::health::HealthStatus;
+use crate::domain::health::{HealthStatus, Hold};
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
 use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
@@ -147,12 +147,12 @@ impl Feed {
                     Change::Accepted(all) => {
                         for fresh in all {
                             let subscription = catalogue.subscription(fresh.subscription);
-                            let is_held = subscription.is_some_and(|subscription| !subscription.is_active);
+                            let hold = subscription.and_then(|it| Hold::of(it, &store.health(it.id)));
                             let shown = DeliveryShown {
                                 delivery: fresh.delivery,
                                 event: fresh.event.event.id,
                                 event_type: fresh.event.event.event_type.clone(),
-                                state: if is_held { ShownState::Held } else { ShownState::Pending },
+                                state: hold.map_or(ShownState::Pending, |_| ShownState::Held),
                                 next_attempt_at: Some(fresh.next_attempt_at),
                             };
                             add(fresh.tenant, fresh.subscription, What::Created(shown));
@@ -226,7 +226,7 @@ impl Ring {
     }
 }
 
-fn shown(delivery: &crate::domain::delivery::Delivery, store: &Store) -> DeliveryShown {
+fn shown(delivery: &Delivery, store: &Store) -> DeliveryShown {
     DeliveryShown {
         delivery: delivery.id,
         event: delivery.event,

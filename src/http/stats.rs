@@ -14,6 +14,7 @@ use super::problem::Refusal;
 use super::reply::{Answer, Attributes, One, Reply};
 use super::value::{Nullable, Time, choice};
 use super::{App, Tag, read_disk};
+use crate::domain::health::Hold;
 use crate::domain::stats::{AttemptKind, Figures, Latencies, Resolution, Scope, StateCounts, StateKind};
 use crate::domain::time::Timestamp;
 use crate::domain::violation::{Rule, Violation};
@@ -78,7 +79,7 @@ impl Attributes for SubscriptionStatsAttributes {
 struct DeliveriesNow {
     pending: u64,
     retrying: u64,
-    /// All that wait, while the subscription is not active
+    /// All that wait, while the subscription is sent nothing: it is not active, or its receiver fails
     held: u64,
     succeeded: u64,
     exhausted: u64,
@@ -326,10 +327,11 @@ impl StatsApi {
             Ok((stats.state_counts(id)?, recent, points.read(&stats, scope)?))
         };
         let (counts, recent, series) = read_disk(&self.app.store, read).await?;
+        let health = self.app.store.health(id);
         let attributes = SubscriptionStatsAttributes {
-            deliveries: deliveries_now(counts, subscription.is_active),
+            deliveries: deliveries_now(counts, Hold::of(subscription, &health).is_some()),
             last_24_hours: recent_view(&recent),
-            failing_since: self.app.store.health(id).failing_since.map(Time).into(),
+            failing_since: health.failing_since.map(Time).into(),
             resolution: ResolutionName(points.resolution.name()),
             since: points.since.into(),
             until: points.until.into(),
@@ -339,9 +341,9 @@ impl StatsApi {
     }
 }
 
-fn deliveries_now(counts: StateCounts, is_active: bool) -> DeliveriesNow {
+fn deliveries_now(counts: StateCounts, is_held: bool) -> DeliveriesNow {
     let (pending, retrying) = (counts[StateKind::Pending], counts[StateKind::Retrying]);
-    let (pending, retrying, held) = if is_active { (pending, retrying, 0) } else { (0, 0, pending + retrying) };
+    let (pending, retrying, held) = if is_held { (0, 0, pending + retrying) } else { (pending, retrying, 0) };
     DeliveriesNow {
         pending,
         retrying,

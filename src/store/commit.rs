@@ -232,7 +232,7 @@ struct Effects {
     changes: Vec<Change>,
     unindexed: Vec<Unindexed>,
     is_indexed: bool,
-    is_folded: bool,
+    folded_entries: usize,
     log_entries: usize,
     id_lag_max: Option<i64>,
     has_work: Option<bool>,
@@ -324,9 +324,9 @@ impl<'t> Transaction<'t> {
         Ok(())
     }
 
-    /// Says that the log of the statistics is empty.
-    pub(super) fn log_is_folded(&mut self) {
-        self.effects.is_folded = true;
+    /// Says how many entries have left the log of the statistics.
+    pub(super) fn log_is_folded(&mut self, entries: usize) {
+        self.effects.folded_entries = entries;
     }
 
     /// Writes what this transaction counted: the last thing that it does.
@@ -467,12 +467,14 @@ impl Writer {
         self.pass(|transaction| transaction.index_now())
     }
 
-    /// Adds what the last commits counted to the statistics, as the thread does a few times a minute.
-    pub fn fold_pass(&mut self) -> Result<(), StoreError> {
+    /// One bounded step of adding what the last commits counted to the statistics, as the thread does a few times a
+    /// minute. Answers whether there is more.
+    pub fn fold_pass(&mut self) -> Result<bool, StoreError> {
         if self.state.log_entries == 0 {
-            return Ok(());
+            return Ok(false);
         }
-        self.pass(|transaction| transaction.fold_stats())
+        self.pass(|transaction| transaction.fold_stats())?;
+        Ok(self.state.log_entries > 0)
     }
 
     /// One bounded step of the background work: what deletions leave, and jobs. Answers whether there is more.
@@ -543,9 +545,8 @@ impl Writer {
         if let Err(error) = self.index_pass() {
             tracing::warn!(%error, "the last index pass failed; the next opening repeats it");
         }
-        if let Err(error) = self.fold_pass() {
-            tracing::warn!(%error, "the last statistics were not added; the next opening does it");
-        }
+        // At most what the log may hold: a second's work in the worst case.
+        while report("the last step of the statistics", self.fold_pass()) == Some(true) {}
         self.shared.database.store(None);
     }
 
@@ -662,7 +663,7 @@ impl Writer {
             changes,
             unindexed,
             is_indexed,
-            is_folded,
+            folded_entries,
             log_entries,
             id_lag_max,
             has_work,
@@ -688,10 +689,7 @@ impl Writer {
             self.state.unindexed.clear();
         }
         self.state.unindexed.extend(unindexed);
-        if is_folded {
-            self.state.log_entries = 0;
-        }
-        self.state.log_entries += log_entries;
+        self.state.log_entries = self.state.log_entries.saturating_sub(folded_entries) + log_entries;
         self.state.id_lag_max = id_lag_max.unwrap_or(self.state.id_lag_max);
         self.state.has_work = has_work.unwrap_or(self.state.has_work);
         self.state.backlogs.apply(backlogs);
@@ -796,8 +794,13 @@ impl Timers {
             report("an index pass", writer.index_pass());
         }
         if now >= self.fold_at || writer.state.log_entries >= LOG_ENTRIES_MAX {
-            self.fold_at = now + FOLD_EVERY;
-            report("adding up the statistics", writer.fold_pass());
+            let folded = report("adding up the statistics", writer.fold_pass());
+            let pause = match folded {
+                Some(true) => WORK_PAUSE,
+                Some(false) => FOLD_EVERY,
+                None => FAILURE_REST,
+            };
+            self.fold_at = Instant::now() + pause;
         }
         if writer.state.has_work && now >= self.work_at {
             let worked = report("background work", writer.work_pass());

@@ -132,7 +132,7 @@ impl Store {
         index(&database)?;
 
         let catalogue = load_catalogue(&Snapshot::new(database.begin_read().map_err(disk)?), &crypt)?;
-        write(&database, |tables| stats::fold(tables, |scope| stats::is_alive(&catalogue, scope)))?;
+        while write(&database, |tables| stats::fold(tables, |scope| stats::is_alive(&catalogue, scope)))? > 0 {}
         let snapshot = Snapshot::new(database.begin_read().map_err(disk)?);
         let health = snapshot.scan::<HealthOf>(..)?.map(|row| row.map(|(id, record)| (id, record.into())));
         let health: HashMap<_, _> = health.collect::<Result<_, _>>()?;

@@ -34,6 +34,8 @@ pub const DAYS_KEPT: Duration = Duration::from_secs(731 * 24 * 60 * 60);
 pub(super) const LOG_ENTRIES_MAX: usize = 65_536;
 /// Entries of one row of the log.
 const LOG_ENTRIES_PER_ROW_MAX: usize = 4096;
+/// Entries from which a step of a fold takes no further row of the log: what one transaction may hold back from others.
+const FOLDED_PER_STEP_MAX: usize = 8192;
 /// Buckets that one step of retention removes.
 const REMOVED_PER_STEP_MAX: usize = 1024;
 /// Times that one step of erasing looks at.
@@ -331,15 +333,17 @@ pub(super) fn write_log(tables: &mut Tables<'_>) -> Result<usize, StoreError> {
 
 // -- folding
 
-/// Adds the log to the buckets and removes it. What concerns something that `is_alive` does not know any more is
-/// counted only for what it belonged to.
-pub(super) fn fold(tables: &mut Tables<'_>, is_alive: impl Fn(Scope) -> bool) -> Result<(), StoreError> {
+/// One step of adding the log to the buckets and removing it. What concerns something that `is_alive` does not know any
+/// more is counted only for what it belonged to. Answers how many entries it dealt with: none when the log is empty.
+pub(super) fn fold(tables: &mut Tables<'_>, is_alive: impl Fn(Scope) -> bool) -> Result<usize, StoreError> {
+    let mut folded = 0;
     let mut rows = Vec::new();
     let mut minutes: BTreeMap<(i64, Scope), Measures> = BTreeMap::new();
     let mut states: BTreeMap<SubscriptionId, StateCountsRecord> = BTreeMap::new();
     for row in tables.scan::<StatsLog>(..)? {
         let (number, StatsLogRecord(entries)) = row?;
         rows.push(number);
+        folded += entries.len();
         for StatsLogEntry { tenant, subscription, minute, mut measures } in entries {
             let subscription = subscription.map(SubscriptionId::from_bytes);
             if let Some(id) = subscription
@@ -359,6 +363,9 @@ pub(super) fn fold(tables: &mut Tables<'_>, is_alive: impl Fn(Scope) -> bool) ->
             for scope in scopes.into_iter().flatten() {
                 minutes.entry((minute, scope)).or_default().add(&measures);
             }
+        }
+        if folded >= FOLDED_PER_STEP_MAX {
+            break;
         }
     }
     for number in rows {
@@ -384,7 +391,7 @@ pub(super) fn fold(tables: &mut Tables<'_>, is_alive: impl Fn(Scope) -> bool) ->
         record.0.iter_mut().zip(moved).for_each(|(count, moved)| *count += moved);
         tables.put::<StateCountsOf>(&id, &record)?;
     }
-    Ok(())
+    Ok(folded)
 }
 
 /// What a log entry does to the counts by state.
@@ -430,11 +437,11 @@ pub(super) fn counted(tables: &impl Read) -> Result<BTreeMap<SubscriptionId, Sta
 }
 
 impl Transaction<'_> {
-    /// Adds the log to the buckets in this transaction.
+    /// Adds a step of the log to the buckets in this transaction.
     pub(super) fn fold_stats(&mut self) -> Result<(), StoreError> {
         let catalogue = std::sync::Arc::clone(&self.shared.catalogue.load());
-        fold(&mut self.tables, |scope| is_alive(&catalogue, scope))?;
-        self.log_is_folded();
+        let folded = fold(&mut self.tables, |scope| is_alive(&catalogue, scope))?;
+        self.log_is_folded(folded);
         Ok(())
     }
 

@@ -269,7 +269,7 @@ async fn a_tenant_sees_what_is_its_own_and_an_instance_key_what_it_asks_for() {
             assert_eq!(message.data["tenant_id"], acme, "nothing of another tenant");
             events.extend(message.data["event_id"].as_str().map(str::to_owned));
         }
-        assert_eq!(events, [of_acme.clone()]);
+        assert_eq!(events, std::slice::from_ref(&of_acme));
     }
     while let Some(message) = default.next_delivery().await {
         assert_eq!(message.data["event_id"], of_default);

@@ -115,12 +115,12 @@ fn a_failing_delivery_waits_longer_each_time_until_a_receiver_takes_it() {
         Profile::Standard,
         "503 refused 500 200",
         expect![[r#"
-        00:00:00  attempt 1  503
-        00:00:05  attempt 2  connect
-        00:04:35  attempt 3  500
-        00:34:19  attempt 4  2xx
-        Succeeded
-    "#]],
+            00:00:00  attempt 1  503
+            00:00:04  attempt 2  connect
+            00:04:35  attempt 3  500
+            00:34:19  attempt 4  2xx
+            Succeeded
+        "#]],
     );
 }
 
@@ -130,18 +130,18 @@ fn the_standard_schedule_ends_after_ten_attempts_in_three_days() {
         Profile::Standard,
         "500 500 500 500 500 500 500 500 500 500",
         expect![[r#"
-        00:00:00  attempt 1  500
-        00:00:05  attempt 2  500
-        00:04:35  attempt 3  500
-        00:34:19  attempt 4  500
-        02:37:59  attempt 5  500
-        07:52:53  attempt 6  500
-        17:36:44  attempt 7  500
-        30:43:32  attempt 8  500
-        51:20:33  attempt 9  500
-        75:22:54  attempt 10  500
-        Exhausted { reason: Schedule }
-    "#]],
+            00:00:00  attempt 1  500
+            00:00:04  attempt 2  500
+            00:04:35  attempt 3  500
+            00:34:19  attempt 4  500
+            02:37:59  attempt 5  500
+            07:52:53  attempt 6  500
+            17:36:44  attempt 7  500
+            30:43:32  attempt 8  500
+            51:20:33  attempt 9  500
+            75:22:54  attempt 10  500
+            Exhausted { reason: Schedule }
+        "#]],
     );
 }
 
@@ -167,12 +167,12 @@ fn an_own_schedule_replaces_the_profiles_and_ends_after_its_last_wait() {
         Some(vec![0, 600, 604_800]),
         "500 timeout 500 404",
         expect![[r#"
-        00:00:00  attempt 1  500
-        00:00:00  attempt 2  timeout
-        00:09:17  attempt 3  500
-        166:37:37  attempt 4  404
-        Exhausted { reason: Schedule }
-    "#]],
+            00:00:00  attempt 1  500
+            00:00:00  attempt 2  timeout
+            00:09:16  attempt 3  500
+            166:37:36  attempt 4  404
+            Exhausted { reason: Schedule }
+        "#]],
     );
 }
 
@@ -182,10 +182,10 @@ fn a_410_ends_the_delivery_at_once() {
         Profile::Standard,
         "500 410",
         expect![[r#"
-        00:00:00  attempt 1  500
-        00:00:05  attempt 2  410
-        Exhausted { reason: Gone }
-    "#]],
+            00:00:00  attempt 1  500
+            00:00:04  attempt 2  410
+            Exhausted { reason: Gone }
+        "#]],
     );
 }
 

@@ -375,6 +375,9 @@ impl World {
                     self.promise(async move { Kept::Other(store.retry_delivery(delivery, None).await.map(drop)) });
                 } else {
                     self.note(format!("cancel {delivery}"));
+                    if let Some(known) = self.machine.store.delivery(delivery).expect("the disk reads") {
+                        self.ledger.order_is_open(known.subscription);
+                    }
                     self.promise(async move {
                         Kept::Canceled(delivery, store.cancel_delivery(delivery, None).await.map(drop))
                     });
@@ -500,6 +503,10 @@ impl World {
         let delays: Vec<Duration> = (0..current.schedule().attempts_max())
             .filter_map(|made| current.schedule().delay_after(made, 0.5))
             .collect();
+        if event.event.deliver_at.is_some() {
+            // It joins when it is due, past those that came later.
+            self.ledger.order_is_open(current.id);
+        }
         self.ledger.sends(current, (delivery, number, trigger), now, &delays);
         self.ledger.begins(delivery, event.event.deliver_at, now);
 

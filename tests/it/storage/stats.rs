@@ -10,7 +10,7 @@ use waxwing::domain::id::{DeliveryId, SubscriptionId, TenantId};
 use waxwing::domain::stats::{AttemptKind, Figures, Latencies, Resolution, Scope, StateCounts, StateKind};
 use waxwing::domain::time::Timestamp;
 use waxwing::store::stats::{DAYS_KEPT, HOURS_KEPT, MINUTES_KEPT};
-use waxwing::store::{Recorded, Recordings};
+use waxwing::store::{Change, Recorded, Recordings};
 
 use super::world::*;
 use crate::support::disk::SimDisk;
@@ -251,6 +251,45 @@ fn a_fold_that_loses_power_adds_all_of_it_or_nothing() {
             assert_eq!(read(&world), after, "sync {sync}, seed {seed}");
         }
     }
+}
+
+#[test]
+fn a_long_log_is_added_in_steps_and_a_power_cut_between_them_changes_no_figure() {
+    let mut world = World::new();
+    world.subscribe(subscription_to("*"));
+    let store = world.store.clone();
+    for _ in 0..3 {
+        world.run(store.accept(vec![event("a"); 1000], None)).unwrap();
+    }
+    // An entry for each: they end in as many different minutes.
+    let all: Vec<DeliveryId> = world
+        .changes
+        .iter()
+        .filter_map(|change| if let Change::Accepted(fresh) = change { Some(fresh) } else { None })
+        .flat_map(|fresh| fresh.iter().map(|fresh| fresh.delivery))
+        .collect();
+    world.index();
+    for round in 0..4 {
+        let attempts = all.iter().enumerate().map(|(n, id)| {
+            let at = start().plus(Duration::from_secs(60 * (n as u64 + 3000 * round)));
+            let (outcome, state) = outcome(2, at);
+            Recorded { attempt: attempt(*id, outcome, at), state, is_counted: true }
+        });
+        world.record(Recordings { attempts: attempts.collect(), ..Recordings::default() });
+    }
+    drop(store);
+    let failed = |world: &World| {
+        let days = world.store.stats().unwrap().series(Scope::Instance, Resolution::Day, start(), 20).unwrap();
+        days.iter().map(|(_, figures)| figures.attempts.failed()).sum::<u64>()
+    };
+    assert_eq!(failed(&world), 12_000);
+    assert!(world.writer.fold_pass().unwrap(), "12,000 entries went in one step");
+    assert_eq!(failed(&world), 12_000, "half of them added, half in the log");
+    assert_clean(check_disk(&world.disk.copy(0)));
+    world = world.after_power_cut();
+    assert_eq!(failed(&world), 12_000);
+    assert!(!world.writer.fold_pass().unwrap(), "an opening adds all that is left");
+    assert_clean(world.check());
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl World {
     }
 
     pub fn fold(&mut self) {
-        self.writer.fold_pass().unwrap();
+        while self.writer.fold_pass().unwrap() {}
     }
 
     /// All background work, step by step.
