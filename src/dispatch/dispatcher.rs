@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -42,6 +43,8 @@ const LANE_ASKED_MAX: usize = 1024;
 const READS_MAX: usize = 4;
 /// Sending stops while so many outcomes are not committed.
 const UNRECORDED_MAX: usize = 8192;
+/// A clock that goes back by more than this was set, and not only corrected.
+const CLOCK_SET_BACK_MIN: Duration = Duration::from_secs(1);
 
 /// Everything that can happen to the dispatcher.
 #[derive(Debug)]
@@ -113,6 +116,8 @@ pub struct Dispatcher {
     /// Whose turn it is when both have some.
     is_turn_of_sick: bool,
     timers: BTreeSet<(Timestamp, SubscriptionId)>,
+    /// The latest time that was seen since the clock was last set back.
+    latest: Timestamp,
     reads_wanted: VecDeque<(SubscriptionId, Wanted)>,
     reads_running: usize,
     in_flight: usize,
@@ -142,6 +147,7 @@ impl Dispatcher {
             sick: Turns::default(),
             is_turn_of_sick: false,
             timers: BTreeSet::new(),
+            latest: Timestamp::MIN,
             reads_wanted: VecDeque::new(),
             reads_running: 0,
             in_flight: 0,
@@ -178,6 +184,7 @@ impl Dispatcher {
             Happened::TimePassed => {}
             Happened::ShutDown => self.is_shutting_down = true,
         }
+        self.notice_clock(now, known);
         self.wake_lanes(now, known);
         self.recorder.park_old(now);
         self.send_what_may_go(now, known, decided);
@@ -642,6 +649,23 @@ impl Dispatcher {
         }
         lane.timer = Some(now);
         self.timers.insert((now, id));
+    }
+
+    /// Wake-ups stand at times of the clock as it was. When it was set back, what a lane waits for (its pace, a quiet, a
+    /// probe) may be nearer than that: each is looked at again.
+    fn notice_clock(&mut self, now: Timestamp, known: &Known<'_>) {
+        if now.plus(CLOCK_SET_BACK_MIN) >= self.latest {
+            self.latest = self.latest.max(now);
+            return;
+        }
+        self.latest = now;
+        self.lanes.values_mut().for_each(|lane| lane.rate.clock_was_set_back(now));
+        for (_, id) in std::mem::take(&mut self.timers) {
+            if let Some(lane) = self.lanes.get_mut(&id) {
+                lane.timer = None;
+            }
+            self.revise(id, now, known);
+        }
     }
 
     fn wake_lanes(&mut self, now: Timestamp, known: &Known<'_>) {

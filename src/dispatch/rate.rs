@@ -23,7 +23,7 @@ impl Rate {
         let interval = interval_micros(pace);
         let slack = if interval >= SLACK_MICROS { 0 } else { SLACK_MICROS - interval };
         let next = self.due_micros - slack;
-        // A clock that was set back must not hold things up for longer than one interval.
+        // A limit that was raised must not hold things up for longer than one interval of the new one.
         let latest = micros(now) + interval.max(SLACK_MICROS);
         Timestamp::from_millis(next.min(latest).div_ceil_millis())
     }
@@ -41,6 +41,11 @@ impl Rate {
             let latest = micros(now) + interval.max(SLACK_MICROS);
             self.due_micros = self.due_micros.min(latest).max(micros(now)) + interval;
         }
+    }
+
+    /// The next one is due at a time of the clock as it was: that must not hold things up until it is that time again.
+    pub fn clock_was_set_back(&mut self, now: Timestamp) {
+        self.due_micros = self.due_micros.min(micros(now));
     }
 
     /// What was sent of late, in deliveries per 1,000 seconds.
@@ -111,6 +116,9 @@ mod tests {
         let now = Timestamp::from_millis(1_771_416_000_000);
         rate.sent(Some(1000), now);
         let earlier = Timestamp::from_millis(1_771_410_000_000);
+        rate.clock_was_set_back(earlier);
+        assert_eq!(rate.next_at(Some(1000), earlier), earlier);
+        rate.sent(Some(1000), earlier);
         assert_eq!(rate.next_at(Some(1000), earlier).since(earlier).as_millis(), 1000);
         assert_eq!(rate.next_at(None, earlier), earlier, "no limit");
     }

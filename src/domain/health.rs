@@ -243,10 +243,11 @@ impl Health {
     }
 
     /// What remains after a person re-enabled the subscription, or a test reached its receiver: the counters start
-    /// anew, and what the receiver asked for is lifted.
+    /// anew, and what the receiver asked for is lifted. Whoever was told that it fails is still to be told that it does
+    /// not any more.
     pub fn reset(self) -> Self {
-        let Self { last_delivery_at, last_delivery_succeeded, blocked_by, .. } = self;
-        Self { last_delivery_at, last_delivery_succeeded, blocked_by, ..Self::default() }
+        let Self { last_delivery_at, last_delivery_succeeded, blocked_by, is_announced, .. } = self;
+        Self { last_delivery_at, last_delivery_succeeded, blocked_by, is_announced, ..Self::default() }
     }
 
     /// A person asks for an attempt: what the receiver asked for is lifted, and a probe may go at once.

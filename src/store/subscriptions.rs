@@ -7,6 +7,7 @@ use super::tables::Read;
 use super::{Change, Edit, Remember, StoreError};
 use crate::domain::health::Health;
 use crate::domain::id::SubscriptionId;
+use crate::domain::operational::{Announcement, What};
 use crate::domain::stats::Scope;
 use crate::domain::subscription::Subscription;
 
@@ -107,14 +108,18 @@ impl Store {
         .await
     }
 
-    /// A test reached its receiver: what held it back is over.
+    /// A test reached its receiver: what held it back is over. Whoever was told that it fails is told of this, too.
     pub async fn receiver_is_well(&self, id: SubscriptionId) -> Result<(), StoreError> {
         self.sentence(CONFIGURATION_BYTES, move |transaction| {
             let health = transaction.health(id);
             let is_known = transaction.with_catalogue(|catalogue| catalogue.subscription(id).is_some());
-            if is_known && health != health.reset() {
-                transaction.put_health(id, health.reset())?;
+            let is_well = health == health.reset() && !health.is_announced;
+            if is_known && !is_well {
+                transaction.put_health(id, Health { is_announced: false, ..health.reset() })?;
                 transaction.changed(Change::Lifted(id));
+                if health.is_announced {
+                    transaction.announce(Announcement { subscription: id, what: What::Recovered })?;
+                }
             }
             Ok(())
         })

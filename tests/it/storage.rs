@@ -1,7 +1,11 @@
 //! What the store promises: each sentence, its repeats and refusals, and what is left of it after a power cut.
 
 mod asked_again;
+mod backlog;
+mod clock_jumps;
 mod crash;
+mod disk_full;
+mod engine;
 mod erasing;
 mod jobs;
 mod opening;

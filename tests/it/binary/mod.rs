@@ -2,6 +2,8 @@
 
 mod conformance;
 mod crash;
+mod health;
+mod isolation;
 mod real_input;
 mod recovery;
 mod settings;

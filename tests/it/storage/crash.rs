@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use waxwing::domain::delivery::{CanceledReason, Outcome, RetryReason, State};
 use waxwing::domain::event::NewEvent;
 use waxwing::domain::event_type::EventType;
@@ -227,23 +226,6 @@ const SENTENCES: &[Sentence] = &[
         world.writer.retention_pass().map(drop)
     }),
 ];
-
-type Dump = Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)>;
-
-/// Every row of every table, as an opening leaves them.
-fn recovered(disk: &SimDisk, now: Timestamp) -> Dump {
-    drop(World::on(disk.clone(), now));
-    let database = Database::builder().create_with_backend(disk.copy(0).plug_in()).unwrap();
-    let read = database.begin_read().unwrap();
-    let mut names: Vec<_> = read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
-    names.sort();
-    let rows = |name: &str| {
-        let table = read.open_table(TableDefinition::<&[u8], &[u8]>::new(name)).unwrap();
-        let rows = table.iter().unwrap().map(|row| row.unwrap());
-        rows.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())).collect()
-    };
-    names.iter().map(|name| (name.clone(), rows(name))).collect()
-}
 
 #[test]
 fn after_a_power_cut_a_sentence_happened_or_it_did_not() {

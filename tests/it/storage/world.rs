@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use waxwing::clock::{Clock, ManualClock};
 use waxwing::domain::delivery::{Attempt, Delivery, Outcome, Phases, Response, State, Trigger};
 use waxwing::domain::event::{Event, NewEvent};
@@ -185,6 +186,23 @@ impl World {
 pub fn check_disk(disk: &SimDisk) -> Report {
     let free_bytes = Arc::new(AtomicU64::new(PLENTY));
     check(Location::Backend { disk: Box::new(disk.plug_in()), free_bytes }, Some(SECRET_KEY)).unwrap()
+}
+
+pub type Dump = Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)>;
+
+/// Every row of every table, as an opening leaves them.
+pub fn recovered(disk: &SimDisk, now: Timestamp) -> Dump {
+    drop(World::on(disk.clone(), now));
+    let database = Database::builder().create_with_backend(disk.copy(0).plug_in()).unwrap();
+    let read = database.begin_read().unwrap();
+    let mut names: Vec<_> = read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
+    names.sort();
+    let rows = |name: &str| {
+        let table = read.open_table(TableDefinition::<&[u8], &[u8]>::new(name)).unwrap();
+        let rows = table.iter().unwrap().map(|row| row.unwrap());
+        rows.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())).collect()
+    };
+    names.iter().map(|name| (name.clone(), rows(name))).collect()
 }
 
 #[track_caller]

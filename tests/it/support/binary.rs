@@ -67,6 +67,8 @@ impl Start {
             .current_dir(&self.data_dir)
             .env("WAXWING_ADMIN_KEY", ADMIN_KEY)
             .envs(self.environment)
+            // It is the test's, and the binary warns of what it does not know.
+            .env_remove("WAXWING_KILLS")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

@@ -1,4 +1,5 @@
-//! A disk in memory that loses power: what was synced stays, what was not survives whole, torn or not at all, by seed.
+//! A disk in memory that loses power (what was synced stays, what was not survives whole, torn or not at all, by seed),
+//! or has no room.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,6 +27,12 @@ struct Platter {
     /// The sync that fails, and with it the machine.
     dies_at_sync: Option<u64>,
     is_dead: bool,
+    /// Calls that change the disk: writes, changes of length, syncs.
+    calls: u64,
+    /// The call from which on there is no room.
+    is_full_from: Option<u64>,
+    /// How many calls found no room.
+    refused: u64,
     /// Which machine it is plugged into. Earlier ones reach nothing any more.
     machine: u64,
     chance: StdRng,
@@ -46,6 +53,9 @@ impl SimDisk {
             syncs: 0,
             dies_at_sync: None,
             is_dead: false,
+            calls: 0,
+            is_full_from: None,
+            refused: 0,
             machine: 0,
             chance: StdRng::seed_from_u64(seed),
         })))
@@ -89,6 +99,28 @@ impl SimDisk {
     pub fn die_after(&self, syncs: u64) {
         let mut platter = self.platter();
         platter.dies_at_sync = Some(platter.syncs + syncs);
+    }
+
+    /// After so many more writes, changes of length and syncs there is no room for any of them, until
+    /// [`SimDisk::make_room`]. The machine lives, and reads what it wrote.
+    pub fn fill_up_after(&self, calls: u64) {
+        let mut platter = self.platter();
+        platter.is_full_from = Some(platter.calls + calls);
+        platter.refused = 0;
+    }
+
+    pub fn make_room(&self) {
+        self.platter().is_full_from = None;
+    }
+
+    /// How many calls found no room since the disk filled up.
+    pub fn refused(&self) -> u64 {
+        self.platter().refused
+    }
+
+    /// Writes, changes of length and syncs that were carried out or refused.
+    pub fn calls(&self) -> u64 {
+        self.platter().calls
     }
 
     pub fn syncs(&self) -> u64 {
@@ -148,6 +180,18 @@ impl Plug {
         }
         Ok(platter)
     }
+
+    /// The same, for a call that takes room.
+    fn platter_with_room(&self) -> io::Result<MutexGuard<'_, Platter>> {
+        let mut platter = self.platter()?;
+        let call = platter.calls;
+        platter.calls += 1;
+        if platter.is_full_from.is_some_and(|full_from| call >= full_from) {
+            platter.refused += 1;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(platter)
+    }
 }
 
 impl StorageBackend for Plug {
@@ -165,14 +209,14 @@ impl StorageBackend for Plug {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let written = Written::Length(usize::try_from(len).map_err(io::Error::other)?);
-        let mut platter = self.platter()?;
+        let mut platter = self.platter_with_room()?;
         apply(&mut platter.live, &written);
         platter.unsynced.push(written);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut platter = self.platter()?;
+        let mut platter = self.platter_with_room()?;
         if platter.dies_at_sync == Some(platter.syncs) {
             platter.is_dead = true;
             return Err(io::Error::other("the power went off in the middle of a sync"));
@@ -186,7 +230,7 @@ impl StorageBackend for Plug {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        let mut platter = self.platter()?;
+        let mut platter = self.platter_with_room()?;
         if offset + data.len() > platter.live.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

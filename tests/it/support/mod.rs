@@ -5,3 +5,4 @@ pub mod binary;
 pub mod disk;
 pub mod picture;
 pub mod receiver;
+pub mod rough;

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -46,6 +47,7 @@ impl Received {
 pub struct Receiver {
     pub address: SocketAddr,
     arrived: mpsc::UnboundedReceiver<Received>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Receiver {
@@ -62,10 +64,14 @@ impl Receiver {
         let address = listener.local_addr().expect("it is bound");
         let (sender, arrived) = mpsc::unbounded_channel();
         let answer: Answer = Arc::new(answer);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let open = Arc::clone(&connections);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (sender, answer, tls) = (sender.clone(), Arc::clone(&answer), tls.clone());
+                let counted = Counted::new(&open);
                 tokio::spawn(async move {
+                    let _counted = counted;
                     let _ = stream.set_nodelay(true);
                     match tls {
                         None => serve(stream, sender, answer).await,
@@ -78,7 +84,12 @@ impl Receiver {
                 });
             }
         });
-        Self { address, arrived }
+        Self { address, arrived, connections }
+    }
+
+    /// How many senders are connected. When it is none, everything that they had sent was answered.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Acquire)
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -93,6 +104,22 @@ impl Receiver {
     /// What has arrived and was not taken yet.
     pub fn drain(&mut self) -> Vec<Received> {
         std::iter::from_fn(|| self.arrived.try_recv().ok()).collect()
+    }
+}
+
+/// One connection that is open.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -1,0 +1,136 @@
+//! What waits for a paused subscription: so many, for so long, and then in order.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use waxwing::domain::delivery::{ExpiredReason, ShownState, State};
+use waxwing::domain::id::{DeliveryId, SubscriptionId, TenantId};
+use waxwing::domain::subscription::Subscription;
+use waxwing::store::{BACKLOG_AGE_MAX, BACKLOG_MAX, DeliveryFilter, StoreError};
+
+use super::engine::{Answers, Engine};
+use super::world::*;
+
+/// Events of one publication.
+const BATCH: usize = 1000;
+
+fn paused() -> (Engine, SubscriptionId) {
+    let (engine, subscription) = Engine::new(Subscription { is_active: false, ..subscription_to("a") });
+    (engine, subscription.id)
+}
+
+/// Publishes without looking at each delivery; answers with the first and the last of them.
+fn publish(engine: &mut Engine, count: usize) -> [DeliveryId; 2] {
+    let store = engine.world.store.clone();
+    let published = engine.world.run(store.accept(vec![event("a"); count], None)).unwrap();
+    let ends = [0, count - 1].map(|place| {
+        let event = &published[place].as_ref().unwrap().event;
+        engine.world.deliveries_of(event)[0].id
+    });
+    engine.tell();
+    ends
+}
+
+fn resume(engine: &mut Engine, id: SubscriptionId) {
+    let store = engine.world.store.clone();
+    let resume = Box::new(|it: &mut Subscription| {
+        it.is_active = true;
+        Ok::<_, StoreError>(())
+    });
+    engine.world.run(store.update_subscription(id, resume, None)).unwrap();
+    engine.tell();
+}
+
+/// One whole pass over old backlogs; answers how many steps it took.
+fn expire(engine: &mut Engine) -> usize {
+    let mut steps = 1;
+    while engine.world.writer.backlog_pass().unwrap() {
+        steps += 1;
+    }
+    engine.tell();
+    steps
+}
+
+fn listed(engine: &mut Engine, state: ShownState) -> Vec<DeliveryId> {
+    engine.world.index();
+    let filter = DeliveryFilter { state: Some(state), ..DeliveryFilter::default() };
+    let page = engine.world.store.deliveries(TenantId::DEFAULT, &filter, newest(100)).unwrap();
+    ids_of(&page, |delivery| delivery.id)
+}
+
+#[test]
+fn the_one_beyond_a_full_backlog_expires_at_once_and_is_listed() {
+    let (mut engine, id) = paused();
+    let full = BACKLOG_MAX as usize;
+    let mut first = None;
+    let mut last_in = None;
+    for _ in 0..full / BATCH {
+        let [oldest, newest] = publish(&mut engine, BATCH);
+        first = first.or(Some(oldest));
+        last_in = Some(newest);
+        engine.pass(Duration::from_millis(50));
+    }
+    let [beyond, _] = publish(&mut engine, 1);
+    engine.pass(Duration::from_secs(1));
+    let expired = State::Expired { reason: ExpiredReason::BacklogFull };
+    assert_eq!(engine.world.delivery(beyond).state, expired);
+    let is_open = |engine: &Engine, id: Option<DeliveryId>| {
+        matches!(engine.world.delivery(id.unwrap()).state, State::Pending { .. })
+    };
+    assert!(is_open(&engine, first) && is_open(&engine, last_in), "the last that has a place waits");
+    assert_eq!(listed(&mut engine, ShownState::Expired), [beyond]);
+    assert_eq!(engine.world.store.sizes().deliveries_due, u64::from(BACKLOG_MAX));
+
+    // A place that becomes free is seen within a minute.
+    let store = engine.world.store.clone();
+    engine.world.run(store.cancel_delivery(first.unwrap(), None)).unwrap();
+    engine.tell();
+    engine.pass(Duration::from_secs(61));
+    let [takes_the_place, too_many] = publish(&mut engine, 2);
+    engine.pass(Duration::from_secs(1));
+    assert!(is_open(&engine, Some(takes_the_place)));
+    assert_eq!(engine.world.delivery(too_many).state, expired);
+
+    // A power cut loses neither the count nor the rows.
+    engine.world = engine.world.after_power_cut();
+    let store = engine.world.store.clone();
+    let published = engine.world.run(store.accept(vec![event("a")], None)).unwrap();
+    let event = published[0].as_ref().unwrap().event.clone();
+    assert_eq!(engine.world.deliveries_of(&event)[0].state, expired);
+    let (due, _) = engine.world.store.due(id, &[], engine.world.now(), &HashSet::new(), 10).unwrap();
+    assert_eq!(due.len(), 10);
+    drop(store);
+    assert_clean(engine.world.check());
+}
+
+#[test]
+fn what_waited_for_a_week_expires_and_the_rest_goes_out_in_the_order_of_ids_when_it_is_resumed() {
+    let (mut engine, id) = paused();
+    let old = engine.publish(700);
+    engine.pass(Duration::from_secs(5));
+    engine.world.wait(3 * DAY);
+    let young = engine.publish(700);
+    engine.pass(Duration::from_secs(5));
+
+    // A moment before the week is over nothing happens.
+    engine.world.wait(BACKLOG_AGE_MAX - 3 * DAY - Duration::from_secs(60));
+    assert_eq!(expire(&mut engine), 1);
+    assert_eq!(listed(&mut engine, ShownState::Expired), []);
+    engine.world.wait(Duration::from_secs(120));
+    assert!(expire(&mut engine) > 1, "it goes in bounded steps");
+    let expired = State::Expired { reason: ExpiredReason::BacklogAge };
+    assert!(old.iter().all(|id| engine.world.delivery(*id).state == expired));
+    assert!(young.iter().all(|id| matches!(engine.world.delivery(*id).state, State::Pending { .. })));
+    let newest_first: Vec<DeliveryId> = old.iter().rev().take(100).copied().collect();
+    assert_eq!(listed(&mut engine, ShownState::Expired), newest_first);
+
+    engine.answers = Answers::Ok;
+    assert_eq!(engine.sent, [], "it was paused");
+    resume(&mut engine, id);
+    engine.pass(Duration::from_secs(60));
+    let sent: Vec<DeliveryId> = engine.sent.iter().map(|sent| sent.delivery).collect();
+    assert_eq!(sent, young, "each once, in the order of ids");
+    assert!(young.iter().all(|id| engine.world.delivery(*id).state == State::Succeeded));
+    assert_eq!(expire(&mut engine), 1, "an active one keeps what it has");
+    assert_clean(engine.world.check());
+}
