@@ -14,4 +14,5 @@ mod promises;
 mod reach;
 mod redelivery;
 mod stats;
+mod slots;
 mod world;
