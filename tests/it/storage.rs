@@ -13,6 +13,6 @@ mod pages;
 mod promises;
 mod reach;
 mod redelivery;
-mod stats;
 mod slots;
+mod stats;
 mod world;
