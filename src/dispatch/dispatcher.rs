@@ -1,7 +1,7 @@
 //! Decides what is sent, recorded and read next. No clock, no socket, no task: time is an argument, chance is seeded,
 //! and the same history gives the same decisions, so a simulation can run it.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +25,11 @@ use crate::store::{Change, Due, Fresh, Known, Recorded, Recordings};
 
 /// Requests under way at once, over all subscriptions.
 pub const IN_FLIGHT_MAX: usize = 4096;
-/// … and for those whose receivers fail or are slow: a quarter is kept for the others (contract 5.7).
-const IN_FLIGHT_SICK_MAX: usize = IN_FLIGHT_MAX / 4 * 3;
+/// … of which the last quarter is kept for lanes without failures (contract 5.7) that have hardly anything under way …
+const IN_FLIGHT_SHARED_MAX: usize = IN_FLIGHT_MAX / 4 * 3;
+/// … which is less than this. However suddenly receivers become slow, as many as share the other slots in equal parts of
+/// at least this leave that quarter to the rest: 1,536 of them.
+const LANE_KEPT_SLOTS: usize = 2;
 /// Deliveries that wait in memory, over all subscriptions; what comes beyond waits on disk.
 pub const WAITING_MAX: usize = 16_384;
 /// Payload bytes of those.
@@ -113,6 +116,9 @@ pub struct Dispatcher {
     /// Lanes that have something to send: those without failures, and the others.
     well: Turns,
     sick: Turns,
+    /// Lanes that have enough under way while only the quarter that is kept is free, in the order in which they came.
+    crowded: BTreeMap<u64, SubscriptionId>,
+    crowded_next: u64,
     /// Whose turn it is when both have some.
     is_turn_of_sick: bool,
     timers: BTreeSet<(Timestamp, SubscriptionId)>,
@@ -121,7 +127,6 @@ pub struct Dispatcher {
     reads_wanted: VecDeque<(SubscriptionId, Wanted)>,
     reads_running: usize,
     in_flight: usize,
-    in_flight_sick: usize,
     waiting: usize,
     waiting_bytes: usize,
     recorder: Recorder,
@@ -145,13 +150,14 @@ impl Dispatcher {
             lanes: HashMap::new(),
             well: Turns::default(),
             sick: Turns::default(),
+            crowded: BTreeMap::new(),
+            crowded_next: 0,
             is_turn_of_sick: false,
             timers: BTreeSet::new(),
             latest: Timestamp::MIN,
             reads_wanted: VecDeque::new(),
             reads_running: 0,
             in_flight: 0,
-            in_flight_sick: 0,
             waiting: 0,
             waiting_bytes: 0,
             recorder: Recorder::default(),
@@ -265,7 +271,7 @@ impl Dispatcher {
         let is_active = subscription.is_active;
         let memory_is_full = self.memory_is_full();
         let lane = self.lane(id, known);
-        let window = match lane.is_counted_sick {
+        let window = match lane.was_sick {
             _ if memory_is_full => LANE_WAITING_MIN,
             true => LANE_WAITING_SICK_MAX,
             false => LANE_WAITING_MAX,
@@ -497,9 +503,14 @@ impl Dispatcher {
         let subscription = known.catalogue.subscription(id).cloned();
         let jitter = self.chance.random();
         let lane = self.lane(id, known);
-        let was_counted_sick = lane.is_counted_sick;
         let under_way = lane.is_over(delivery).expect("a request that was asked for is over once");
         lane.unrecorded += 1;
+        // It has less under way now: it may have a turn again.
+        if let Some(place) = lane.crowded.take() {
+            lane.queued = false;
+            self.crowded.remove(&place);
+        }
+        let lane = self.lane(id, known);
         let UnderWay { due, round, .. } = under_way;
         let state = outcome::state_after(&attempt, round, due, subscription.as_deref(), jitter, now);
         let is_success = attempt.outcome.is_success();
@@ -525,9 +536,6 @@ impl Dispatcher {
         // The next one in order waits for this commit.
         let is_waited_for = lane.ordering == DeliveryOrder::Fifo && !lane.queue.is_empty();
         self.in_flight -= 1;
-        if was_counted_sick {
-            self.in_flight_sick -= 1;
-        }
         if is_success {
             self.tally.attempts_succeeded += 1;
         } else {
@@ -600,15 +608,7 @@ impl Dispatcher {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let subscription = known.catalogue.subscription(id).filter(|subscription| subscription.is_active);
         let is_sick = lane.is_sick(now);
-        if is_sick != lane.is_counted_sick {
-            lane.is_counted_sick = is_sick;
-            let count = lane.in_flight();
-            if is_sick {
-                self.in_flight_sick += count;
-            } else {
-                self.in_flight_sick -= count;
-            }
-        }
+        lane.was_sick = is_sick;
         if !lane.queued && subscription.is_some_and(|subscription| lane.may_send(subscription, now)) {
             lane.queued = true;
             let turns = if is_sick { &mut self.sick } else { &mut self.well };
@@ -688,8 +688,18 @@ impl Dispatcher {
         {
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             lane.queued = false;
+            lane.crowded = None;
             // One that was well when it joined may have to leave its slot to the others by now.
-            let has_slot = !lane.is_sick(now) || self.in_flight_sick < IN_FLIGHT_SICK_MAX;
+            let is_sick = lane.is_sick(now);
+            let is_shared = self.in_flight < IN_FLIGHT_SHARED_MAX;
+            let has_slot = is_shared || (!is_sick && lane.in_flight() < LANE_KEPT_SLOTS);
+            if !has_slot && !is_sick {
+                lane.queued = true;
+                lane.crowded = Some(self.crowded_next);
+                self.crowded.insert(self.crowded_next, id);
+                self.crowded_next += 1;
+                continue;
+            }
             if let Some(subscription) = known.catalogue.subscription(id)
                 && has_slot
                 && lane.may_send(subscription, now)
@@ -697,9 +707,6 @@ impl Dispatcher {
             {
                 let is_open = lane.health.is_open();
                 self.in_flight += 1;
-                if lane.is_counted_sick {
-                    self.in_flight_sick += 1;
-                }
                 self.forget(&waiting);
                 let Waiting { delivery, tenant, event, attempts, trigger, .. } = waiting;
                 let trigger = if is_open && trigger == Trigger::Schedule { Trigger::Probe } else { trigger };
@@ -711,15 +718,19 @@ impl Dispatcher {
         }
     }
 
-    /// The lane whose turn it is. Those that are well and those that are not alternate, the latter while they have
-    /// slots left.
+    /// The lane whose turn it is. Those that are well and those that are not alternate, the latter while slots that are
+    /// not kept are free. What was put off for want of those comes first.
     fn next_turn(&mut self) -> Option<SubscriptionId> {
-        let sick_may = self.in_flight_sick < IN_FLIGHT_SICK_MAX && !self.sick.is_empty();
-        if sick_may && (self.is_turn_of_sick || self.well.is_empty()) {
+        let is_shared = self.in_flight < IN_FLIGHT_SHARED_MAX;
+        let has_well = !self.well.is_empty() || (is_shared && !self.crowded.is_empty());
+        if is_shared && !self.sick.is_empty() && (self.is_turn_of_sick || !has_well) {
             self.is_turn_of_sick = false;
             return self.sick.next();
         }
         self.is_turn_of_sick = true;
+        if is_shared && let Some((_, id)) = self.crowded.pop_first() {
+            return Some(id);
+        }
         self.well.next()
     }
 

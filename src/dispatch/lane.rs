@@ -51,8 +51,10 @@ pub(super) struct Lane {
     pub rate: Rate,
     /// In the turns, among the sick or the well.
     pub queued: bool,
-    /// Counted among the sick with what it has under way.
-    pub is_counted_sick: bool,
+    /// Its place among those that wait for a slot that is not kept for others; it is in the turns then.
+    pub crowded: Option<u64>,
+    /// Whether it was among the sick when it was last looked at.
+    pub was_sick: bool,
     /// The wake-up that stands in the timers for this lane.
     pub timer: Option<Timestamp>,
 }
@@ -95,7 +97,8 @@ impl Lane {
             health,
             rate: Rate::default(),
             queued: false,
-            is_counted_sick: false,
+            crowded: None,
+            was_sick: false,
             timer: None,
         }
     }

@@ -13,5 +13,6 @@ mod pages;
 mod promises;
 mod reach;
 mod redelivery;
+mod slots;
 mod stats;
 mod world;

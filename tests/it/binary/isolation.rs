@@ -62,6 +62,8 @@ fn has_succeeded(delivery: &Value) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_sick_receivers_do_not_delay_a_healthy_one_of_their_tenant_or_of_another() {
     const SICK: usize = 500;
+    /// More for each of them than there are slots, were they let.
+    const BEFORE: usize = 20;
     const ROUNDS: usize = 10;
     let folder = tempfile::tempdir().expect("a folder");
     rlimit::increase_nofile_limit(u64::MAX).expect("each connection is an open file");
@@ -80,14 +82,15 @@ async fn five_hundred_sick_receivers_do_not_delay_a_healthy_one_of_their_tenant_
     let urls = [sick.url("/hangs"), sick.url("/drips-head"), sick.url("/drips-body"), refused, sick.url("/overloaded")];
     for n in 0..SICK {
         let url = &urls[n % urls.len()];
-        subscribe(&troubled, json!({ "url": url, "events": ["*"], "timeout_seconds": 30 })).await;
+        let body = json!({ "url": url, "events": ["*"], "timeout_seconds": 30, "max_in_flight": 100 });
+        subscribe(&troubled, body).await;
     }
     subscribe(&troubled, json!({ "url": healthy.url("/same"), "events": ["*"] })).await;
     subscribe(&other, json!({ "url": healthy.url("/other"), "events": ["*"] })).await;
 
     // Every one of the sick gets traffic before and beside the healthy ones.
-    publish_batch(&troubled, "order.paid", 0, 3).await;
-    for _ in 0..3 {
+    publish_batch(&troubled, "order.paid", 0, BEFORE).await;
+    for _ in 0..BEFORE {
         healthy.next().await;
     }
     let mut reached = HashSet::new();
@@ -106,6 +109,45 @@ async fn five_hundred_sick_receivers_do_not_delay_a_healthy_one_of_their_tenant_
         }
     }
     println!("beside {SICK} sick receivers the slowest of {} deliveries took {slowest:?}", 2 * ROUNDS);
+}
+
+/// Their answers count as successes, so nothing makes them sick but the time that they take.
+#[tokio::test(flavor = "multi_thread")]
+async fn receivers_that_drip_good_answers_leave_slots_to_the_others() {
+    const DRIPPING: usize = 60;
+    /// For each of them, at a hundred at once: more than all slots there are.
+    const EVENTS: usize = 200;
+    const ROUNDS: usize = 30;
+    let folder = tempfile::tempdir().expect("a folder");
+    rlimit::increase_nofile_limit(u64::MAX).expect("each connection is an open file");
+    let mut dripping = RoughReceiver::start(|_, _, _| Manner::DripsBody).await;
+    let mut healthy = RoughReceiver::start(|_, _, _| Manner::Status(204)).await;
+    let waxwing = Start::in_dir(folder.path()).start().await;
+    waxwing.api.create_event_type("order.paid").await;
+    let (troubled, other) = (tenant(&waxwing, "troubled").await, tenant(&waxwing, "other").await);
+    for _ in 0..DRIPPING {
+        let body = json!({ "url": dripping.url("/"), "events": ["*"], "timeout_seconds": 10, "max_in_flight": 100 });
+        subscribe(&troubled, body).await;
+    }
+    subscribe(&other, json!({ "url": healthy.url("/"), "events": ["*"] })).await;
+    publish_batch(&troubled, "order.paid", 0, EVENTS).await;
+    // Two each until the first of them has succeeded; then as many as they are allowed.
+    let mut begun = 0;
+    while begun < 3 * DRIPPING {
+        dripping.next().await;
+        begun += 1;
+    }
+    let mut slowest = Duration::ZERO;
+    for round in 0..ROUNDS {
+        let published = Instant::now();
+        let event = publish(&other, "order.paid", json!({ "round": round })).await;
+        let arrival = healthy.next_within(SOON).await;
+        let arrival = arrival.unwrap_or_else(|| panic!("round {round}: it waits for those that drip"));
+        assert_eq!(arrival.id, event);
+        slowest = slowest.max(arrival.at - published);
+        begun += dripping.drain().len();
+    }
+    println!("beside {begun} answers that drip the slowest of {ROUNDS} deliveries took {slowest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
