@@ -33,7 +33,9 @@ pub mod stats;
 mod subscriptions;
 mod tables;
 mod tenants;
+mod timers;
 mod work;
+mod writer;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -55,9 +57,10 @@ use crate::domain::time::Timestamp;
 pub use backlog::{BACKLOG_AGE_MAX, BACKLOG_MAX};
 pub use catalogue::{Catalogue, Known};
 pub use check::{FINDINGS_MAX, Report, TableReport, check};
-pub use commit::{Stepped, Store, Writer};
+pub use commit::Store;
 pub use open::{OpenError, Opened, STORE_FILE, write_private};
 pub use query::{DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Walk};
+pub use writer::{Stepped, Writer};
 
 pub struct Options {
     pub location: Location,

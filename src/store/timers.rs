@@ -1,0 +1,106 @@
+//! When the writer's thread does what nobody asked for.
+
+use std::time::{Duration, Instant};
+
+use super::StoreError;
+use super::commit::State;
+use super::stats::LOG_ENTRIES_MAX;
+use super::writer::Writer;
+
+/// A new event is in its lists after this, and a commit: contract 3 says within a second.
+const INDEX_EVERY: Duration = Duration::from_millis(250);
+/// Between two times that the log of the statistics is added up: the same rows are then written once for many commits.
+const FOLD_EVERY: Duration = Duration::from_secs(10);
+/// What may wait for its postings: the memory of an index pass, about 3 MiB.
+const UNINDEXED_MAX: usize = 65_536;
+/// When the thread does what nobody asked for.
+pub(super) struct Timers {
+    index_at: Instant,
+    fold_at: Instant,
+    work_at: Instant,
+    retention_at: Instant,
+    backlog_at: Instant,
+}
+
+/// Between two steps of background work, so that groups come in between.
+const WORK_PAUSE: Duration = Duration::from_millis(20);
+/// Between two steps of a walk of retention.
+const RETENTION_PAUSE: Duration = Duration::from_millis(50);
+/// Between two walks.
+const RETENTION_REST: Duration = Duration::from_secs(10 * 60);
+/// Between two passes over old backlogs, and between two steps of one.
+const BACKLOG_REST: Duration = Duration::from_secs(5 * 60);
+const BACKLOG_PAUSE: Duration = Duration::from_millis(50);
+/// After a step that failed.
+const FAILURE_REST: Duration = Duration::from_secs(60);
+/// The longest that the thread sleeps.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+impl Timers {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            index_at: now,
+            fold_at: now + FOLD_EVERY,
+            work_at: now,
+            retention_at: now + RETENTION_PAUSE,
+            backlog_at: now + BACKLOG_PAUSE,
+        }
+    }
+
+    pub(super) fn wait(&self, state: &State) -> Duration {
+        let mut until = self.retention_at.min(self.backlog_at);
+        if !state.unindexed.is_empty() {
+            until = until.min(self.index_at);
+        }
+        if state.log_entries > 0 {
+            until = until.min(self.fold_at);
+        }
+        if state.has_work {
+            until = until.min(self.work_at);
+        }
+        until.saturating_duration_since(Instant::now()).min(WAIT_MAX)
+    }
+
+    pub(super) fn run(&mut self, writer: &mut Writer) {
+        let now = Instant::now();
+        if now >= self.index_at || writer.state.unindexed.len() >= UNINDEXED_MAX {
+            self.index_at = now + INDEX_EVERY;
+            report("an index pass", writer.index_pass());
+        }
+        if now >= self.fold_at || writer.state.log_entries >= LOG_ENTRIES_MAX {
+            let folded = report("adding up the statistics", writer.fold_pass());
+            let pause = match folded {
+                Some(true) => WORK_PAUSE,
+                Some(false) => FOLD_EVERY,
+                None => FAILURE_REST,
+            };
+            self.fold_at = Instant::now() + pause;
+        }
+        if writer.state.has_work && now >= self.work_at {
+            let worked = report("background work", writer.work_pass());
+            self.work_at = Instant::now() + worked.map_or(FAILURE_REST, |_| WORK_PAUSE);
+        }
+        if now >= self.retention_at {
+            let walked = report("retention", writer.retention_pass());
+            let pause = match walked {
+                Some(true) => RETENTION_PAUSE,
+                Some(false) => RETENTION_REST,
+                None => FAILURE_REST,
+            };
+            self.retention_at = Instant::now() + pause;
+        }
+        if now >= self.backlog_at {
+            let pause = match report("the pass over old backlogs", writer.backlog_pass()) {
+                Some(true) => BACKLOG_PAUSE,
+                Some(false) => BACKLOG_REST,
+                None => FAILURE_REST,
+            };
+            self.backlog_at = Instant::now() + pause;
+        }
+    }
+}
+
+pub(super) fn report<T>(what: &str, result: Result<T, StoreError>) -> Option<T> {
+    result.inspect_err(|error| tracing::error!(%error, "{what} failed")).ok()
+}

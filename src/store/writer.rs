@@ -1,0 +1,322 @@
+//! The one writer: takes every sentence that is ready, carries all of them out in one transaction, commits, and answers all.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+
+use redb::{Database, Durability};
+use tokio::sync::oneshot;
+
+use super::commit::{Effects, Job, Message, Shared, State, Transaction, closed};
+use super::tables::{Tables, disk};
+use super::timers::{Timers, report};
+use super::{Change, StoreError};
+
+/// Sentences of one group …
+const GROUP_JOBS_MAX: usize = 1024;
+/// … and their bytes: what one commit may hold back from those who come after it.
+const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Carries out what handles ask for. Runs on its own thread ([`Self::spawn`]) or step by step in a simulation.
+pub struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) queue: Receiver<Message>,
+    pub(super) changes: tokio::sync::mpsc::Sender<Vec<Change>>,
+    pub(super) state: State,
+    /// What passes of the writer's own committed, and nobody was told yet.
+    pub(super) untold: Vec<Change>,
+}
+
+/// What a step did.
+#[derive(Debug, Default)]
+#[must_use = "the changes belong to the dispatcher"]
+pub struct Stepped {
+    /// Sentences that were answered.
+    pub jobs: usize,
+    /// What committed, in passes since the last step too: for the dispatcher.
+    pub changes: Vec<Change>,
+}
+
+impl Writer {
+    /// Runs on a thread of its own until [`Store::close`]. Changes go to `Opened::changes`: whoever reads them must
+    /// not wait for a write of its own while it does not read, since the writer waits when the channel is full.
+    pub fn spawn(self) -> std::io::Result<std::thread::JoinHandle<()>> {
+        std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || self.run())
+    }
+
+    /// Carries out and commits everything that waits in the queue (at most one group), and hands over its changes
+    /// instead of sending them. For a writer without a thread.
+    pub fn step(&mut self) -> Stepped {
+        let (group, stop) = self.take_ready(None);
+        let mut changes = std::mem::take(&mut self.untold);
+        let jobs = group.len();
+        self.commit(group, |_, committed| changes.extend(committed));
+        if let Some(stop) = stop {
+            self.shared.database.store(None);
+            _ = stop.send(());
+        }
+        Stepped { jobs, changes }
+    }
+
+    /// Brings the postings up to date, as the thread does a few times a second.
+    pub fn index_pass(&mut self) -> Result<(), StoreError> {
+        if self.state.unindexed.is_empty() {
+            return Ok(());
+        }
+        self.pass(|transaction| transaction.index_now())
+    }
+
+    /// One bounded step of adding what the last commits counted to the statistics, as the thread does a few times a
+    /// minute. Answers whether there is more.
+    pub fn fold_pass(&mut self) -> Result<bool, StoreError> {
+        if self.state.log_entries == 0 {
+            return Ok(false);
+        }
+        self.pass(|transaction| transaction.fold_stats())?;
+        Ok(self.state.log_entries > 0)
+    }
+
+    /// One bounded step of the background work: what deletions leave, and jobs. Answers whether there is more.
+    pub fn work_pass(&mut self) -> Result<bool, StoreError> {
+        if !self.state.has_work {
+            return Ok(false);
+        }
+        self.pass(super::work::step)?;
+        Ok(self.state.has_work)
+    }
+
+    /// One bounded step of retention at the time of the clock. Answers whether the walk goes on.
+    pub fn retention_pass(&mut self) -> Result<bool, StoreError> {
+        self.pass(super::retention::step)
+    }
+
+    /// One bounded step of the pass that expires what has waited for an inactive subscription for too long. Answers
+    /// whether it goes on.
+    pub fn backlog_pass(&mut self) -> Result<bool, StoreError> {
+        self.pass(super::backlog::step)
+    }
+
+    /// A transaction of the writer's own.
+    fn pass<T>(&mut self, run: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut result = Err(closed());
+        let (committed, changes) = self.transact(|transaction| match run(transaction) {
+            Ok(value) => {
+                result = Ok(value);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        });
+        self.untold.extend(changes);
+        committed.and(result)
+    }
+
+    fn run(mut self) {
+        let mut timers = Timers::new();
+        loop {
+            let first = match self.queue.recv_timeout(timers.wait(&self.state)) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let (group, stop) = self.take_ready(first);
+            self.commit(group, |changes, committed| {
+                // Without a reader there is nobody to tell.
+                _ = changes.blocking_send(committed);
+            });
+            if let Some(stop) = stop {
+                self.end();
+                _ = stop.send(());
+                return;
+            }
+            if !*self.shared.is_broken.borrow() {
+                timers.run(&mut self);
+            }
+            let untold = std::mem::take(&mut self.untold);
+            if !untold.is_empty() {
+                _ = self.changes.blocking_send(untold);
+            }
+        }
+        self.end();
+    }
+
+    /// What can wait until the next opening is better done now.
+    fn end(&mut self) {
+        if let Err(error) = self.index_pass() {
+            tracing::warn!(%error, "the last index pass failed; the next opening repeats it");
+        }
+        // At most what the log may hold: a second's work in the worst case.
+        while report("the last step of the statistics", self.fold_pass()) == Some(true) {}
+        self.shared.database.store(None);
+    }
+
+    /// Everything that is ready, up to the limits of a group.
+    fn take_ready(&mut self, first: Option<Message>) -> (Vec<Job>, Option<oneshot::Sender<()>>) {
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        let mut next = first.or_else(|| self.queue.try_recv().ok());
+        while let Some(message) = next {
+            match message {
+                Message::Stop(stop) => return (group, Some(stop)),
+                Message::Job(job) => {
+                    bytes += job.bytes;
+                    group.push(job);
+                }
+            }
+            if group.len() >= GROUP_JOBS_MAX || bytes >= GROUP_BYTES_MAX {
+                break;
+            }
+            next = self.queue.try_recv().ok();
+        }
+        (group, None)
+    }
+
+    /// Carries out a group, tells what changed, then answers.
+    fn commit(&mut self, group: Vec<Job>, tell: impl FnOnce(&tokio::sync::mpsc::Sender<Vec<Change>>, Vec<Change>)) {
+        if group.is_empty() {
+            return;
+        }
+        self.shared.space.refresh(self.shared.clock.now());
+        let mut answers = Vec::with_capacity(group.len());
+        let mut group = group.into_iter();
+        let (committed, changes) = self.transact(|transaction| {
+            for job in group.by_ref() {
+                let ran = (job.run)(transaction);
+                answers.push(ran.answer);
+                if let Some(failure) = ran.failure {
+                    return Err(failure);
+                }
+            }
+            transaction.write_keys_used()
+        });
+        if !changes.is_empty() {
+            tell(&self.changes, changes);
+        }
+        let failure = committed.err();
+        for answer in answers {
+            answer(failure.as_ref());
+        }
+        // The rest of a failed group was never begun: dropping a job answers that the store is closed.
+        drop(group);
+    }
+
+    /// Runs one transaction. When it commits, memory follows the disk; otherwise nothing happened.
+    fn transact(
+        &mut self,
+        run: impl FnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
+    ) -> (Result<(), StoreError>, Vec<Change>) {
+        let Some(database) = self.shared.database.load_full() else { return (Err(closed()), Vec::new()) };
+        let result = self.try_transact(&database, run);
+        let changes = match result {
+            Ok(effects) => return (Ok(()), self.apply(effects)),
+            Err(Failed::Aborted(error)) => {
+                tracing::error!(%error, "a transaction was given up");
+                // A disk that failed once makes redb refuse everything from then on.
+                match database.begin_write().map_err(disk) {
+                    Ok(_) => return (Err(error), Vec::new()),
+                    Err(_) => Err(error),
+                }
+            }
+            Err(Failed::Broken(error)) => Err(error),
+        };
+        if let Err(error) = &changes {
+            tracing::error!(%error, "storage failed: nothing is written until the store is opened again");
+        }
+        self.shared.database.store(None);
+        self.shared.is_broken.send_replace(true);
+        (changes, Vec::new())
+    }
+
+    fn try_transact(
+        &self,
+        database: &Database,
+        run: impl FnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
+    ) -> Result<Effects, Failed> {
+        let broken = |error: &dyn std::fmt::Display| Failed::Broken(disk(error));
+        let mut write = database.begin_write().map_err(|error| broken(&error))?;
+        write.set_durability(Durability::Immediate).map_err(|error| broken(&error))?;
+        // Without it, reopening after a crash reads the whole file (architecture 5).
+        write.set_quick_repair(true);
+        let mut transaction = Transaction::new(Tables::new(&write), &self.shared, &self.state);
+        let result = run(&mut transaction).and_then(|()| transaction.write_stats_log());
+        let (is_changed, effects) = transaction.finish();
+        match result {
+            Ok(()) if is_changed => {
+                write.commit().map_err(|error| broken(&error))?;
+                Ok(effects)
+            }
+            Ok(()) => {
+                write.abort().map_err(|error| broken(&error))?;
+                Ok(effects)
+            }
+            Err(error) => {
+                write.abort().map_err(|error| broken(&error))?;
+                Err(Failed::Aborted(error))
+            }
+        }
+    }
+
+    fn apply(&mut self, effects: Effects) -> Vec<Change> {
+        let Effects {
+            catalogue,
+            health,
+            changes,
+            unindexed,
+            is_indexed,
+            folded_entries,
+            log_entries,
+            id_lag_max,
+            has_work,
+            backlogs,
+            backlog_cursor,
+            worked,
+            retention_cursor,
+            keys_used_written,
+        } = effects;
+        if let Some(catalogue) = catalogue {
+            self.shared.catalogue.store(Arc::new(catalogue));
+        }
+        if !health.is_empty() {
+            let mut known = self.shared.health.write().expect("no reader panics");
+            for (id, health) in health {
+                match health {
+                    Some(health) => known.insert(id, health),
+                    None => known.remove(&id),
+                };
+            }
+        }
+        if is_indexed {
+            self.state.unindexed.clear();
+        }
+        self.state.unindexed.extend(unindexed);
+        self.state.log_entries = self.state.log_entries.saturating_sub(folded_entries) + log_entries;
+        self.state.id_lag_max = id_lag_max.unwrap_or(self.state.id_lag_max);
+        self.state.has_work = has_work.unwrap_or(self.state.has_work);
+        self.state.backlogs.apply(backlogs);
+        self.state.backlog_cursor = backlog_cursor.unwrap_or(self.state.backlog_cursor);
+        self.state.last_worked = worked.or(self.state.last_worked);
+        self.state.retention_cursor = retention_cursor.unwrap_or(self.state.retention_cursor);
+        if !keys_used_written.is_empty() {
+            let mut memory = self.shared.keys_used.lock().expect("nothing panics while it holds the lock");
+            memory.written_at = self.shared.clock.now();
+            // One that was used once more meanwhile stays.
+            memory.unwritten.retain(|id, at| keys_used_written.get(id) != Some(at));
+        }
+        changes
+    }
+}
+
+impl Drop for Writer {
+    /// A thread that ends in a panic leaves a store that writes nothing any more.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.database.store(None);
+            self.shared.is_broken.send_replace(true);
+        }
+    }
+}
+
+enum Failed {
+    /// The transaction was undone; the store goes on.
+    Aborted(StoreError),
+    /// What is on disk is not known: it has to be opened again.
+    Broken(StoreError),
+}
