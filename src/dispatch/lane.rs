@@ -187,7 +187,7 @@ impl Lane {
         if let Some(blocking) = self.health.blocked_by {
             // Its place on disk is not known by time: it is asked for by name.
             let is_due = match probe_at {
-                Some(probe_at) => probe_at <= now,
+                Some(probe_at) => probe_at <= now && !is_quiet,
                 None => !is_quiet && self.blocked_until.is_none_or(|until| until <= now),
             };
             let is_wanted = is_due && !self.in_memory.contains(&blocking);
