@@ -239,6 +239,11 @@ impl Ledger {
         let timed_out = matches!(&attempt.outcome, Outcome::Error { class: ErrorClass::Timeout, .. });
         assert!(!timed_out || !matches!(state, State::Succeeded), "a time-out is no success");
         let ended_at = attempt.started_at.plus(attempt.phases.total);
+        if state.is_final() {
+            for lane in self.lanes.values_mut().filter(|lane| lane.blocked_by == Some(attempt.delivery)) {
+                lane.blocked_by = None;
+            }
+        }
         let (counted_at, counted) = match self.durable.get(&attempt.delivery) {
             // A person canceled it meanwhile.
             Some(known) if known.state.is_final() => return,
@@ -246,11 +251,6 @@ impl Ledger {
             None => (ended_at, 0),
         };
         let (counted_at, counted) = if *is_counted { (ended_at, counted + 1) } else { (counted_at, counted) };
-        if state.is_final() {
-            for lane in self.lanes.values_mut().filter(|lane| lane.blocked_by == Some(attempt.delivery)) {
-                lane.blocked_by = None;
-            }
-        }
         let durable = Durable { state: *state, counted_at, number: attempt.number, counted };
         self.durable.insert(attempt.delivery, durable);
     }
