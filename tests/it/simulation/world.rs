@@ -592,7 +592,8 @@ impl World {
         if self.chance.random_bool(0.1) {
             self.machine.writer.work_pass().expect("the disk works");
         }
-        if self.chance.random_bool(0.05) {
+        // No draw: the pictures of single stories stay as they are.
+        if self.disk.syncs().is_multiple_of(16) {
             self.machine.writer.checkpoint().expect("the disk works");
         }
         self.changed(stepped.changes);
