@@ -7,9 +7,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 
 use bytes::Bytes;
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use http_body_util::combinators::BoxBody;
 use poem::error::ReadBodyError;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
@@ -87,14 +91,26 @@ impl<'a, T: Wire> ApiExtractor<'a> for Body<T> {
     }
 }
 
+/// Reserved for a body on the word of its sender alone.
+const RESERVED_BYTES_MAX: usize = 64 * 1024;
+
 /// Reads a whole body, or refuses it as soon as it is longer than allowed.
 pub async fn take_bytes(body: &mut RequestBody, bytes_max: usize) -> Result<Bytes, Refusal> {
     let Ok(body) = body.take() else { return Ok(Bytes::new()) };
-    body.into_bytes_limit(bytes_max).await.map_err(|error| match error {
-        ReadBodyError::PayloadTooLarge => Refusal::new(Ground::BodyTooLarge { bytes_max }),
-        // The client went away in the middle: nobody reads this answer.
-        error => Violation::new(Rule::InvalidJson(error.to_string())).into(),
-    })
+    let mut body = BoxBody::<Bytes, io::Error>::from(body);
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    // A copy also when it came in one piece, which would keep the whole buffer of its connection in memory.
+    let mut bytes = Vec::with_capacity(announced.min(RESERVED_BYTES_MAX));
+    while let Some(frame) = body.frame().await {
+        // The client went away in the middle, or cannot count: what it reads of this, if anything, is little.
+        let frame = frame.map_err(|error| Violation::new(Rule::InvalidJson(ReadBodyError::Io(error).to_string())))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if piece.len() > bytes_max - bytes.len() {
+            return Err(Refusal::new(Ground::BodyTooLarge { bytes_max }));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.into())
 }
 
 /// `type/subtype` in lower case, without parameters.
