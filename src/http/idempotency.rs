@@ -130,7 +130,8 @@ fn key_of(call: &Call) -> Result<Option<&str>, Refusal> {
 fn name(call: &Call, value: &str) -> RequestName {
     let mut hasher = Sha256::new();
     let (key, tenant) = (call.key.id.to_bytes(), call.tenant().id.to_bytes());
-    let parts = [&key[..], &tenant, call.method.as_str().as_bytes(), call.path_and_query.as_bytes(), value.as_bytes()];
+    let parts =
+        [&key[..], &tenant, call.method.as_str().as_bytes(), call.path_and_query.as_str().as_bytes(), value.as_bytes()];
     for part in parts {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part);

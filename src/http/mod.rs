@@ -13,6 +13,7 @@ mod failures;
 mod health;
 mod idempotency;
 mod jobs;
+mod keyring;
 mod keys;
 mod limit;
 mod metrics;
@@ -109,6 +110,7 @@ pub(crate) struct App {
     admin_key: Option<Arc<ApiKey>>,
     limits: limit::Limits,
     failures: failures::Failures,
+    keyring: keyring::Keyring,
     running: idempotency::Running,
     answers: metrics::Answers,
     viewers: stream::Viewers,
@@ -178,6 +180,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         admin_key: api.settings.admin_key.map(|hash| Arc::new(auth::admin_key(hash))),
         limits: limit::Limits::new(api.settings.rate_limits, api.clock.clone()),
         failures: failures::Failures::default(),
+        keyring: keyring::Keyring::default(),
         running: idempotency::Running::default(),
         answers: metrics::Answers::default(),
         viewers: stream::Viewers::default(),
