@@ -213,6 +213,9 @@ async fn publish_many(
         return Ok(render(&[]));
     }
     let results = store.accept(events, memory.keep(render.clone())).await?;
+    for error in results.iter().filter_map(|result| result.as_ref().err()) {
+        Refusal::from(error).log(&call.visit.id, &call.method, call.path_and_query.path());
+    }
     Ok(render(&results))
 }
 
