@@ -21,6 +21,7 @@ mod page;
 mod problem;
 mod reply;
 mod server;
+mod shortcut;
 mod stats;
 mod stream;
 mod subscriptions;
@@ -44,6 +45,7 @@ pub use limit::{Defaults, PerSecond};
 pub use server::serve;
 
 use problem::{Ground, Refusal};
+use shortcut::Shortcut;
 
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
@@ -208,6 +210,6 @@ pub fn endpoint(api: Api) -> impl Endpoint {
     let document = document();
     let pages = document::pages(&document);
     // A panic in one request is that request's 500.
-    let routes = document::with_pages(routes, pages).with(CatchPanic::new());
+    let routes = Shortcut::before(document::with_pages(routes, pages), app.clone()).with(CatchPanic::new());
     edge::Edge::new(app, &document, routes).map_to_response()
 }

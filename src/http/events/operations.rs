@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use poem::http::StatusCode;
+use poem::{IntoResponse, Request, Response};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use serde::Serialize;
@@ -158,6 +159,23 @@ impl EventsApi {
             data: data.and_then(|data| raw(&data)).into(),
         };
         Ok(Reply::json(StatusCode::OK, &One::new(event.id.to_string(), detail)).into())
+    }
+}
+
+/// For `http::shortcut`: what poem-openapi does around an operation, in the same order.
+impl EventsApi {
+    pub async fn answer_publish(&self, request: Request) -> poem::Result<Response> {
+        let (request, mut body) = request.split();
+        let caller = Caller::admit(&request)?;
+        let body = PublishBody::take(&request, &mut body).await?;
+        Ok(self.publish(caller, body).await?.into_response())
+    }
+
+    pub async fn answer_publish_batch(&self, request: Request) -> poem::Result<Response> {
+        let (request, mut body) = request.split();
+        let caller = Caller::admit(&request)?;
+        let body = BatchBody::take(&request, &mut body).await?;
+        Ok(self.publish_batch(caller, body).await?.into_response())
     }
 }
 

@@ -71,8 +71,14 @@ impl<'a> ApiExtractor<'a> for PublishBody {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
+        Ok(Self::take(request, body).await?)
+    }
+}
+
+impl PublishBody {
+    pub(super) async fn take(request: &Request, body: &mut RequestBody) -> Result<Self, Refusal> {
         if !media_type(request).as_deref().is_some_and(is_json) {
-            return Err(Refusal::new(Ground::UnsupportedMediaType { expected: "application/json" }).into());
+            return Err(Refusal::new(Ground::UnsupportedMediaType { expected: "application/json" }));
         }
         let bytes = take_bytes(body, Visit::of(request).body_bytes_max).await?;
         Ok(Self(Publication { bytes, is_ndjson: false }))
@@ -103,12 +109,18 @@ impl<'a> ApiExtractor<'a> for BatchBody {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
+        Ok(Self::take(request, body).await?)
+    }
+}
+
+impl BatchBody {
+    pub(super) async fn take(request: &Request, body: &mut RequestBody) -> Result<Self, Refusal> {
         let is_ndjson = match media_type(request).as_deref() {
             Some(NDJSON) => true,
             Some(other) if is_json(other) => false,
             _ => {
                 let expected = "application/json or application/x-ndjson";
-                return Err(Refusal::new(Ground::UnsupportedMediaType { expected }).into());
+                return Err(Refusal::new(Ground::UnsupportedMediaType { expected }));
             }
         };
         let bytes = take_bytes(body, Visit::of(request).app.settings.batch_bytes_max).await?;
