@@ -29,21 +29,22 @@ use super::visit::Visit;
 use crate::domain::event::DATA_DEPTH_MAX;
 use crate::domain::violation::{Rule, Violation};
 
-/// A body as it came. [`Body::read`] makes a `T` of it, once the caller is known and no earlier answer is repeated.
-pub struct Body<T> {
+/// A body as it came. [`Body::read`] makes a `T` of it, once the caller is known and no earlier answer is repeated. `D` is
+/// how the document shows it.
+pub struct Body<T, D = T> {
     bytes: Bytes,
-    wire: PhantomData<fn() -> T>,
+    wire: PhantomData<fn() -> (T, D)>,
 }
 
-/// The wire form of a request body.
-pub trait Wire: Type + Sized {
+/// What is read from a request body.
+pub trait Wire: Sized {
     /// Whether a request without a body is refused.
     const IS_BODY_REQUIRED: bool;
 
     fn read(fields: &mut Fields<'_>) -> Self;
 }
 
-impl<T: Wire> Body<T> {
+impl<T: Wire, D> Body<T, D> {
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
@@ -57,20 +58,20 @@ impl<T: Wire> Body<T> {
     }
 }
 
-impl<'a, T: Wire> ApiExtractor<'a> for Body<T> {
+impl<'a, T: Wire, D: Type> ApiExtractor<'a> for Body<T, D> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
 
     type ParamType = ();
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        T::register(registry);
+        D::register(registry);
     }
 
     fn request_meta() -> Option<MetaRequest> {
         Some(MetaRequest {
             description: None,
-            content: vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }],
+            content: vec![MetaMediaType { content_type: "application/json", schema: D::schema_ref() }],
             required: T::IS_BODY_REQUIRED,
         })
     }
@@ -517,7 +518,7 @@ mod tests {
 
     #[test]
     fn values_that_a_json_library_would_change_keep_their_bytes() {
-        let body = br#"{"data": {"a":1e400, "a" : -0,"b":[ 123456789012345678901234567890, "\ud800" ]} , "type":"x"}"#;
+        let body = r#"{"data": {"a":1e400, "a" : -0,"b":[ 123456789012345678901234567890, "\ud800" ]} , "type":"x"}"#;
         let Members(members) = members(body).unwrap();
         assert_eq!(members[0].1.get(), r#"{"a":1e400, "a" : -0,"b":[ 123456789012345678901234567890, "\ud800" ]}"#);
     }
