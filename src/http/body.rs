@@ -52,7 +52,7 @@ impl<T: Wire, D> Body<T, D> {
     /// What is wrong so far is in the second part, to which the operation adds its own findings.
     pub fn read(&self) -> Result<(T, Findings), Refusal> {
         let text: &[u8] = if self.bytes.is_empty() && !T::IS_BODY_REQUIRED { b"{}" } else { &self.bytes };
-        let mut fields = Fields::of(members(text)?);
+        let mut fields = Fields::of(members(text_of(text)?)?);
         let body = T::read(&mut fields);
         Ok((body, fields.into_findings()))
     }
@@ -115,9 +115,11 @@ pub async fn take_bytes(body: &mut RequestBody, bytes_max: usize) -> Result<Byte
 }
 
 /// `type/subtype` in lower case, without parameters.
-pub fn media_type(request: &Request) -> Option<String> {
+pub fn media_type(request: &Request) -> Option<Cow<'_, str>> {
     let value = request.content_type()?;
-    Some(value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase())
+    let media_type = value.split(';').next().unwrap_or(value).trim();
+    let is_lower = !media_type.bytes().any(|byte| byte.is_ascii_uppercase());
+    Some(if is_lower { media_type.into() } else { media_type.to_ascii_lowercase().into() })
 }
 
 pub fn is_json(media_type: &str) -> bool {
@@ -178,13 +180,16 @@ impl<'de> Deserialize<'de> for Name<'de> {
     }
 }
 
+/// A body as text.
+pub fn text_of(body: &[u8]) -> Result<&str, Violation> {
+    std::str::from_utf8(body).map_err(|error| Violation::new(Rule::InvalidJson(error.to_string())))
+}
+
 /// Splits a body into its members.
-pub fn members(body: &[u8]) -> Result<Members<'_>, Violation> {
-    let invalid = |text: String| Violation::new(Rule::InvalidJson(text));
-    let text = std::str::from_utf8(body).map_err(|error| invalid(error.to_string()))?;
+pub fn members(text: &str) -> Result<Members<'_>, Violation> {
     serde_json::from_str(text).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Violation::new(Rule::InvalidType { expected: "a JSON object" }),
-        _ => invalid(error.to_string()),
+        _ => Violation::new(Rule::InvalidJson(error.to_string())),
     })
 }
 
@@ -526,7 +531,7 @@ mod tests {
     #[test]
     fn deep_nesting_is_split_without_recursion() {
         let deep = format!(r#"{{"data":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        let Members(members) = members(deep.as_bytes()).unwrap();
+        let Members(members) = members(&deep).unwrap();
         assert_eq!(depth(members[0].1.get()), 100_000);
     }
 

@@ -6,23 +6,20 @@ use poem::http::StatusCode;
 use poem::{IntoResponse, Request, Response};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
-use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::publication::{BatchBody, Publication, PublishBody, read_batch, read_event, text_of};
-use super::wire::{
-    BatchResults, DuplicateMeta, EventAttributes, EventDetailAttributes, EventList, EventStateName, PublishAnswer,
-    attributes, state,
-};
+use super::answer;
+use super::publication::{BatchBody, Publication, PublishBody, read_batch, read_event};
+use super::wire::{BatchResults, EventAttributes, EventDetailAttributes, EventList, PublishAnswer, attributes, state};
 use crate::domain::event::NewEvent;
 use crate::domain::id::{EventId, TenantId};
-use crate::domain::time::Timestamp;
 use crate::domain::violation::Violation;
 use crate::http::auth::{Call, Caller, scope};
+use crate::http::body::text_of;
 use crate::http::deliveries::summary;
 use crate::http::idempotency::{Fingerprint, Memory, once};
 use crate::http::page::{Query, Walked};
-use crate::http::problem::{Ground, ProblemView, Refusal};
+use crate::http::problem::{Ground, Refusal};
 use crate::http::reply::{Answer, Object as ResourceObject, One, Reply};
 use crate::http::value::Raw;
 use crate::http::{App, Tag, read_disk};
@@ -193,11 +190,7 @@ pub(super) fn refuse_system_tenant(call: &Call) -> Result<(), Refusal> {
 
 async fn publish_one(store: &Store, event: NewEvent, memory: Memory, call: &Call) -> Result<Reply, Refusal> {
     let (request_id, now) = (call.visit.id.clone(), call.visit.app.clock.now());
-    let render = move |published: &Published| {
-        let status = if published.is_duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
-        Reply::json(status, &PublishedOne::of(published, now))
-            .header("location", format!("/v1/events/{}", published.event.id))
-    };
+    let render = move |published: &Published| answer::one(published, now);
     let remember = memory.keep(move |results: &[Result<Published, StoreError>]| match &results[0] {
         Ok(published) => render(published),
         Err(error) => Refusal::from(error).render(&request_id),
@@ -226,7 +219,7 @@ async fn publish_many(
         }
     }
     let refusals = Arc::new(refusals);
-    let render = move |results: &[Result<Published, StoreError>]| render_batch(&refusals, results, &request_id, now);
+    let render = move |results: &[Result<Published, StoreError>]| answer::batch(&refusals, results, &request_id, now);
     if events.is_empty() {
         return Ok(render(&[]));
     }
@@ -235,71 +228,4 @@ async fn publish_many(
         Refusal::from(error).log(&call.visit.id, &call.method, call.path_and_query.path());
     }
     Ok(render(&results))
-}
-
-/// The store's results take the places of the events that were not refused before it was asked.
-fn render_batch(
-    refusals: &[Option<Refusal>],
-    results: &[Result<Published, StoreError>],
-    request_id: &str,
-    now: Timestamp,
-) -> Reply {
-    let mut results = results.iter();
-    let items: Vec<Result<PublishedOne, Refusal>> = refusals
-        .iter()
-        .map(|early| match early {
-            Some(refusal) => Err(refusal.clone()),
-            None => match results.next().expect("accept answers each event") {
-                Ok(published) => Ok(PublishedOne::of(published, now)),
-                Err(error) => Err(error.into()),
-            },
-        })
-        .collect();
-    let views = items.iter().map(|item| match item {
-        Ok(PublishedOne { data, meta }) => BatchItem::Event { data, meta: meta.as_ref() },
-        Err(refusal) => BatchItem::Refused { errors: refusal.views(request_id) },
-    });
-    Reply::json(StatusCode::OK, &BatchBodyView { data: views.collect() })
-}
-
-/// `meta` is there only when the event was published before.
-#[derive(Serialize)]
-struct PublishedOne {
-    data: ResourceObject<EventAttributes>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    meta: Option<DuplicateMeta>,
-}
-
-impl PublishedOne {
-    fn of(Published { event, is_duplicate }: &Published, now: Timestamp) -> Self {
-        // Nothing can have been delivered yet; of a first publication that is long ago, the list tells more.
-        let state = match event {
-            event if event.deliveries == 0 => "unmatched",
-            event if event.is_scheduled(now) => "scheduled",
-            _ => "in_progress",
-        };
-        Self {
-            data: ResourceObject::new(event.id.to_string(), attributes(event, EventStateName(state))),
-            meta: is_duplicate.then_some(DuplicateMeta { duplicate: true }),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct BatchBodyView<'a> {
-    data: Vec<BatchItem<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum BatchItem<'a> {
-    Event {
-        #[serde(flatten)]
-        data: &'a ResourceObject<EventAttributes>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        meta: Option<&'a DuplicateMeta>,
-    },
-    Refused {
-        errors: Vec<ProblemView<'a>>,
-    },
 }

@@ -22,7 +22,7 @@ use crate::domain::tenant::EXTERNAL_ID_EXPECTED;
 use crate::domain::time::Timestamp;
 use crate::domain::violation::{Rule, Violation};
 use crate::http::auth::Call;
-use crate::http::body::{Members, is_deeper, is_json, media_type, members, pointer_of, take_bytes};
+use crate::http::body::{Members, is_deeper, is_json, media_type, members, pointer_of, take_bytes, text_of};
 use crate::http::channels::check_channels;
 use crate::http::problem::{Ground, Refusal};
 use crate::http::reply::inline;
@@ -128,10 +128,6 @@ impl BatchBody {
     }
 }
 
-pub(super) fn text_of(bytes: &Bytes) -> Result<&str, Violation> {
-    std::str::from_utf8(bytes).map_err(|error| Violation::new(Rule::InvalidJson(error.to_string())))
-}
-
 /// The texts of a batch's events, in order. What is wrong inside one of them is that one's own affair.
 pub(super) fn read_batch(publication: &Publication) -> Result<Vec<&str>, Refusal> {
     let text = text_of(&publication.bytes)?;
@@ -169,7 +165,7 @@ fn events_of(text: &str) -> Result<Vec<&str>, Refusal> {
 
 /// The same by small steps, which say what is wrong.
 fn explained_events_of(text: &str) -> Result<Vec<&str>, Refusal> {
-    let Members(members) = members(text.as_bytes())?;
+    let Members(members) = members(text)?;
     let mut violations = Vec::new();
     let mut events: Option<&RawValue> = None;
     for (name, value) in members {
@@ -200,7 +196,7 @@ fn explained_events_of(text: &str) -> Result<Vec<&str>, Refusal> {
 
 /// Checks one event and cuts its `data` out of the body. With `body`, the bytes are shared instead of copied.
 pub(super) fn read_event(call: &Call, text: &str, body: Option<&Bytes>) -> Result<NewEvent, Vec<Violation>> {
-    let Members(members) = members(text.as_bytes()).map_err(|violation| vec![violation])?;
+    let Members(members) = members(text).map_err(|violation| vec![violation])?;
     let mut violations = Vec::new();
     let (mut event_type, mut data, mut external_id, mut occurred_at) = (None, None, None, None);
     let (mut channels, mut deliver_at) = (None, None);
