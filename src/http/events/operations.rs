@@ -15,7 +15,7 @@ use crate::domain::event::NewEvent;
 use crate::domain::id::{EventId, TenantId};
 use crate::domain::violation::Violation;
 use crate::http::auth::{Call, Caller, scope};
-use crate::http::body::text_of;
+use crate::http::body::{members, text_of};
 use crate::http::deliveries::summary;
 use crate::http::idempotency::{Fingerprint, Memory, once};
 use crate::http::page::{Query, Walked};
@@ -43,7 +43,7 @@ impl EventsApi {
         once(&caller, Fingerprint::Bytes(&bytes), async |memory| {
             refuse_system_tenant(&caller)?;
             let text = text_of(&bytes)?;
-            let event = read_event(&caller, text, Some(&bytes)).map_err(refuse)?;
+            let event = read_event(&caller, members(text), Some(&bytes)).map_err(refuse)?;
             publish_one(&self.app.store, event, memory, &caller).await
         })
         .await
@@ -60,25 +60,25 @@ impl EventsApi {
         body: BatchBody,
     ) -> Result<Answer<BatchResults, 200>, Refusal> {
         let BatchBody(publication) = body;
-        let texts = match read_batch(&publication) {
-            Ok(texts) => texts,
+        let items = match read_batch(&publication) {
+            Ok(items) => items,
             // Nothing to count, and still a call.
             Err(refusal) => {
                 caller.charge_events(1)?;
                 return Err(refusal);
             }
         };
-        caller.charge_events(texts.len())?;
+        caller.charge_events(items.len())?;
         once(&caller, Fingerprint::Bytes(&publication.bytes), async |memory| {
             refuse_system_tenant(&caller)?;
-            let items = texts.iter().enumerate().map(|(index, text)| {
-                let read = read_event(&caller, text, None);
+            let events = items.into_iter().enumerate().map(|(index, item)| {
+                let read = read_event(&caller, item, None);
                 // A line is a document of its own; an item of the array is a part of one.
                 let place = if publication.is_ndjson { String::new() } else { format!("/events/{index}") };
                 read.map_err(|all| refuse(all.into_iter().map(|violation| violation.below(&place)).collect()))
             });
-            let items: Vec<_> = items.collect();
-            publish_many(&self.app.store, items, memory, &caller).await
+            let events: Vec<_> = events.collect();
+            publish_many(&self.app.store, events, memory, &caller).await
         })
         .await
         .map(Into::into)

@@ -128,47 +128,50 @@ impl BatchBody {
     }
 }
 
-/// The texts of a batch's events, in order. What is wrong inside one of them is that one's own affair.
-pub(super) fn read_batch(publication: &Publication) -> Result<Vec<&str>, Refusal> {
+/// An event of a batch, not looked at closer. What is wrong with it is its own affair.
+pub(super) type Item<'a> = Result<Members<'a>, Violation>;
+
+/// The events of a batch, in order.
+pub(super) fn read_batch(publication: &Publication) -> Result<Vec<Item<'_>>, Refusal> {
     let text = text_of(&publication.bytes)?;
-    let texts: Vec<&str> = if publication.is_ndjson {
-        text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect()
+    let items: Vec<Item<'_>> = if publication.is_ndjson {
+        text.split('\n').map(str::trim).filter(|line| !line.is_empty()).map(members).collect()
     } else {
         events_of(text)?
     };
-    if texts.is_empty() {
+    if items.is_empty() {
         return Err(Violation::at(Rule::InvalidFormat { expected: "1 to 1,000 events" }, "/events").into());
     }
-    if texts.len() > BATCH_EVENTS_MAX {
+    if items.len() > BATCH_EVENTS_MAX {
         return Err(Violation::at(Rule::TooManyItems { max: BATCH_EVENTS_MAX }, "/events").into());
     }
-    Ok(texts)
+    Ok(items)
 }
 
-/// A batch with nothing wrong at this level, read in one go.
+/// A batch that is nothing but objects, read in one go.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SoundBatch<'a> {
     #[serde(borrow)]
-    events: Vec<&'a RawValue>,
+    events: Vec<Members<'a>>,
 }
 
-fn events_of(text: &str) -> Result<Vec<&str>, Refusal> {
+fn events_of(text: &str) -> Result<Vec<Item<'_>>, Refusal> {
     // Serde would also take an array for a struct.
     if text.trim_start().starts_with('{')
         && let Ok(SoundBatch { events }) = serde_json::from_str(text)
     {
-        return Ok(events.into_iter().map(RawValue::get).collect());
+        return Ok(events.into_iter().map(Ok).collect());
     }
     explained_events_of(text)
 }
 
 /// The same by small steps, which say what is wrong.
-fn explained_events_of(text: &str) -> Result<Vec<&str>, Refusal> {
-    let Members(members) = members(text)?;
+fn explained_events_of(text: &str) -> Result<Vec<Item<'_>>, Refusal> {
+    let Members(all) = members(text)?;
     let mut violations = Vec::new();
     let mut events: Option<&RawValue> = None;
-    for (name, value) in members {
+    for (name, value) in all {
         if name != "events" {
             violations.push(Violation::at(Rule::UnknownField { name: name.to_string() }, pointer_of(&name)));
         } else if events.replace(value).is_some() {
@@ -190,13 +193,13 @@ fn explained_events_of(text: &str) -> Result<Vec<&str>, Refusal> {
     };
     match Refusal::from_violations(violations) {
         Some(refusal) => Err(refusal),
-        None => Ok(items.unwrap_or_default().into_iter().map(RawValue::get).collect()),
+        None => Ok(items.unwrap_or_default().into_iter().map(|item| members(item.get())).collect()),
     }
 }
 
 /// Checks one event and cuts its `data` out of the body. With `body`, the bytes are shared instead of copied.
-pub(super) fn read_event(call: &Call, text: &str, body: Option<&Bytes>) -> Result<NewEvent, Vec<Violation>> {
-    let Members(members) = members(text).map_err(|violation| vec![violation])?;
+pub(super) fn read_event(call: &Call, event: Item<'_>, body: Option<&Bytes>) -> Result<NewEvent, Vec<Violation>> {
+    let Members(members) = event.map_err(|violation| vec![violation])?;
     let mut violations = Vec::new();
     let (mut event_type, mut data, mut external_id, mut occurred_at) = (None, None, None, None);
     let (mut channels, mut deliver_at) = (None, None);
