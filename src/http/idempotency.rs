@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::App;
 use super::auth::Call;
-use super::body::canonical;
+use super::json::canonical;
 use super::problem::{Ground, Refusal, Source};
 use super::reply::Reply;
 use crate::domain::id::KeyId;

@@ -13,6 +13,7 @@ mod failures;
 mod health;
 mod idempotency;
 mod jobs;
+mod json;
 mod keyring;
 mod keys;
 mod limit;
