@@ -113,11 +113,9 @@ pub async fn take_bytes(body: &mut RequestBody, bytes_max: usize) -> Result<Byte
 }
 
 /// `type/subtype` in lower case, without parameters.
-pub fn media_type(request: &Request) -> Option<Cow<'_, str>> {
+pub fn media_type(request: &Request) -> Option<String> {
     let value = request.content_type()?;
-    let media_type = value.split(';').next().unwrap_or(value).trim();
-    let is_lower = !media_type.bytes().any(|byte| byte.is_ascii_uppercase());
-    Some(if is_lower { media_type.into() } else { media_type.to_ascii_lowercase().into() })
+    Some(value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase())
 }
 
 pub fn is_json(media_type: &str) -> bool {
