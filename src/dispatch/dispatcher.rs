@@ -1,134 +1,46 @@
 //! Decides what is sent, recorded and read next. No clock, no socket, no task: time is an argument, chance is seeded,
 //! and the same history gives the same decisions, so a simulation can run it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::decided::{Decided, Finished, Happened, ReadDue, Send};
 use super::exhausted::Exhausted;
 use super::lane::{Lane, UnderWay, Wanted};
+use super::memory::Memory;
 use super::outcome;
 use super::queue::{Round, Waiting};
+use super::reads::Reads;
 use super::recorder::{Following, Recorder, Then};
-use super::turns::Turns;
-use crate::domain::delivery::{Attempt, CanceledReason, Delivery, ExhaustedReason, RetryReason, State, Trigger};
-use crate::domain::event::EventWithData;
+use super::slots::{Offer, Slots};
+use super::timers::Timers;
+use crate::domain::delivery::{CanceledReason, Delivery, ExhaustedReason, RetryReason, State, Trigger};
 use crate::domain::health::{Report, Turn};
 use crate::domain::id::{DeliveryId, SubscriptionId, TenantId};
 use crate::domain::operational::{Announcement, What};
-use crate::domain::subscription::{DeliveryOrder, DisabledReason, Subscription};
+use crate::domain::subscription::{DeliveryOrder, DisabledReason};
 use crate::domain::time::Timestamp;
-use crate::store::{Change, Due, Fresh, Known, Recorded, Recordings};
+use crate::store::{Change, Due, Fresh, Known, Recorded};
 
-/// Requests under way at once, over all subscriptions.
-pub const IN_FLIGHT_MAX: usize = 4096;
-/// … of which the last quarter is kept for lanes without failures (contract 5.7) that have hardly anything under way …
-const IN_FLIGHT_SHARED_MAX: usize = IN_FLIGHT_MAX / 4 * 3;
-/// … which is less than this. However suddenly receivers become slow, as many as share the other slots in equal parts of
-/// at least this leave that quarter to the rest: 1,536 of them.
-const LANE_KEPT_SLOTS: usize = 2;
-/// Deliveries that wait in memory, over all subscriptions; what comes beyond waits on disk.
-pub const WAITING_MAX: usize = 16_384;
-/// Payload bytes of those.
-pub const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// So many may wait in memory for one subscription even when the memory of all is full.
-const LANE_WAITING_MIN: usize = 16;
-/// … so many for one whose receiver is sick …
-const LANE_WAITING_SICK_MAX: usize = 64;
-/// … and so many at most, so that one subscription does not take it all.
-const LANE_WAITING_MAX: usize = WAITING_MAX / 2;
 /// Deliveries that a person asked for and that are not read yet, for one subscription. Beyond it they take their turn.
 const LANE_ASKED_MAX: usize = 1024;
-/// Reads under way at once.
-const READS_MAX: usize = 4;
 /// Sending stops while so many outcomes are not committed.
 const UNRECORDED_MAX: usize = 8192;
 /// A clock that goes back by more than this was set, and not only corrected.
 const CLOCK_SET_BACK_MIN: Duration = Duration::from_secs(1);
 
-/// Everything that can happen to the dispatcher.
-#[derive(Debug)]
-pub enum Happened {
-    /// The store committed changes.
-    Changed(Vec<Change>),
-    /// The store told which subscriptions have something on disk (at the start).
-    LanesFound(Vec<(SubscriptionId, Timestamp)>),
-    /// A read that was asked for came back.
-    DueRead {
-        subscription: SubscriptionId,
-        /// What was asked for by name.
-        asked: Vec<DeliveryId>,
-        rows: Vec<Due>,
-        next: Option<Timestamp>,
-    },
-    /// A request that was asked for is over.
-    Finished(Box<Finished>),
-    /// The recordings that were asked for are durable.
-    Recorded,
-    TimePassed,
-    /// Nothing more is sent; what is under way is waited for and recorded.
-    ShutDown,
-}
-
-/// What the dispatcher wants done.
-#[derive(Debug)]
-#[must_use = "a decision that is not carried out leaves a delivery hanging"]
-pub enum Decided {
-    Send(Send),
-    Record(Recordings),
-    ReadDue(ReadDue),
-}
-
-/// A part of one subscription's queue on disk: see [`crate::store::Store::due`].
-#[derive(Debug)]
-pub struct ReadDue {
-    pub subscription: SubscriptionId,
-    pub asked: Vec<DeliveryId>,
-    pub until: Timestamp,
-    pub in_memory: HashSet<DeliveryId>,
-    pub rows_max: usize,
-}
-
-/// One request to be made.
-#[derive(Debug, Clone)]
-pub struct Send {
-    pub delivery: DeliveryId,
-    pub tenant: TenantId,
-    pub subscription: Arc<Subscription>,
-    pub event: Arc<EventWithData>,
-    /// From 1.
-    pub number: u16,
-    pub trigger: Trigger,
-}
-
-/// A request that is over.
-#[derive(Debug, Clone)]
-pub struct Finished {
-    pub subscription: SubscriptionId,
-    pub attempt: Attempt,
-}
-
 pub struct Dispatcher {
     lanes: HashMap<SubscriptionId, Lane>,
-    /// Lanes that have something to send: those without failures, and the others.
-    well: Turns,
-    sick: Turns,
-    /// Lanes that have enough under way while only the quarter that is kept is free, in the order in which they came.
-    crowded: BTreeMap<u64, SubscriptionId>,
-    crowded_next: u64,
-    /// Whose turn it is when both have some.
-    is_turn_of_sick: bool,
-    timers: BTreeSet<(Timestamp, SubscriptionId)>,
+    slots: Slots,
+    memory: Memory,
+    reads: Reads,
+    timers: Timers,
     /// The latest time that was seen since the clock was last set back.
     latest: Timestamp,
-    reads_wanted: VecDeque<(SubscriptionId, Wanted)>,
-    reads_running: usize,
-    in_flight: usize,
-    waiting: usize,
-    waiting_bytes: usize,
     recorder: Recorder,
     exhausted: Exhausted,
     is_shutting_down: bool,
@@ -148,18 +60,11 @@ impl Dispatcher {
     pub fn new(seed: u64) -> Self {
         Self {
             lanes: HashMap::new(),
-            well: Turns::default(),
-            sick: Turns::default(),
-            crowded: BTreeMap::new(),
-            crowded_next: 0,
-            is_turn_of_sick: false,
-            timers: BTreeSet::new(),
+            slots: Slots::default(),
+            memory: Memory::default(),
+            reads: Reads::default(),
+            timers: Timers::default(),
             latest: Timestamp::MIN,
-            reads_wanted: VecDeque::new(),
-            reads_running: 0,
-            in_flight: 0,
-            waiting: 0,
-            waiting_bytes: 0,
             recorder: Recorder::default(),
             exhausted: Exhausted::default(),
             is_shutting_down: false,
@@ -195,7 +100,7 @@ impl Dispatcher {
         self.recorder.park_old(now);
         self.send_what_may_go(now, known, decided);
         self.start_reads(decided);
-        for announcement in self.exhausted.take_ended(now, self.is_shutting_down && self.in_flight == 0) {
+        for announcement in self.exhausted.take_ended(now, self.is_shutting_down && self.slots.in_flight() == 0) {
             self.announce(announcement, now, known);
         }
         decided.extend(self.recorder.take_due(now, self.is_shutting_down).map(Decided::Record));
@@ -203,16 +108,15 @@ impl Dispatcher {
 
     /// When [`Happened::TimePassed`] is due.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        let lane = self.timers.first().map(|(at, _)| *at);
-        [lane, self.recorder.wake_at(), self.exhausted.wake_at()].into_iter().flatten().min()
+        [self.timers.first(), self.recorder.wake_at(), self.exhausted.wake_at()].into_iter().flatten().min()
     }
 
     pub fn in_flight(&self) -> usize {
-        self.in_flight
+        self.slots.in_flight()
     }
 
     pub fn waiting(&self) -> usize {
-        self.waiting
+        self.memory.len()
     }
 
     pub fn lanes(&self) -> usize {
@@ -222,10 +126,10 @@ impl Dispatcher {
     /// Why work remains, in words; none when there is nothing to do before the next due time or change.
     pub fn pending(&self) -> Option<String> {
         let reasons = [
-            (self.in_flight, "requests under way"),
-            (self.waiting, "deliveries waiting in memory"),
+            (self.slots.in_flight(), "requests under way"),
+            (self.memory.len(), "deliveries waiting in memory"),
             (self.recorder.unrecorded(), "outcomes not committed"),
-            (self.reads_running + self.reads_wanted.len(), "reads of the queue on disk"),
+            (self.reads.len(), "reads of the queue on disk"),
             (self.recorder.unsettled(), "fresh deliveries without a due row"),
         ];
         let reasons: Vec<String> =
@@ -235,7 +139,7 @@ impl Dispatcher {
 
     /// After [`Happened::ShutDown`]: whether everything that was under way is over and durable.
     pub fn is_drained(&self) -> bool {
-        self.in_flight == 0 && self.recorder.is_idle() && self.reads_running == 0
+        self.slots.in_flight() == 0 && self.recorder.is_idle() && self.reads.running() == 0
     }
 
     // -- what happened
@@ -269,15 +173,11 @@ impl Dispatcher {
             return self.recorder.cancel(id, delivery, CanceledReason::SubscriptionDeleted, now);
         };
         let is_active = subscription.is_active;
-        let memory_is_full = self.memory_is_full();
+        let lane_max = [false, true].map(|is_sick| self.memory.lane_max(is_sick));
         let lane = self.lane(id, known);
-        let window = match lane.was_sick {
-            _ if memory_is_full => LANE_WAITING_MIN,
-            true => LANE_WAITING_SICK_MAX,
-            false => LANE_WAITING_MAX,
-        };
+        let lane_max = lane_max[usize::from(lane.was_sick)];
         // What is due on disk came earlier, so it goes earlier.
-        if !is_active || lane.queues_on_disk(now) || lane.queue.len() >= window {
+        if !is_active || lane.queues_on_disk(now) || lane.queue.len() >= lane_max {
             lane.in_memory.insert(delivery);
             lane.parking += 1;
             self.recorder.park(id, delivery, due, now);
@@ -286,7 +186,7 @@ impl Dispatcher {
             let trigger = Trigger::Schedule;
             let round = Round::default();
             let waiting = Waiting { delivery, tenant, event, due, attempts: 0, round, trigger };
-            self.remember(&waiting);
+            self.memory.remember(&waiting);
             self.lane(id, known).push(waiting);
         }
         self.revise(id, now, known);
@@ -374,13 +274,12 @@ impl Dispatcher {
             lane.canceled_while_reading.insert(delivery);
         }
         if lane.health.blocked_by == Some(delivery) {
-            lane.health.blocked_by = None;
-            lane.on_disk = Some(Timestamp::MIN);
+            lane.unblock();
             self.recorder.health(id, lane.health, now);
         }
         if let Some(waiting) = lane.queue.remove(delivery) {
             lane.in_memory.remove(&delivery);
-            self.forget(&waiting);
+            self.memory.forget(&waiting);
         }
         self.recorder.settled(delivery);
         self.wake_now(id, now);
@@ -390,15 +289,14 @@ impl Dispatcher {
     fn unload(&mut self, id: SubscriptionId, now: Timestamp) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         for waiting in lane.queue.drain() {
+            self.memory.forget(&waiting);
             let Waiting { delivery, due, .. } = waiting;
-            self.waiting -= 1;
-            self.waiting_bytes -= waiting.event.data.len();
             if self.recorder.is_unsettled(delivery) {
                 lane.parking += 1;
                 self.recorder.park(id, delivery, due, now);
             } else {
                 lane.in_memory.remove(&delivery);
-                lane.on_disk = Some(lane.on_disk.map_or(due, |known| known.min(due)));
+                lane.is_due_on_disk(due);
             }
         }
     }
@@ -411,8 +309,7 @@ impl Dispatcher {
         lane.asked_on_disk.clear();
         lane.health.blocked_by = None;
         for waiting in lane.queue.drain() {
-            self.waiting -= 1;
-            self.waiting_bytes -= waiting.event.data.len();
+            self.memory.forget(&waiting);
             if self.recorder.is_unsettled(waiting.delivery) {
                 self.recorder.cancel(id, waiting.delivery, CanceledReason::SubscriptionDeleted, now);
             } else {
@@ -430,7 +327,7 @@ impl Dispatcher {
         now: Timestamp,
         known: &Known<'_>,
     ) {
-        self.reads_running -= 1;
+        self.reads.is_over();
         let lane = self.lane(id, known);
         lane.reading = false;
         let canceled = std::mem::take(&mut lane.canceled_while_reading);
@@ -456,7 +353,7 @@ impl Dispatcher {
             if is_for_later && !is_asked {
                 // Read for a probe, and the earliest on disk: what is scheduled does not begin before its time.
                 lane.no_probe_before = Some(due);
-                lane.on_disk = Some(lane.on_disk.map_or(due, |known| known.min(due)));
+                lane.is_due_on_disk(due);
                 continue;
             }
             if is_blocking && due > now && !lane.health.is_open() {
@@ -465,14 +362,16 @@ impl Dispatcher {
             }
             match event {
                 Some(event) => {
-                    let is_once = matches!(delivery.state, State::Retrying { reason: RetryReason::ManualOnce, .. });
-                    let is_manual = matches!(delivery.state, State::Retrying { reason: RetryReason::Manual, .. });
-                    let is_manual = is_manual || is_once || (is_asked && !is_blocking);
+                    let (is_manual, is_once) = match delivery.state {
+                        State::Retrying { reason: RetryReason::ManualOnce, .. } => (true, true),
+                        State::Retrying { reason: RetryReason::Manual, .. } => (true, false),
+                        _ => (is_asked && !is_blocking, false),
+                    };
                     let trigger = if is_manual { Trigger::Manual } else { Trigger::Schedule };
                     let Delivery { id: delivery, tenant, attempts, attempts_uncounted, .. } = delivery;
                     let round = Round { attempts_uncounted, is_once };
                     let waiting = Waiting { delivery, tenant, event, due, attempts, round, trigger };
-                    self.remember(&waiting);
+                    self.memory.remember(&waiting);
                     let lane = self.lane(id, known);
                     if is_asked { lane.push_asked(waiting) } else { lane.push(waiting) }
                 }
@@ -489,8 +388,7 @@ impl Dispatcher {
             && !lane.in_memory.contains(&blocking)
         {
             // It ended while nobody looked.
-            lane.health.blocked_by = None;
-            lane.on_disk = Some(Timestamp::MIN);
+            lane.unblock();
             let health = lane.health;
             self.recorder.health(id, health, now);
         }
@@ -502,15 +400,15 @@ impl Dispatcher {
         let delivery = attempt.delivery;
         let subscription = known.catalogue.subscription(id).cloned();
         let jitter = self.chance.random();
-        let lane = self.lane(id, known);
+        self.slots.give_back();
+        let lane = self.lanes.get_mut(&id).expect("a lane with a request under way is not idle");
         let under_way = lane.is_over(delivery).expect("a request that was asked for is over once");
         lane.unrecorded += 1;
         // It has less under way now: it may have a turn again.
         if let Some(place) = lane.crowded.take() {
             lane.queued = false;
-            self.crowded.remove(&place);
+            self.slots.call_back(place);
         }
-        let lane = self.lane(id, known);
         let UnderWay { due, round, .. } = under_way;
         let state = outcome::state_after(&attempt, round, due, subscription.as_deref(), jitter, now);
         let is_success = attempt.outcome.is_success();
@@ -535,7 +433,6 @@ impl Dispatcher {
         let health = lane.health;
         // The next one in order waits for this commit.
         let is_waited_for = lane.ordering == DeliveryOrder::Fifo && !lane.queue.is_empty();
-        self.in_flight -= 1;
         if is_success {
             self.tally.attempts_succeeded += 1;
         } else {
@@ -611,8 +508,7 @@ impl Dispatcher {
         lane.was_sick = is_sick;
         if !lane.queued && subscription.is_some_and(|subscription| lane.may_send(subscription, now)) {
             lane.queued = true;
-            let turns = if is_sick { &mut self.sick } else { &mut self.well };
-            turns.join(lane.tenant, id);
+            self.slots.join(lane.tenant, id, is_sick);
         }
         if subscription.is_some()
             && !lane.reading
@@ -624,18 +520,10 @@ impl Dispatcher {
                 // What is told about the disk from now on may be newer than what the read will see.
                 lane.on_disk = None;
             }
-            self.reads_wanted.push_back((id, wanted));
+            self.reads.want(id, wanted);
         }
         let wake = subscription.and_then(|subscription| lane.wake_at(subscription, now));
-        if lane.timer != wake {
-            if let Some(old) = lane.timer {
-                self.timers.remove(&(old, id));
-            }
-            if let Some(at) = wake {
-                self.timers.insert((at, id));
-            }
-            lane.timer = wake;
-        }
+        self.timers.set(id, &mut lane.timer, wake);
         if !lane.queued && lane.timer.is_none() && lane.is_idle(now) {
             self.lanes.remove(&id);
         }
@@ -643,12 +531,9 @@ impl Dispatcher {
 
     /// Has the lane looked at in this turn.
     fn wake_now(&mut self, id: SubscriptionId, now: Timestamp) {
-        let Some(lane) = self.lanes.get_mut(&id) else { return };
-        if let Some(old) = lane.timer {
-            self.timers.remove(&(old, id));
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            self.timers.set(id, &mut lane.timer, Some(now));
         }
-        lane.timer = Some(now);
-        self.timers.insert((now, id));
     }
 
     /// Wake-ups stand at times of the clock as it was. When it was set back, what a lane waits for (its pace, a quiet, a
@@ -660,7 +545,7 @@ impl Dispatcher {
         }
         self.latest = now;
         self.lanes.values_mut().for_each(|lane| lane.rate.clock_was_set_back(now));
-        for (_, id) in std::mem::take(&mut self.timers) {
+        for id in self.timers.take_all() {
             if let Some(lane) = self.lanes.get_mut(&id) {
                 lane.timer = None;
             }
@@ -669,10 +554,7 @@ impl Dispatcher {
     }
 
     fn wake_lanes(&mut self, now: Timestamp, known: &Known<'_>) {
-        while let Some((at, id)) = self.timers.first().copied()
-            && at <= now
-        {
-            self.timers.pop_first();
+        while let Some(id) = self.timers.pop_due(now) {
             if let Some(lane) = self.lanes.get_mut(&id) {
                 lane.timer = None;
             }
@@ -682,32 +564,28 @@ impl Dispatcher {
 
     fn send_what_may_go(&mut self, now: Timestamp, known: &Known<'_>, decided: &mut Vec<Decided>) {
         while !self.is_shutting_down
-            && self.in_flight < IN_FLIGHT_MAX
+            && self.slots.is_any_free()
             && self.recorder.unrecorded() < UNRECORDED_MAX
-            && let Some(id) = self.next_turn()
+            && let Some(id) = self.slots.next()
         {
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             lane.queued = false;
             lane.crowded = None;
             // One that was well when it joined may have to leave its slot to the others by now.
-            let is_sick = lane.is_sick(now);
-            let is_shared = self.in_flight < IN_FLIGHT_SHARED_MAX;
-            let has_slot = is_shared || (!is_sick && lane.in_flight() < LANE_KEPT_SLOTS);
-            if !has_slot && !is_sick {
+            let offer = self.slots.offer(lane.is_sick(now), lane.in_flight());
+            if offer == Offer::Later {
                 lane.queued = true;
-                lane.crowded = Some(self.crowded_next);
-                self.crowded.insert(self.crowded_next, id);
-                self.crowded_next += 1;
+                lane.crowded = Some(self.slots.put_off(id));
                 continue;
             }
             if let Some(subscription) = known.catalogue.subscription(id)
-                && has_slot
+                && offer == Offer::Slot
                 && lane.may_send(subscription, now)
                 && let Some(waiting) = lane.take(now, subscription)
             {
                 let is_open = lane.health.is_open();
-                self.in_flight += 1;
-                self.forget(&waiting);
+                self.slots.take();
+                self.memory.forget(&waiting);
                 let Waiting { delivery, tenant, event, attempts, trigger, .. } = waiting;
                 let trigger = if is_open && trigger == Trigger::Schedule { Trigger::Probe } else { trigger };
                 let subscription = Arc::clone(subscription);
@@ -718,31 +596,13 @@ impl Dispatcher {
         }
     }
 
-    /// The lane whose turn it is. Those that are well and those that are not alternate, the latter while slots that are
-    /// not kept are free. What was put off for want of those comes first.
-    fn next_turn(&mut self) -> Option<SubscriptionId> {
-        let is_shared = self.in_flight < IN_FLIGHT_SHARED_MAX;
-        let has_well = !self.well.is_empty() || (is_shared && !self.crowded.is_empty());
-        if is_shared && !self.sick.is_empty() && (self.is_turn_of_sick || !has_well) {
-            self.is_turn_of_sick = false;
-            return self.sick.next();
-        }
-        self.is_turn_of_sick = true;
-        if is_shared && let Some((_, id)) = self.crowded.pop_first() {
-            return Some(id);
-        }
-        self.well.next()
-    }
-
     fn start_reads(&mut self, decided: &mut Vec<Decided>) {
         while !self.is_shutting_down
-            && self.reads_running < READS_MAX
-            && let Some((id, wanted)) = self.reads_wanted.pop_front()
+            && let Some((id, wanted)) = self.reads.begin()
         {
             let lane = self.lanes.get(&id).expect("a lane that waits for a read is not idle");
-            self.reads_running += 1;
             let Wanted { asked, until, rows_max } = wanted;
-            let rows_max = if self.memory_is_full() { rows_max.min(LANE_WAITING_MIN) } else { rows_max };
+            let rows_max = self.memory.rows_max(rows_max);
             let in_memory = lane.in_memory.clone();
             decided.push(Decided::ReadDue(ReadDue { subscription: id, asked, until, in_memory, rows_max }));
         }
@@ -761,7 +621,7 @@ impl Dispatcher {
         if is_active(id, known) {
             let lane = self.lane(id, known);
             lane.no_probe_before = lane.no_probe_before.filter(|before| *before <= due);
-            lane.on_disk = Some(lane.on_disk.map_or(due, |known| known.min(due)));
+            lane.is_due_on_disk(due);
         }
     }
 
@@ -771,22 +631,6 @@ impl Dispatcher {
             let tenant = subscription.map_or(TenantId::DEFAULT, |subscription| subscription.tenant);
             Lane::new(tenant, (known.health)(id), subscription)
         })
-    }
-
-    fn memory_is_full(&self) -> bool {
-        self.waiting >= WAITING_MAX || self.waiting_bytes >= WAITING_BYTES_MAX
-    }
-
-    /// It waits in memory now.
-    fn remember(&mut self, waiting: &Waiting) {
-        self.waiting += 1;
-        self.waiting_bytes += waiting.event.data.len();
-    }
-
-    /// It is no longer waiting in memory.
-    fn forget(&mut self, waiting: &Waiting) {
-        self.waiting -= 1;
-        self.waiting_bytes -= waiting.event.data.len();
     }
 }
 

@@ -122,6 +122,17 @@ impl Lane {
         self.queue.push_asked(waiting);
     }
 
+    /// Something of it is due on disk.
+    pub fn is_due_on_disk(&mut self, due: Timestamp) {
+        self.on_disk = Some(self.on_disk.map_or(due, |known| known.min(due)));
+    }
+
+    /// It waits for no failed delivery any more: what waited behind it is on disk.
+    pub fn unblock(&mut self) {
+        self.health.blocked_by = None;
+        self.on_disk = Some(Timestamp::MIN);
+    }
+
     /// Whether a new delivery has to queue up on disk: others that came before it are there, or on their way.
     pub fn queues_on_disk(&self, now: Timestamp) -> bool {
         self.reading || self.parking > 0 || self.health.is_open() || self.on_disk.is_some_and(|due| due <= now)
@@ -129,11 +140,7 @@ impl Lane {
 
     /// The next one to send; it is under way then.
     pub fn take(&mut self, now: Timestamp, subscription: &Subscription) -> Option<Waiting> {
-        // Only those that a person asked for (or that block the lane) go past what holds the others up.
-        let waiting = match self.queue.pop_asked() {
-            Some(asked) => asked,
-            None => self.queue.pop()?,
-        };
+        let waiting = self.queue.pop()?;
         let Waiting { delivery, due, round, .. } = waiting;
         self.under_way.push_back(UnderWay { delivery, since: now, due, round });
         self.rate.sent(self.health.pace_of(subscription), now);
@@ -164,6 +171,7 @@ impl Lane {
         if !has_slot || self.rate.next_at(self.health.pace_of(subscription), now) > now {
             return false;
         }
+        // Only those that a person asked for (or that block the lane) go past what holds the others up.
         if self.queue.has_asked() {
             return true;
         }

@@ -1,14 +1,19 @@
 //! Sends what is due: decides without clock, socket or tokio; a thin shell of tasks carries out what was decided.
 
+mod decided;
 mod dispatcher;
 mod exhausted;
 pub mod feed;
 mod lane;
+mod memory;
 mod outcome;
 mod queue;
 mod rate;
+mod reads;
 mod recorder;
 mod sender;
+mod slots;
+mod timers;
 mod turns;
 mod worker;
 
@@ -20,7 +25,8 @@ use crate::domain::id::DeliveryId;
 use crate::domain::subscription::Subscription;
 use crate::domain::tenant::Tenant;
 
-pub use dispatcher::{Decided, Dispatcher, Finished, Happened, ReadDue, Send, Tally};
+pub use decided::{Decided, Finished, Happened, ReadDue, Send};
+pub use dispatcher::{Dispatcher, Tally};
 use feed::Feed;
 
 pub use sender::{Purpose, Sender};

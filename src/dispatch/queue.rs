@@ -67,12 +67,7 @@ impl Queue {
         !self.asked.is_empty()
     }
 
-    /// The next one that a person asked for.
-    pub fn pop_asked(&mut self) -> Option<Waiting> {
-        self.asked.pop_front()
-    }
-
-    /// First attempts go before late retries, but not for ever.
+    /// What a person asked for goes before all others; first attempts go before late retries, but not for ever.
     pub fn pop(&mut self) -> Option<Waiting> {
         if let Some(waiting) = self.asked.pop_front() {
             return Some(waiting);

@@ -7,7 +7,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 
-use super::dispatcher::{Decided, Dispatcher, Finished, Happened, ReadDue, Send};
+use super::decided::{Decided, Finished, Happened, ReadDue, Send};
+use super::dispatcher::Dispatcher;
 use super::feed::Feed;
 use super::sender::{Purpose, Sender};
 use super::{Dispatch, Figures};
@@ -20,7 +21,7 @@ const LANES_PER_READ: usize = 1000;
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// Reports of finished work that may wait for the dispatcher. It is bounded by what it decided before: requests under
 /// way and reads.
-const REPORTS_MAX: usize = super::dispatcher::IN_FLIGHT_MAX + 64;
+const REPORTS_MAX: usize = super::slots::IN_FLIGHT_MAX + 64;
 /// Reports taken in before the next decisions are carried out.
 const REPORTS_PER_TURN: usize = 256;
 
