@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::outgoing::Outgoing;
 use crate::domain::delivery::{Attempt, Trigger};
-use crate::domain::event::EventWithData;
 use crate::domain::id::{DeliveryId, SubscriptionId, TenantId};
 use crate::domain::subscription::Subscription;
 use crate::domain::time::Timestamp;
@@ -59,7 +59,7 @@ pub struct Send {
     pub delivery: DeliveryId,
     pub tenant: TenantId,
     pub subscription: Arc<Subscription>,
-    pub event: Arc<EventWithData>,
+    pub event: Arc<Outgoing>,
     /// From 1.
     pub number: u16,
     pub trigger: Trigger,

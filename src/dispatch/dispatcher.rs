@@ -1,7 +1,6 @@
 //! Decides what is sent, recorded and read next. No clock, no socket, no task: time is an argument, chance is seeded,
 //! and the same history gives the same decisions, so a simulation can run it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::decided::{Decided, Finished, Happened, ReadDue, Send};
 use super::exhausted::Exhausted;
+use super::ids::IdMap;
 use super::lane::{Lane, UnderWay, Wanted};
 use super::memory::Memory;
 use super::outcome;
@@ -34,7 +34,9 @@ const UNRECORDED_MAX: usize = 8192;
 const CLOCK_SET_BACK_MIN: Duration = Duration::from_secs(1);
 
 pub struct Dispatcher {
-    lanes: HashMap<SubscriptionId, Lane>,
+    lanes: IdMap<SubscriptionId, Lane>,
+    /// Lanes that are to be looked at in this turn, in the order in which they changed.
+    touched: Vec<SubscriptionId>,
     slots: Slots,
     memory: Memory,
     reads: Reads,
@@ -59,7 +61,8 @@ pub struct Tally {
 impl Dispatcher {
     pub fn new(seed: u64) -> Self {
         Self {
-            lanes: HashMap::new(),
+            lanes: IdMap::default(),
+            touched: Vec::new(),
             slots: Slots::default(),
             memory: Memory::default(),
             reads: Reads::default(),
@@ -75,6 +78,12 @@ impl Dispatcher {
 
     /// Takes in what happened and answers with what is to be done, in that order.
     pub fn handle(&mut self, happened: Happened, now: Timestamp, known: &Known<'_>, decided: &mut Vec<Decided>) {
+        self.take_in(happened, now, known);
+        self.decide(now, known, decided);
+    }
+
+    /// Takes in what happened. Nothing follows from it before [`Self::decide`].
+    pub fn take_in(&mut self, happened: Happened, now: Timestamp, known: &Known<'_>) {
         match happened {
             Happened::Changed(changes) => {
                 for change in changes {
@@ -84,21 +93,26 @@ impl Dispatcher {
             Happened::LanesFound(lanes) => {
                 for (id, due) in lanes {
                     self.due_on_disk(id, due, known);
-                    self.revise(id, now, known);
                 }
             }
             Happened::DueRead { subscription, asked, rows, next } => {
                 self.due_read(subscription, &asked, rows, next, now, known);
             }
             Happened::Finished(finished) => self.finished(*finished, now, known),
-            Happened::Recorded => self.recorded(now, known),
+            Happened::Recorded => self.recorded(known),
             Happened::TimePassed => {}
             Happened::ShutDown => self.is_shutting_down = true,
         }
-        self.notice_clock(now, known);
-        self.wake_lanes(now, known);
+    }
+
+    /// Answers with what is to be done after all that was taken in.
+    pub fn decide(&mut self, now: Timestamp, known: &Known<'_>, decided: &mut Vec<Decided>) {
+        self.notice_clock(now);
+        self.wake_lanes(now);
+        self.revise_touched(now);
         self.recorder.park_old(now);
         self.send_what_may_go(now, known, decided);
+        self.revise_touched(now);
         self.start_reads(decided);
         for announcement in self.exhausted.take_ended(now, self.is_shutting_down && self.slots.in_flight() == 0) {
             self.announce(announcement, now, known);
@@ -152,10 +166,10 @@ impl Dispatcher {
                 }
             }
             Change::Subscription(id) => self.subscription_changed(id, now, known),
-            Change::Scheduled(id, due) => self.due_again_on_disk(id, due, now, known),
+            Change::Scheduled(id, due) => self.due_again_on_disk(id, due, known),
             Change::Due(id, due) => {
                 self.lane(id, known).health.lift(now);
-                self.due_again_on_disk(id, due, now, known);
+                self.due_again_on_disk(id, due, known);
             }
             Change::Retry(id, delivery) => self.retry(id, delivery, now, known),
             Change::Lifted(id) => self.lifted(id, now, known),
@@ -168,28 +182,25 @@ impl Dispatcher {
     fn accepted(&mut self, fresh: Fresh, now: Timestamp, known: &Known<'_>) {
         let Fresh { delivery, subscription: id, tenant, event, next_attempt_at: due } = fresh;
         self.recorder.fresh(delivery);
-        let Some(subscription) = known.catalogue.subscription(id) else {
-            self.lane(id, known).in_memory.insert(delivery);
+        let lane = lane_of(&mut self.lanes, id, known);
+        touch(&mut self.touched, id, lane);
+        let Some(subscription) = &lane.subscription else {
+            lane.in_memory.insert(delivery);
             return self.recorder.cancel(id, delivery, CanceledReason::SubscriptionDeleted, now);
         };
-        let is_active = subscription.is_active;
-        let lane_max = [false, true].map(|is_sick| self.memory.lane_max(is_sick));
-        let lane = self.lane(id, known);
-        let lane_max = lane_max[usize::from(lane.was_sick)];
+        let has_room = lane.queue.len() < self.memory.lane_max(lane.was_sick);
         // What is due on disk came earlier, so it goes earlier.
-        if !is_active || lane.queues_on_disk(now) || lane.queue.len() >= lane_max {
+        if subscription.is_active && has_room && !lane.queues_on_disk(now) {
+            self.recorder.park_later(delivery, now);
+            let event = self.memory.remember(event);
+            let trigger = Trigger::Schedule;
+            let round = Round::default();
+            lane.push(Waiting { delivery, tenant, event, due, attempts: 0, round, trigger });
+        } else {
             lane.in_memory.insert(delivery);
             lane.parking += 1;
             self.recorder.park(id, delivery, due, now);
-        } else {
-            self.recorder.park_later(delivery, now);
-            let trigger = Trigger::Schedule;
-            let round = Round::default();
-            let waiting = Waiting { delivery, tenant, event, due, attempts: 0, round, trigger };
-            self.memory.remember(&waiting);
-            self.lane(id, known).push(waiting);
         }
-        self.revise(id, now, known);
     }
 
     fn subscription_changed(&mut self, id: SubscriptionId, now: Timestamp, known: &Known<'_>) {
@@ -199,12 +210,14 @@ impl Dispatcher {
                 let is_new = !self.lanes.contains_key(&id);
                 let ordering = subscription.ordering;
                 let lane = self.lane(id, known);
-                let is_resumed = is_new || !lane.is_active;
+                // One that was made while this change was on its way began with it, and has heard nothing of it.
+                let is_untold = lane.subscription.as_ref().is_some_and(|it| Arc::ptr_eq(it, subscription));
+                let is_resumed = is_new || is_untold || !lane.is_active();
                 let is_reordered = lane.ordering != ordering;
                 if is_resumed {
                     lane.health = health;
                 }
-                lane.is_active = true;
+                lane.subscription = Some(Arc::clone(subscription));
                 if is_reordered {
                     lane.ordering = ordering;
                     lane.health.blocked_by = lane.health.blocked_by.filter(|_| ordering == DeliveryOrder::Fifo);
@@ -220,10 +233,10 @@ impl Dispatcher {
                     self.lane(id, known).on_disk = Some(Timestamp::MIN);
                 }
             }
-            Some(_) => {
+            Some(subscription) => {
                 self.unload(id, now);
                 if let Some(lane) = self.lanes.get_mut(&id) {
-                    lane.is_active = false;
+                    lane.subscription = Some(Arc::clone(subscription));
                     lane.on_disk = None;
                     lane.asked_on_disk.clear();
                     lane.blocked_until = None;
@@ -231,15 +244,14 @@ impl Dispatcher {
             }
             None => self.drop_lane(id, now),
         }
-        self.revise(id, now, known);
     }
 
     /// A person wants one delivery to be tried now.
     fn retry(&mut self, id: SubscriptionId, delivery: DeliveryId, now: Timestamp, known: &Known<'_>) {
-        if !is_active(id, known) {
+        let lane = self.lane(id, known);
+        if !lane.is_active() {
             return;
         }
-        let lane = self.lane(id, known);
         lane.health.lift(now);
         match lane.ordering {
             // It does not overtake, unless it is what the others wait for.
@@ -253,23 +265,24 @@ impl Dispatcher {
                 }
             }
         }
-        self.due_again_on_disk(id, now, now, known);
+        self.due_again_on_disk(id, now, known);
     }
 
     /// A test reached the receiver: what is known of its health starts anew.
     fn lifted(&mut self, id: SubscriptionId, now: Timestamp, known: &Known<'_>) {
         let health = (known.health)(id);
         if let Some(lane) = self.lanes.get_mut(&id) {
+            touch(&mut self.touched, id, lane);
             lane.health = health;
             lane.on_disk = Some(Timestamp::MIN);
             // What was decided before may still be on its way to the disk.
             self.recorder.health(id, health, now);
         }
-        self.revise(id, now, known);
     }
 
     fn canceled(&mut self, id: SubscriptionId, delivery: DeliveryId, now: Timestamp) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
+        touch(&mut self.touched, id, lane);
         if lane.reading {
             lane.canceled_while_reading.insert(delivery);
         }
@@ -279,17 +292,17 @@ impl Dispatcher {
         }
         if let Some(waiting) = lane.queue.remove(delivery) {
             lane.in_memory.remove(&delivery);
-            self.memory.forget(&waiting);
+            self.memory.forget(&waiting.event);
         }
         self.recorder.settled(delivery);
-        self.wake_now(id, now);
     }
 
     /// Everything that waits in memory goes to the disk.
     fn unload(&mut self, id: SubscriptionId, now: Timestamp) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
+        touch(&mut self.touched, id, lane);
         for waiting in lane.queue.drain() {
-            self.memory.forget(&waiting);
+            self.memory.forget(&waiting.event);
             let Waiting { delivery, due, .. } = waiting;
             if self.recorder.is_unsettled(delivery) {
                 lane.parking += 1;
@@ -304,12 +317,13 @@ impl Dispatcher {
     /// A deleted subscription: what is fresh ends here, what has a due row is ended by the store.
     fn drop_lane(&mut self, id: SubscriptionId, now: Timestamp) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
-        lane.is_active = false;
+        touch(&mut self.touched, id, lane);
+        lane.subscription = None;
         lane.on_disk = None;
         lane.asked_on_disk.clear();
         lane.health.blocked_by = None;
         for waiting in lane.queue.drain() {
-            self.memory.forget(&waiting);
+            self.memory.forget(&waiting.event);
             if self.recorder.is_unsettled(waiting.delivery) {
                 self.recorder.cancel(id, waiting.delivery, CanceledReason::SubscriptionDeleted, now);
             } else {
@@ -331,8 +345,8 @@ impl Dispatcher {
         let lane = self.lane(id, known);
         lane.reading = false;
         let canceled = std::mem::take(&mut lane.canceled_while_reading);
-        if !is_active(id, known) {
-            return self.revise(id, now, known);
+        if !lane.is_active() {
+            return;
         }
         let blocking = lane.health.blocked_by;
         let mut has_blocking = false;
@@ -343,7 +357,7 @@ impl Dispatcher {
             let is_blocking = blocking == Some(delivery.id);
             let is_asked = asked.contains(&delivery.id);
             has_blocking |= is_blocking;
-            let lane = self.lane(id, known);
+            let lane = lane_of(&mut self.lanes, id, known);
             // It may have come into memory, or ended, while the disk was read.
             if canceled.contains(&delivery.id) || lane.in_memory.contains(&delivery.id) {
                 continue;
@@ -370,9 +384,8 @@ impl Dispatcher {
                     let trigger = if is_manual { Trigger::Manual } else { Trigger::Schedule };
                     let Delivery { id: delivery, tenant, attempts, attempts_uncounted, .. } = delivery;
                     let round = Round { attempts_uncounted, is_once };
+                    let event = self.memory.remember(event);
                     let waiting = Waiting { delivery, tenant, event, due, attempts, round, trigger };
-                    self.memory.remember(&waiting);
-                    let lane = self.lane(id, known);
                     if is_asked { lane.push_asked(waiting) } else { lane.push(waiting) }
                 }
                 None => {
@@ -392,16 +405,16 @@ impl Dispatcher {
             let health = lane.health;
             self.recorder.health(id, health, now);
         }
-        self.revise(id, now, known);
     }
 
     fn finished(&mut self, finished: Finished, now: Timestamp, known: &Known<'_>) {
         let Finished { subscription: id, attempt } = finished;
         let delivery = attempt.delivery;
-        let subscription = known.catalogue.subscription(id).cloned();
         let jitter = self.chance.random();
         self.slots.give_back();
         let lane = self.lanes.get_mut(&id).expect("a lane with a request under way is not idle");
+        touch(&mut self.touched, id, lane);
+        let subscription = lane.subscription.clone();
         let under_way = lane.is_over(delivery).expect("a request that was asked for is over once");
         lane.unrecorded += 1;
         // It has less under way now: it may have a turn again.
@@ -460,7 +473,6 @@ impl Dispatcher {
         } else if was_open && !health.is_open() {
             self.lane(id, known).on_disk = Some(Timestamp::MIN);
         }
-        self.revise(id, now, known);
     }
 
     fn turned(&mut self, id: SubscriptionId, turn: Turn, now: Timestamp, known: &Known<'_>) {
@@ -482,7 +494,7 @@ impl Dispatcher {
         }
     }
 
-    fn recorded(&mut self, now: Timestamp, known: &Known<'_>) {
+    fn recorded(&mut self, known: &Known<'_>) {
         for Following { subscription: id, delivery, then, due } in self.recorder.recorded() {
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             lane.in_memory.remove(&delivery);
@@ -491,25 +503,31 @@ impl Dispatcher {
                 Then::Parked => lane.parking -= 1,
                 Then::Ended => {}
             }
+            touch(&mut self.touched, id, lane);
             if let Some(due) = due {
                 self.due_on_disk(id, due, known);
             }
-            self.revise(id, now, known);
         }
     }
 
     // -- what follows
 
-    /// Looks at a lane after something about it changed: its turn, its timer, its reads, or its end.
-    fn revise(&mut self, id: SubscriptionId, now: Timestamp, known: &Known<'_>) {
-        let Some(lane) = self.lanes.get_mut(&id) else { return };
-        let subscription = known.catalogue.subscription(id).filter(|subscription| subscription.is_active);
-        let is_sick = lane.is_sick(now);
-        lane.was_sick = is_sick;
-        if !lane.queued && subscription.is_some_and(|subscription| lane.may_send(subscription, now)) {
-            lane.queued = true;
-            self.slots.join(lane.tenant, id, is_sick);
+    /// Looks at the lanes about which something changed, each once however often it did.
+    fn revise_touched(&mut self, now: Timestamp) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for id in touched.drain(..) {
+            self.revise(id, now);
         }
+        // Its room is kept for the next turn.
+        self.touched = touched;
+    }
+
+    /// Looks at a lane: its turn, its timer, its reads, or its end.
+    fn revise(&mut self, id: SubscriptionId, now: Timestamp) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        lane.touched = false;
+        join_turns(&mut self.slots, id, lane, now);
+        let subscription = lane.subscription.as_ref().filter(|subscription| subscription.is_active);
         if subscription.is_some()
             && !lane.reading
             && let Some(wanted) = lane.wanted(now)
@@ -524,21 +542,14 @@ impl Dispatcher {
         }
         let wake = subscription.and_then(|subscription| lane.wake_at(subscription, now));
         self.timers.set(id, &mut lane.timer, wake);
-        if !lane.queued && lane.timer.is_none() && lane.is_idle(now) {
+        if lane.timer.is_none() && !lane.queued && lane.is_idle(now) {
             self.lanes.remove(&id);
-        }
-    }
-
-    /// Has the lane looked at in this turn.
-    fn wake_now(&mut self, id: SubscriptionId, now: Timestamp) {
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            self.timers.set(id, &mut lane.timer, Some(now));
         }
     }
 
     /// Wake-ups stand at times of the clock as it was. When it was set back, what a lane waits for (its pace, a quiet, a
     /// probe) may be nearer than that: each is looked at again.
-    fn notice_clock(&mut self, now: Timestamp, known: &Known<'_>) {
+    fn notice_clock(&mut self, now: Timestamp) {
         if now.plus(CLOCK_SET_BACK_MIN) >= self.latest {
             self.latest = self.latest.max(now);
             return;
@@ -548,17 +559,17 @@ impl Dispatcher {
         for id in self.timers.take_all() {
             if let Some(lane) = self.lanes.get_mut(&id) {
                 lane.timer = None;
+                touch(&mut self.touched, id, lane);
             }
-            self.revise(id, now, known);
         }
     }
 
-    fn wake_lanes(&mut self, now: Timestamp, known: &Known<'_>) {
+    fn wake_lanes(&mut self, now: Timestamp) {
         while let Some(id) = self.timers.pop_due(now) {
             if let Some(lane) = self.lanes.get_mut(&id) {
                 lane.timer = None;
+                touch(&mut self.touched, id, lane);
             }
-            self.revise(id, now, known);
         }
     }
 
@@ -578,21 +589,28 @@ impl Dispatcher {
                 lane.crowded = Some(self.slots.put_off(id));
                 continue;
             }
-            if let Some(subscription) = known.catalogue.subscription(id)
-                && offer == Offer::Slot
+            let mut goes_on = offer == Offer::Nothing;
+            // As it is now: one that was deleted or paused a moment ago gets nothing more, also when that is not told yet.
+            if offer == Offer::Slot
+                && let Some(subscription) = known.catalogue.subscription(id)
                 && lane.may_send(subscription, now)
                 && let Some(waiting) = lane.take(now, subscription)
             {
+                goes_on = true;
                 let is_open = lane.health.is_open();
                 self.slots.take();
-                self.memory.forget(&waiting);
+                self.memory.forget(&waiting.event);
                 let Waiting { delivery, tenant, event, attempts, trigger, .. } = waiting;
                 let trigger = if is_open && trigger == Trigger::Schedule { Trigger::Probe } else { trigger };
                 let subscription = Arc::clone(subscription);
                 let number = attempts.saturating_add(1);
                 decided.push(Decided::Send(Send { delivery, tenant, subscription, event, number, trigger }));
             }
-            self.revise(id, now, known);
+            // One of which a change is not told yet waits until it is.
+            if goes_on {
+                join_turns(&mut self.slots, id, lane, now);
+            }
+            touch(&mut self.touched, id, lane);
         }
     }
 
@@ -603,37 +621,56 @@ impl Dispatcher {
             let lane = self.lanes.get(&id).expect("a lane that waits for a read is not idle");
             let Wanted { asked, until, rows_max } = wanted;
             let rows_max = self.memory.rows_max(rows_max);
-            let in_memory = lane.in_memory.clone();
+            let in_memory = lane.in_memory.iter().copied().collect();
             decided.push(Decided::ReadDue(ReadDue { subscription: id, asked, until, in_memory, rows_max }));
         }
     }
 
     /// A person, or a job, asked for more attempts. One whose last outcome is committed and not yet reported counts as
     /// in memory, so a read leaves it out: the disk is looked at again after the report.
-    fn due_again_on_disk(&mut self, id: SubscriptionId, due: Timestamp, now: Timestamp, known: &Known<'_>) {
+    fn due_again_on_disk(&mut self, id: SubscriptionId, due: Timestamp, known: &Known<'_>) {
         self.recorder.due_again(id, due);
         self.due_on_disk(id, due, known);
-        self.revise(id, now, known);
     }
 
     /// An inactive subscription's disk is not looked at until it is active again, and then from the start.
     fn due_on_disk(&mut self, id: SubscriptionId, due: Timestamp, known: &Known<'_>) {
-        if is_active(id, known) {
-            let lane = self.lane(id, known);
+        let lane = self.lane(id, known);
+        if lane.is_active() {
             lane.no_probe_before = lane.no_probe_before.filter(|before| *before <= due);
             lane.is_due_on_disk(due);
         }
     }
 
+    /// A lane about which something changes.
     fn lane(&mut self, id: SubscriptionId, known: &Known<'_>) -> &mut Lane {
-        self.lanes.entry(id).or_insert_with(|| {
-            let subscription = known.catalogue.subscription(id).map(Arc::as_ref);
-            let tenant = subscription.map_or(TenantId::DEFAULT, |subscription| subscription.tenant);
-            Lane::new(tenant, (known.health)(id), subscription)
-        })
+        let lane = lane_of(&mut self.lanes, id, known);
+        touch(&mut self.touched, id, lane);
+        lane
     }
 }
 
-fn is_active(id: SubscriptionId, known: &Known<'_>) -> bool {
-    known.catalogue.subscription(id).is_some_and(|subscription| subscription.is_active)
+fn lane_of<'a>(lanes: &'a mut IdMap<SubscriptionId, Lane>, id: SubscriptionId, known: &Known<'_>) -> &'a mut Lane {
+    lanes.entry(id).or_insert_with(|| {
+        let subscription = known.catalogue.subscription(id);
+        let tenant = subscription.map_or(TenantId::DEFAULT, |subscription| subscription.tenant);
+        Lane::new(tenant, (known.health)(id), subscription)
+    })
+}
+
+/// Has the lane looked at in this turn.
+fn touch(touched: &mut Vec<SubscriptionId>, id: SubscriptionId, lane: &mut Lane) {
+    if !lane.touched {
+        lane.touched = true;
+        touched.push(id);
+    }
+}
+
+/// Gives the lane a turn when it has something that may go now.
+fn join_turns(slots: &mut Slots, id: SubscriptionId, lane: &mut Lane, now: Timestamp) {
+    lane.was_sick = lane.is_sick(now);
+    if !lane.queued && lane.subscription.as_ref().is_some_and(|subscription| lane.may_send(subscription, now)) {
+        lane.queued = true;
+        slots.join(lane.tenant, id, lane.was_sick);
+    }
 }

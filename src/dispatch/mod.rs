@@ -4,9 +4,11 @@ mod decided;
 mod dispatcher;
 mod exhausted;
 pub mod feed;
+mod ids;
 mod lane;
 mod memory;
 mod outcome;
+mod outgoing;
 mod queue;
 mod rate;
 mod reads;
@@ -29,6 +31,7 @@ pub use decided::{Decided, Finished, Happened, ReadDue, Send};
 pub use dispatcher::{Dispatcher, Tally};
 use feed::Feed;
 
+pub use outgoing::Outgoing;
 pub use sender::{Purpose, Sender};
 pub use worker::{Running, start};
 
@@ -44,7 +47,8 @@ impl Dispatch {
     /// Sends an event to a subscription now, past its queue and whether or not it is active. Nothing is recorded.
     pub async fn test(&self, tenant: &Tenant, subscription: &Subscription, event: &EventWithData) -> Attempt {
         let purpose = Purpose { delivery: DeliveryId::from_u128(0), number: 1, trigger: Trigger::Manual };
-        self.sender.send(purpose, tenant, subscription, event).await
+        let event = Outgoing::new(Arc::new(event.clone()));
+        self.sender.send(purpose, tenant, subscription, &event).await
     }
 
     /// What happens, as it happens.

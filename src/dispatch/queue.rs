@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::outgoing::Outgoing;
 use crate::domain::delivery::Trigger;
-use crate::domain::event::EventWithData;
 use crate::domain::id::{DeliveryId, TenantId};
 use crate::domain::time::Timestamp;
 
@@ -16,7 +16,7 @@ const FIRST_ATTEMPTS_PER_RETRY: u32 = 4;
 pub(super) struct Waiting {
     pub delivery: DeliveryId,
     pub tenant: TenantId,
-    pub event: Arc<EventWithData>,
+    pub event: Arc<Outgoing>,
     /// Since when it is due.
     pub due: Timestamp,
     /// Requests made before.

@@ -114,8 +114,9 @@ impl Shell {
         let known = Known { catalogue: &catalogue, health: &health };
         let now = self.sender.clock.now();
         for happened in all {
-            self.dispatcher.handle(happened, now, &known, &mut decided);
+            self.dispatcher.take_in(happened, now, &known);
         }
+        self.dispatcher.decide(now, &known, &mut decided);
         for decided in decided {
             self.carry_out(decided);
         }
