@@ -13,7 +13,7 @@ use super::feed::Feed;
 use super::sender::{Purpose, Sender};
 use super::{Dispatch, Figures};
 use crate::domain::id::SubscriptionId;
-use crate::store::{Change, Known, Store, StoreError};
+use crate::store::{Change, EventsRead, Known, Store, StoreError};
 
 /// Lanes read from disk in one step at the start.
 const LANES_PER_READ: usize = 1000;
@@ -49,7 +49,8 @@ pub fn start(store: Store, changes: mpsc::Receiver<Vec<Change>>, sender: Sender,
     let dispatch = Dispatch { sender: sender.clone(), figures: Arc::clone(&figures), feed: feed.clone() };
     let (stop, stopped) = oneshot::channel();
     let (reports, reported) = mpsc::channel(REPORTS_MAX);
-    let shell = Shell { store, sender, reports, figures, feed, dispatcher: Dispatcher::new(seed) };
+    let shell =
+        Shell { store, sender, reports, figures, feed, events: Arc::default(), dispatcher: Dispatcher::new(seed) };
     let task = tokio::spawn(shell.run(changes, reported, stopped));
     (dispatch, Running { stop, task })
 }
@@ -60,6 +61,8 @@ struct Shell {
     reports: mpsc::Sender<Happened>,
     figures: Arc<Mutex<Figures>>,
     feed: Feed,
+    /// What the reads of queues share.
+    events: Arc<EventsRead>,
     dispatcher: Dispatcher,
 }
 
@@ -150,9 +153,11 @@ impl Shell {
                 });
             }
             Decided::ReadDue(ReadDue { subscription, asked, until, in_memory, rows_max }) => {
+                let events = Arc::clone(&self.events);
                 tokio::spawn(async move {
                     let read = move || {
-                        let (rows, next) = store.due(subscription, &asked, until, &in_memory, rows_max)?;
+                        let (rows, next) =
+                            store.due_with(&events, subscription, &asked, until, &in_memory, rows_max)?;
                         Ok(Happened::DueRead { subscription, asked, rows, next })
                     };
                     match in_background(read).await {
