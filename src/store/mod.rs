@@ -19,6 +19,7 @@ mod event_types;
 mod events;
 mod idempotency;
 mod jobs;
+mod journal;
 mod keys;
 mod open;
 mod pages;
@@ -79,10 +80,14 @@ pub struct Options {
 
 /// Where the file is.
 pub enum Location {
-    /// A folder with `waxwing.redb` and `secret-key`; made when it does not exist.
+    /// A folder with `waxwing.redb`, `waxwing.journal` and `secret-key`; made when it does not exist.
     Directory(PathBuf),
-    /// A simulated disk, and how much of it is free.
-    Backend { disk: Box<dyn redb::StorageBackend>, free_bytes: Arc<AtomicU64> },
+    /// Two files of a simulated disk, and how much of it is free.
+    Backend {
+        database: Box<dyn redb::StorageBackend>,
+        journal: Box<dyn redb::StorageBackend>,
+        free_bytes: Arc<AtomicU64>,
+    },
 }
 
 /// The storage cache of an instance that was not told otherwise.

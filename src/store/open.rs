@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::commit::{CHANGES_MAX, Ids, KeysUsedMemory, QUEUE_MAX, Shared, State};
 use super::crypt::Crypt;
+use super::journal::{JOURNAL_FILE, Journal, JournalFile, ReplayError, Rows};
 use super::postings::{self, Unindexed};
 use super::record::TenantRecord;
 use super::schema::{
@@ -91,7 +92,7 @@ pub struct Opened {
 
 /// From format n to n + 1. The first one makes a new file.
 type Migration = fn(&mut Tables<'_>, &Beginning<'_>) -> Result<(), StoreError>;
-const MIGRATIONS: &[Migration] = &[make, count_states];
+const MIGRATIONS: &[Migration] = &[make, count_states, begin_journal];
 
 /// What a new file is made from.
 struct Beginning<'a> {
@@ -103,7 +104,7 @@ impl Store {
     /// Opens the store, or makes one. Reads and recovers what a crash left, and starts nothing: see [`Writer`].
     pub fn open(options: Options) -> Result<Opened, OpenError> {
         let Options { location, secret_key, clock, seed, retention, free_bytes_min, cache_bytes } = options;
-        let (database, crypt, place) = match location {
+        let (database, journal, crypt, place) = match location {
             Location::Directory(directory) => {
                 make_directory(&directory)?;
                 let file = directory.join(STORE_FILE);
@@ -118,15 +119,21 @@ impl Store {
                 } else {
                     make_file(builder, &directory, &file, &Beginning { crypt: &Crypt::new(&key), now: clock.now() })?
                 };
-                (database, Crypt::new(&key), Place::Directory(directory, file))
+                (database, open_journal(&directory)?, Crypt::new(&key), Place::Directory(directory, file))
             }
-            Location::Backend { disk, free_bytes } => {
+            Location::Backend { database, journal, free_bytes } => {
                 let key = secret_key.ok_or(OpenError::KeyMissing)?;
-                let database = Builder::new().set_cache_size(cache_bytes).create_with_backend(Boxed(disk))?;
-                (database, Crypt::seeded(&key, seed), Place::Given(free_bytes))
+                let database = Builder::new().set_cache_size(cache_bytes).create_with_backend(Boxed(database))?;
+                (database, journal, Crypt::seeded(&key, seed), Place::Given(free_bytes))
             }
         };
-        migrate(&database, MIGRATIONS, &Beginning { crypt: &crypt, now: clock.now() })?;
+        let beginning = Beginning { crypt: &crypt, now: clock.now() };
+        if format(&database)? == 0 {
+            migrate(&database, MIGRATIONS, &beginning)?;
+        }
+        // Before anything is read: the newest of it may be in the journal only.
+        let journal = replay(&database, journal, &crypt)?;
+        migrate(&database, MIGRATIONS, &beginning)?;
         make_tables(&database)?;
         settle(&database)?;
         index(&database)?;
@@ -168,15 +175,23 @@ impl Store {
             places: Arc::new(Semaphore::new(QUEUE_MAX)),
             is_broken: watch::Sender::new(false),
         });
-        let writer = Writer { shared: Arc::clone(&shared), queue: queued, changes, state, untold: Vec::new() };
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            queue: queued,
+            changes,
+            state,
+            journal,
+            written: Rows::default(),
+            untold: Vec::new(),
+        };
         Ok(Opened { store: Store { shared }, writer, changes: changed })
     }
 }
 
 /// Opens an existing store to look at it, and its key. Nothing is made or migrated, but empty tables that the program
-/// knows and the file does not.
+/// knows and the file does not, and what a crash left in the journal is carried out.
 pub(super) fn open_to_check(location: Location, secret_key: Option<[u8; 32]>) -> Result<(Database, Crypt), OpenError> {
-    let (database, crypt) = match location {
+    let (database, journal, crypt) = match location {
         Location::Directory(directory) => {
             let file = directory.join(STORE_FILE);
             if !holds_something(&file)? {
@@ -186,22 +201,24 @@ pub(super) fn open_to_check(location: Location, secret_key: Option<[u8; 32]>) ->
                 Some(key) => Zeroizing::new(key),
                 None => read_key(&directory.join(KEY_FILE))?.ok_or(OpenError::KeyMissing)?,
             };
-            (Database::open(&file)?, Crypt::new(&key))
+            (Database::open(&file)?, open_journal(&directory)?, Crypt::new(&key))
         }
-        Location::Backend { disk, .. } => {
+        Location::Backend { database, journal, free_bytes: _ } => {
             let key = secret_key.ok_or(OpenError::KeyMissing)?;
-            (Database::builder().create_with_backend(Boxed(disk))?, Crypt::new(&key))
+            (Database::builder().create_with_backend(Boxed(database))?, journal, Crypt::new(&key))
         }
     };
-    match format(&database)? {
-        0 => return Err(OpenError::Absent),
-        found => check_format(found, MIGRATIONS.len())?,
+    if format(&database)? == 0 {
+        return Err(OpenError::Absent);
     }
-    let snapshot = Snapshot::new(database.begin_read().map_err(disk)?);
-    check_key(&snapshot, &crypt)?;
-    drop(snapshot);
+    replay(&database, journal, &crypt)?;
     make_tables(&database)?;
     Ok((database, crypt))
+}
+
+fn open_journal(directory: &Path) -> Result<Box<dyn StorageBackend>, OpenError> {
+    let file = JournalFile::open(directory).map_err(at(&directory.join(JOURNAL_FILE)))?;
+    Ok(Box::new(file))
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
@@ -361,12 +378,13 @@ fn make_tables(database: &Database) -> Result<(), StoreError> {
 fn write<T>(database: &Database, run: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
     let mut write = database.begin_write().map_err(disk)?;
     write.set_durability(Durability::Immediate).map_err(disk)?;
+    // Without it, reopening after a crash reads the whole file (architecture 5).
     write.set_quick_repair(true);
     for name in NAMES {
         // A table of other types is refused here, and not in the middle of something.
         write.open_table(definition(name)).map_err(disk)?;
     }
-    let mut tables = Tables::new(&write);
+    let mut tables = Tables::new(&write, None);
     let done = run(&mut tables)?;
     stats::write_log(&mut tables)?;
     let is_changed = tables.is_changed;
@@ -405,7 +423,44 @@ fn count_states(tables: &mut Tables<'_>, _: &Beginning<'_>) -> Result<(), StoreE
     stats::count_states_anew(tables)
 }
 
+/// Format 2 to 3: a program that knows no journal must not open what goes on in one. No row is other than before.
+fn begin_journal(_: &mut Tables<'_>, _: &Beginning<'_>) -> Result<(), StoreError> {
+    Ok(())
+}
+
 // -- what a crash left
+
+/// Carries out what the journal has and the database has not.
+fn replay(database: &Database, file: Box<dyn StorageBackend>, crypt: &Crypt) -> Result<Journal, OpenError> {
+    check_format(format(database)?, MIGRATIONS.len())?;
+    let snapshot = Snapshot::new(database.begin_read().map_err(disk)?);
+    check_key(&snapshot, crypt)?;
+    // It is encrypted with a nonce of its own, so no two stores have the same.
+    let key_check = snapshot.get::<Meta>(&MetaName::KeyCheck)?.ok_or_else(|| damaged::<Meta>(b"key_check"))?;
+    let up_to = snapshot.meta(MetaName::JournalUpTo)?.map_or(0, u64::from_be_bytes);
+    drop(snapshot);
+    write(database, |tables| {
+        let journal = Journal::replay(file, crc32fast::hash(&key_check.0), up_to, |row| tables.carry_out(&row));
+        let journal = match journal {
+            Ok(journal) => journal,
+            Err(ReplayError::Refused(error)) => return Err(error),
+            Err(ReplayError::Disk(error)) => return Err(disk(format_args!("{JOURNAL_FILE}: {error}"))),
+            Err(ReplayError::Gap { first }) => return Err(disk(format_args!(
+                "{JOURNAL_FILE} begins with group {first}, and {STORE_FILE} ends with group {up_to}: they are not of \
+                 the same moment. Put back the two files that belong together, or move {JOURNAL_FILE} away to go on \
+                 with what {STORE_FILE} holds"
+            ))),
+            Err(ReplayError::Unreadable { frame }) => {
+                return Err(disk(format_args!("{JOURNAL_FILE}: group {frame} cannot be read")));
+            }
+        };
+        if journal.last() > up_to {
+            tables.put_meta(MetaName::JournalUpTo, &journal.last().to_be_bytes())?;
+        }
+        Ok(journal)
+    })
+    .map_err(OpenError::from)
+}
 
 /// Parks every delivery that was in memory only.
 fn settle(database: &Database) -> Result<(), StoreError> {

@@ -30,9 +30,7 @@ use waxwing::domain::secret::Secret;
 use waxwing::domain::subscription::{DeliveryOrder, Envelope, Subscription};
 use waxwing::domain::target::{TargetRules, TargetUrl};
 use waxwing::domain::time::Timestamp;
-use waxwing::store::{
-    self, Change, Due, Known, Location, Options, Published, Recorded, Retention, Store, StoreError, Writer,
-};
+use waxwing::store::{self, Change, Due, Known, Options, Published, Recorded, Retention, Store, StoreError, Writer};
 
 use super::ledger::Ledger;
 use super::receiver::{Answer, Mood};
@@ -594,6 +592,10 @@ impl World {
         if self.chance.random_bool(0.1) {
             self.machine.writer.work_pass().expect("the disk works");
         }
+        // No draw: the pictures of single stories stay as they are.
+        if self.disk.syncs().is_multiple_of(16) {
+            self.machine.writer.checkpoint().expect("the disk works");
+        }
         self.changed(stepped.changes);
         self.collect();
         if !self.machine.promises.is_empty() && !self.machine.is_committing {
@@ -718,10 +720,7 @@ impl World {
 impl Machine {
     fn options(disk: &SimDisk, clock: &ManualClock, seed: u64) -> Options {
         Options {
-            location: Location::Backend {
-                disk: Box::new(disk.plug_in()),
-                free_bytes: Arc::new(AtomicU64::new(u64::MAX)),
-            },
+            location: disk.location(Arc::new(AtomicU64::new(u64::MAX))),
             secret_key: Some(SECRET_KEY),
             clock: Clock::Manual(clock.clone()),
             seed,

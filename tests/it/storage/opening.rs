@@ -82,7 +82,7 @@ fn a_first_start_that_was_interrupted_is_made_again() {
     drop(Store::open(in_folder(parent.path())).unwrap());
     let mut names: Vec<_> = parent.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["secret-key", "waxwing.redb"]);
+    assert_eq!(names, ["secret-key", "waxwing.journal", "waxwing.redb"]);
     assert!(check(Location::Directory(parent.path().to_owned()), None).unwrap().is_clean());
 }
 
@@ -112,10 +112,10 @@ fn a_file_of_a_newer_format_is_refused_untouched() {
     let refusal = Store::open(in_folder(parent.path())).err().unwrap();
     assert_eq!(
         refusal.to_string(),
-        "the store has format 9, and this program knows formats up to 2: use a newer waxwing"
+        "the store has format 9, and this program knows formats up to 3: use a newer waxwing"
     );
     let checked = check(Location::Directory(parent.path().to_owned()), None);
-    assert!(matches!(checked.unwrap_err(), OpenError::Newer { found: 9, known: 2 }));
+    assert!(matches!(checked.unwrap_err(), OpenError::Newer { found: 9, known: 3 }));
     let database = Database::create(&file).unwrap();
     let read = database.begin_read().unwrap();
     assert_eq!(read.open_table(meta).unwrap().get(&b"format"[..]).unwrap().unwrap().value(), [1, 0, 0, 0, 9]);
@@ -249,7 +249,7 @@ fn a_file_from_before_a_table_existed_gets_it_when_it_is_opened() {
     world.publish(event("a")).unwrap();
     let (disk, now) = (world.disk.clone(), world.now());
     drop(world);
-    let database = Database::builder().create_with_backend(disk.plug_in()).unwrap();
+    let database = Database::builder().create_with_backend(disk.plug_in_database()).unwrap();
     let write = database.begin_write().unwrap();
     for name in ["jobs", "jobs_by_tenant", "job_deliveries", "redeliveries"] {
         assert!(write.delete_table(TableDefinition::<&[u8], &[u8]>::new(name)).unwrap(), "{name}");

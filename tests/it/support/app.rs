@@ -67,7 +67,8 @@ impl TestApp {
         let client = net::Client::new(net::Options::new(settings.targets.clone(), resolver)).expect("it starts");
         let Opened { store, writer, changes } = Store::open(Options {
             location: Location::Backend {
-                disk: Box::new(redb::backends::InMemoryBackend::new()),
+                database: Box::new(redb::backends::InMemoryBackend::new()),
+                journal: Box::new(redb::backends::InMemoryBackend::new()),
                 free_bytes: Arc::new(AtomicU64::new(1 << 40)),
             },
             secret_key: Some([7; 32]),
