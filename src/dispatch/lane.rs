@@ -1,8 +1,10 @@
 //! One subscription's lane: what waits in memory and on disk, what is under way, and when it may go on.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::ids::IdSet;
 use super::queue::{Queue, Round, Waiting};
 use super::rate::Rate;
 use crate::domain::health::Health;
@@ -25,15 +27,15 @@ pub(super) struct Lane {
     pub queue: Queue,
     /// Everything of this lane that a read of the disk must leave out: what waits here, what is under way, and what
     /// was decided but is not committed yet.
-    pub in_memory: HashSet<DeliveryId>,
+    pub in_memory: IdSet<DeliveryId>,
     /// Requests that are not over, the oldest first.
     under_way: VecDeque<UnderWay>,
     /// Outcomes that are not durable yet.
     pub unrecorded: u32,
     /// Deliveries that get a due row with the next recordings: until then neither here nor on disk.
     pub parking: u32,
-    /// What the subscription was when this lane last heard of it.
-    pub is_active: bool,
+    /// What the subscription was when this lane last heard of it; none when it is deleted.
+    pub subscription: Option<Arc<Subscription>>,
     pub ordering: DeliveryOrder,
     /// When the earliest delivery on disk is due, as far as is known.
     pub on_disk: Option<Timestamp>,
@@ -49,6 +51,8 @@ pub(super) struct Lane {
     pub blocked_until: Option<Timestamp>,
     pub health: Health,
     pub rate: Rate,
+    /// Something about it changed, and it is to be looked at in this turn.
+    pub touched: bool,
     /// In the turns, among the sick or the well.
     pub queued: bool,
     /// Its place among those that wait for a slot that is not kept for others; it is in the turns then.
@@ -78,15 +82,15 @@ pub(super) struct Wanted {
 }
 
 impl Lane {
-    pub fn new(tenant: TenantId, health: Health, subscription: Option<&Subscription>) -> Self {
+    pub fn new(tenant: TenantId, health: Health, subscription: Option<&Arc<Subscription>>) -> Self {
         Self {
             tenant,
             queue: Queue::default(),
-            in_memory: HashSet::new(),
+            in_memory: IdSet::default(),
             under_way: VecDeque::new(),
             unrecorded: 0,
             parking: 0,
-            is_active: subscription.is_some_and(|subscription| subscription.is_active),
+            subscription: subscription.cloned(),
             ordering: subscription.map_or(DeliveryOrder::None, |subscription| subscription.ordering),
             on_disk: None,
             reading: false,
@@ -96,11 +100,16 @@ impl Lane {
             blocked_until: None,
             health,
             rate: Rate::default(),
+            touched: false,
             queued: false,
             crowded: None,
             was_sick: false,
             timer: None,
         }
+    }
+
+    pub fn is_active(&self) -> bool {
+        self.subscription.as_ref().is_some_and(|subscription| subscription.is_active)
     }
 
     pub fn in_flight(&self) -> usize {
@@ -122,6 +131,17 @@ impl Lane {
         self.queue.push_asked(waiting);
     }
 
+    /// Something of it is due on disk.
+    pub fn is_due_on_disk(&mut self, due: Timestamp) {
+        self.on_disk = Some(self.on_disk.map_or(due, |known| known.min(due)));
+    }
+
+    /// It waits for no failed delivery any more: what waited behind it is on disk.
+    pub fn unblock(&mut self) {
+        self.health.blocked_by = None;
+        self.on_disk = Some(Timestamp::MIN);
+    }
+
     /// Whether a new delivery has to queue up on disk: others that came before it are there, or on their way.
     pub fn queues_on_disk(&self, now: Timestamp) -> bool {
         self.reading || self.parking > 0 || self.health.is_open() || self.on_disk.is_some_and(|due| due <= now)
@@ -129,11 +149,7 @@ impl Lane {
 
     /// The next one to send; it is under way then.
     pub fn take(&mut self, now: Timestamp, subscription: &Subscription) -> Option<Waiting> {
-        // Only those that a person asked for (or that block the lane) go past what holds the others up.
-        let waiting = match self.queue.pop_asked() {
-            Some(asked) => asked,
-            None => self.queue.pop()?,
-        };
+        let waiting = self.queue.pop()?;
         let Waiting { delivery, due, round, .. } = waiting;
         self.under_way.push_back(UnderWay { delivery, since: now, due, round });
         self.rate.sent(self.health.pace_of(subscription), now);
@@ -153,7 +169,7 @@ impl Lane {
 
     /// Whether the next delivery may go now.
     pub fn may_send(&self, subscription: &Subscription, now: Timestamp) -> bool {
-        if !subscription.is_active || self.queue.is_empty() {
+        if self.queue.is_empty() || !subscription.is_active {
             return false;
         }
         let has_slot = if self.keeps_order() {
@@ -164,6 +180,7 @@ impl Lane {
         if !has_slot || self.rate.next_at(self.health.pace_of(subscription), now) > now {
             return false;
         }
+        // Only those that a person asked for (or that block the lane) go past what holds the others up.
         if self.queue.has_asked() {
             return true;
         }
@@ -211,9 +228,6 @@ impl Lane {
     /// When something happens here without an outside cause: a due time on disk, the end of a requested quiet, a
     /// probe, or the pace.
     pub fn wake_at(&self, subscription: &Subscription, now: Timestamp) -> Option<Timestamp> {
-        if !self.is_active {
-            return None;
-        }
         let mut wakes = [None; 4];
         let waits = !self.queue.is_empty();
         if waits {

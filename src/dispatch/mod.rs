@@ -1,14 +1,21 @@
 //! Sends what is due: decides without clock, socket or tokio; a thin shell of tasks carries out what was decided.
 
+mod decided;
 mod dispatcher;
 mod exhausted;
 pub mod feed;
+mod ids;
 mod lane;
+mod memory;
 mod outcome;
+mod outgoing;
 mod queue;
 mod rate;
+mod reads;
 mod recorder;
 mod sender;
+mod slots;
+mod timers;
 mod turns;
 mod worker;
 
@@ -20,9 +27,11 @@ use crate::domain::id::DeliveryId;
 use crate::domain::subscription::Subscription;
 use crate::domain::tenant::Tenant;
 
-pub use dispatcher::{Decided, Dispatcher, Finished, Happened, ReadDue, Send, Tally};
+pub use decided::{Decided, Finished, Happened, ReadDue, Send};
+pub use dispatcher::{Dispatcher, Tally};
 use feed::Feed;
 
+pub use outgoing::Outgoing;
 pub use sender::{Purpose, Sender};
 pub use worker::{Running, start};
 
@@ -38,7 +47,8 @@ impl Dispatch {
     /// Sends an event to a subscription now, past its queue and whether or not it is active. Nothing is recorded.
     pub async fn test(&self, tenant: &Tenant, subscription: &Subscription, event: &EventWithData) -> Attempt {
         let purpose = Purpose { delivery: DeliveryId::from_u128(0), number: 1, trigger: Trigger::Manual };
-        self.sender.send(purpose, tenant, subscription, event).await
+        let event = Outgoing::new(Arc::new(event.clone()));
+        self.sender.send(purpose, tenant, subscription, &event).await
     }
 
     /// What happens, as it happens.

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::outgoing::Outgoing;
 use crate::domain::delivery::Trigger;
-use crate::domain::event::EventWithData;
 use crate::domain::id::{DeliveryId, TenantId};
 use crate::domain::time::Timestamp;
 
@@ -16,7 +16,7 @@ const FIRST_ATTEMPTS_PER_RETRY: u32 = 4;
 pub(super) struct Waiting {
     pub delivery: DeliveryId,
     pub tenant: TenantId,
-    pub event: Arc<EventWithData>,
+    pub event: Arc<Outgoing>,
     /// Since when it is due.
     pub due: Timestamp,
     /// Requests made before.
@@ -67,12 +67,7 @@ impl Queue {
         !self.asked.is_empty()
     }
 
-    /// The next one that a person asked for.
-    pub fn pop_asked(&mut self) -> Option<Waiting> {
-        self.asked.pop_front()
-    }
-
-    /// First attempts go before late retries, but not for ever.
+    /// What a person asked for goes before all others; first attempts go before late retries, but not for ever.
     pub fn pop(&mut self) -> Option<Waiting> {
         if let Some(waiting) = self.asked.pop_front() {
             return Some(waiting);

@@ -22,10 +22,8 @@ impl Rate {
         let Some(pace) = pace else { return now };
         let interval = interval_micros(pace);
         let slack = if interval >= SLACK_MICROS { 0 } else { SLACK_MICROS - interval };
-        let next = self.due_micros - slack;
-        // A limit that was raised must not hold things up for longer than one interval of the new one.
-        let latest = micros(now) + interval.max(SLACK_MICROS);
-        Timestamp::from_millis(next.min(latest).div_ceil_millis())
+        let next = (self.due_micros - slack).min(latest_micros(interval, now));
+        Timestamp::from_millis(next.div_euclid(1000) + i64::from(next.rem_euclid(1000) > 0))
     }
 
     pub fn sent(&mut self, pace: Option<u32>, now: Timestamp) {
@@ -38,8 +36,7 @@ impl Rate {
         self.sent_now = self.sent_now.saturating_add(1);
         if let Some(pace) = pace {
             let interval = interval_micros(pace);
-            let latest = micros(now) + interval.max(SLACK_MICROS);
-            self.due_micros = self.due_micros.min(latest).max(micros(now)) + interval;
+            self.due_micros = self.due_micros.min(latest_micros(interval, now)).max(micros(now)) + interval;
         }
     }
 
@@ -67,14 +64,9 @@ fn interval_micros(pace: u32) -> i64 {
     1_000_000_000 / i64::from(pace.max(1))
 }
 
-trait CeilMillis {
-    fn div_ceil_millis(self) -> i64;
-}
-
-impl CeilMillis for i64 {
-    fn div_ceil_millis(self) -> i64 {
-        self.div_euclid(1000) + i64::from(self.rem_euclid(1000) > 0)
-    }
+/// A limit that was raised must not hold things up for longer than one interval of the new one.
+fn latest_micros(interval_micros: i64, now: Timestamp) -> i64 {
+    micros(now) + interval_micros.max(SLACK_MICROS)
 }
 
 #[cfg(test)]

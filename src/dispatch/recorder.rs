@@ -1,8 +1,9 @@
 //! What is to be kept, gathered into large commits off the path of the next request; and what follows once it is kept.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::ids::IdSet;
 use crate::domain::delivery::CanceledReason;
 use crate::domain::health::Health;
 use crate::domain::id::{DeliveryId, SubscriptionId};
@@ -15,8 +16,10 @@ use crate::store::{Recorded, Recordings};
 const RECORD_BATCH: usize = 2048;
 /// … or the oldest of them has waited for so long.
 const RECORD_AFTER: Duration = Duration::from_millis(20);
-/// A fresh delivery that was not settled for so long gets a due row, so that a restart need not look far back.
-const PARK_AFTER: Duration = Duration::from_secs(2);
+/// A fresh delivery that was not settled for so long gets a due row, so that an opening after a crash need not look far
+/// back: it reads every delivery since the oldest unsettled one. It is longer than a full memory takes to be sent at
+/// some 20,000 a second, since a due row costs more than it is worth to what is about to go anyway.
+const PARK_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
@@ -163,7 +166,7 @@ impl Recorder {
         self.record_at = None;
         let mut recordings = std::mem::take(&mut self.recordings);
         // Only the last health of each subscription counts.
-        let mut seen = HashSet::new();
+        let mut seen = IdSet::default();
         recordings.health.reverse();
         recordings.health.retain(|(id, _)| seen.insert(*id));
         recordings.settled_up_to = match self.unsettled.first() {

@@ -1,10 +1,8 @@
 //! Makes one request: the profile's body and headers, signed at the moment of sending, and what came of it.
 
-use sha2::{Digest, Sha256};
-
+use super::outgoing::{Body, Outgoing};
 use crate::clock::Clock;
 use crate::domain::delivery::{Attempt, Trigger};
-use crate::domain::event::EventWithData;
 use crate::domain::id::{AttemptId, DeliveryId};
 use crate::domain::profile::Message;
 use crate::domain::secret::Secret;
@@ -34,14 +32,13 @@ impl Sender {
         purpose: Purpose,
         tenant: &Tenant,
         subscription: &Subscription,
-        event: &EventWithData,
+        event: &Outgoing,
     ) -> Attempt {
         let started_at = self.clock.now();
         let message = Message { event: &event.event, data: &event.data, tenant, subscription: subscription.id };
         let secrets: Vec<&Secret> = subscription.signing_secrets(started_at).collect();
-        let body = subscription.profile.body(&message, subscription.envelope);
+        let Body { bytes: body, sha256: request_body_sha256 } = event.body(tenant, subscription);
         let headers = subscription.profile.headers(&message, &body, &secrets, started_at);
-        let request_body_sha256 = Sha256::digest(&body).into();
         let request_body_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let exchange = self
             .net

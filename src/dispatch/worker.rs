@@ -7,12 +7,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 
-use super::dispatcher::{Decided, Dispatcher, Finished, Happened, ReadDue, Send};
+use super::decided::{Decided, Finished, Happened, ReadDue, Send};
+use super::dispatcher::Dispatcher;
 use super::feed::Feed;
 use super::sender::{Purpose, Sender};
 use super::{Dispatch, Figures};
 use crate::domain::id::SubscriptionId;
-use crate::store::{Change, Known, Store, StoreError};
+use crate::store::{Change, EventsRead, Known, Store, StoreError};
 
 /// Lanes read from disk in one step at the start.
 const LANES_PER_READ: usize = 1000;
@@ -20,7 +21,7 @@ const LANES_PER_READ: usize = 1000;
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// Reports of finished work that may wait for the dispatcher. It is bounded by what it decided before: requests under
 /// way and reads.
-const REPORTS_MAX: usize = super::dispatcher::IN_FLIGHT_MAX + 64;
+const REPORTS_MAX: usize = super::slots::IN_FLIGHT_MAX + 64;
 /// Reports taken in before the next decisions are carried out.
 const REPORTS_PER_TURN: usize = 256;
 
@@ -48,7 +49,8 @@ pub fn start(store: Store, changes: mpsc::Receiver<Vec<Change>>, sender: Sender,
     let dispatch = Dispatch { sender: sender.clone(), figures: Arc::clone(&figures), feed: feed.clone() };
     let (stop, stopped) = oneshot::channel();
     let (reports, reported) = mpsc::channel(REPORTS_MAX);
-    let shell = Shell { store, sender, reports, figures, feed, dispatcher: Dispatcher::new(seed) };
+    let shell =
+        Shell { store, sender, reports, figures, feed, events: Arc::default(), dispatcher: Dispatcher::new(seed) };
     let task = tokio::spawn(shell.run(changes, reported, stopped));
     (dispatch, Running { stop, task })
 }
@@ -59,6 +61,8 @@ struct Shell {
     reports: mpsc::Sender<Happened>,
     figures: Arc<Mutex<Figures>>,
     feed: Feed,
+    /// What the reads of queues share.
+    events: Arc<EventsRead>,
     dispatcher: Dispatcher,
 }
 
@@ -113,8 +117,9 @@ impl Shell {
         let known = Known { catalogue: &catalogue, health: &health };
         let now = self.sender.clock.now();
         for happened in all {
-            self.dispatcher.handle(happened, now, &known, &mut decided);
+            self.dispatcher.take_in(happened, now, &known);
         }
+        self.dispatcher.decide(now, &known, &mut decided);
         for decided in decided {
             self.carry_out(decided);
         }
@@ -148,9 +153,11 @@ impl Shell {
                 });
             }
             Decided::ReadDue(ReadDue { subscription, asked, until, in_memory, rows_max }) => {
+                let events = Arc::clone(&self.events);
                 tokio::spawn(async move {
                     let read = move || {
-                        let (rows, next) = store.due(subscription, &asked, until, &in_memory, rows_max)?;
+                        let (rows, next) =
+                            store.due_with(&events, subscription, &asked, until, &in_memory, rows_max)?;
                         Ok(Happened::DueRead { subscription, asked, rows, next })
                     };
                     match in_background(read).await {

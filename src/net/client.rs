@@ -50,8 +50,9 @@ impl Options {
             resolver,
             extra_roots: Vec::new(),
             connections_idle_max: 1_024,
-            // As many as one subscription may have in flight.
-            connections_idle_per_target_max: 100,
+            // Half of all: many subscriptions may point to one host, as to a platform that runs the receivers of others.
+            // With fewer than they use at once, a part of the requests opens a connection only to close it.
+            connections_idle_per_target_max: 512,
             idle_time_max: Duration::from_secs(30),
         }
     }

@@ -1,8 +1,8 @@
 //! Deliveries and their attempts: what became of them, what is due, and what a person asks for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::catalogue::Known;
 use super::commit::{Store, Transaction};
@@ -18,7 +18,7 @@ use crate::domain::delivery::{
 };
 use crate::domain::event::EventWithData;
 use crate::domain::health::Hold;
-use crate::domain::id::{AttemptId, DeliveryId, SubscriptionId};
+use crate::domain::id::{AttemptId, DeliveryId, EventId, SubscriptionId};
 use crate::domain::operational::{Announcement, What};
 use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
@@ -147,12 +147,25 @@ impl Store {
         in_memory: &HashSet<DeliveryId>,
         limit: usize,
     ) -> Result<(Vec<Due>, Option<Timestamp>), StoreError> {
+        self.due_with(&EventsRead::default(), subscription, asked, until, in_memory, limit)
+    }
+
+    /// The same, without reading an event that one of the last reads has read.
+    pub fn due_with(
+        &self,
+        events: &EventsRead,
+        subscription: SubscriptionId,
+        asked: &[DeliveryId],
+        until: Timestamp,
+        in_memory: &HashSet<DeliveryId>,
+        limit: usize,
+    ) -> Result<(Vec<Due>, Option<Timestamp>), StoreError> {
         let snapshot = self.shared.snapshot()?;
         let mut due = Vec::new();
         for id in asked.iter().filter(|id| !in_memory.contains(id)) {
             let Some(record) = snapshot.get::<Deliveries>(id)? else { continue };
             let delivery = domain(record, *id)?;
-            let event = event_with_data(&snapshot, delivery.event)?.map(Arc::new);
+            let event = events.read(&snapshot, delivery.event)?;
             if delivery.subscription == subscription && !delivery.state.is_final() {
                 due.push(Due { delivery, event });
             }
@@ -173,14 +186,64 @@ impl Store {
             }
             let record = snapshot.get::<Deliveries>(&id)?.ok_or_else(|| damaged::<Deliveries>(&id.to_key()))?;
             let delivery = domain(record, id)?;
-            let event = event_with_data(&snapshot, delivery.event)?.map(Arc::new);
+            let event = events.read(&snapshot, delivery.event)?;
             due.push(Due { delivery, event });
         }
         Ok((due, None))
     }
 }
 
-fn event_with_data(tables: &impl Read, id: crate::domain::id::EventId) -> Result<Option<EventWithData>, StoreError> {
+/// Events in [`EventsRead`]: some reads' worth of a lane's queue, so that the lanes of one event find it there although
+/// they do not read at the same moment.
+const EVENTS_READ_MAX: usize = 2048;
+/// Bytes of their data.
+const EVENTS_READ_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Events that were read of late. An event goes to many subscriptions, and their queues are read one after the other:
+/// each finds the same events.
+#[derive(Debug, Default)]
+pub struct EventsRead(Mutex<Recent>);
+
+#[derive(Debug, Default)]
+struct Recent {
+    events: HashMap<EventId, Arc<EventWithData>>,
+    /// The oldest first.
+    order: VecDeque<EventId>,
+    bytes: usize,
+}
+
+impl EventsRead {
+    fn read(&self, tables: &impl Read, id: EventId) -> Result<Option<Arc<EventWithData>>, StoreError> {
+        let known = self.recent().events.get(&id).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let Some(event) = event_with_data(tables, id)?.map(Arc::new) else { return Ok(None) };
+        self.recent().keep(&event);
+        Ok(Some(event))
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.0.lock().expect("nothing panics while it holds the lock")
+    }
+}
+
+impl Recent {
+    fn keep(&mut self, event: &Arc<EventWithData>) {
+        let id = event.event.id;
+        if self.events.insert(id, Arc::clone(event)).is_some() {
+            return;
+        }
+        self.order.push_back(id);
+        self.bytes += event.data.len();
+        while self.order.len() > EVENTS_READ_MAX || self.bytes > EVENTS_READ_BYTES_MAX {
+            let Some(oldest) = self.order.pop_front().and_then(|id| self.events.remove(&id)) else { return };
+            self.bytes -= oldest.data.len();
+        }
+    }
+}
+
+fn event_with_data(tables: &impl Read, id: EventId) -> Result<Option<EventWithData>, StoreError> {
     let Some(payload) = tables.get::<Payloads>(&id)? else { return Ok(None) };
     let Some(record) = tables.get::<Events>(&id)? else { return Ok(None) };
     let event = record.into_domain(id).ok_or_else(|| damaged::<Events>(&id.to_key()))?;
@@ -450,5 +513,46 @@ impl Transaction<'_> {
         self.catalogue_mut().put_subscription(subscription);
         self.changed(Change::Subscription(id));
         self.announce(Announcement { subscription: id, what: What::Disabled })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::domain::event::Event;
+    use crate::domain::id::TenantId;
+
+    #[test]
+    fn what_was_read_of_late_is_bounded_by_number_and_by_bytes_and_the_oldest_goes_first() {
+        let now = Timestamp::from_millis(1_771_416_000_000);
+        let event = |id: u128, bytes: usize| {
+            let event = Event {
+                id: EventId::from_u128(id),
+                tenant: TenantId::DEFAULT,
+                event_type: "order.paid".parse().unwrap(),
+                external_id: None,
+                occurred_at: now,
+                created_at: now,
+                deliveries: 1,
+                data_bytes: bytes as u32,
+                channels: Vec::new(),
+                deliver_at: None,
+                replay_of: None,
+            };
+            Arc::new(EventWithData { event, data: Bytes::from(vec![b' '; bytes]) })
+        };
+        for (bytes, kept) in [(1, EVENTS_READ_MAX), (EVENTS_READ_BYTES_MAX / 4, 4), (EVENTS_READ_BYTES_MAX + 1, 0)] {
+            let mut recent = Recent::default();
+            let last = 2 * EVENTS_READ_MAX.min(2 * kept + 1) as u128;
+            for id in 1..=last {
+                recent.keep(&event(id, bytes));
+                recent.keep(&event(id, bytes));
+            }
+            assert_eq!((recent.events.len(), recent.order.len(), recent.bytes), (kept, kept, kept * bytes));
+            let newest: Vec<u128> = recent.order.iter().map(|id| id.as_u128()).collect();
+            assert_eq!(newest, (last + 1 - kept as u128..=last).collect::<Vec<_>>());
+        }
     }
 }

@@ -62,6 +62,7 @@ pub use backlog::{BACKLOG_AGE_MAX, BACKLOG_MAX};
 pub use catalogue::{Catalogue, Known};
 pub use check::{FINDINGS_MAX, Report, TableReport, check};
 pub use commit::Store;
+pub use deliveries::EventsRead;
 pub use folder::{STORE_FILE, write_private};
 pub use open::{OpenError, Opened};
 pub use query::{DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Walk};
