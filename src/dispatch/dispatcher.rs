@@ -247,6 +247,7 @@ impl Dispatcher {
                     self.accepted(fresh, now, known);
                 }
             }
+            Change::Settled(newest) => self.recorder.settled_on_disk(newest, now),
             Change::Subscription(id) => self.subscription_changed(id, now, known),
             Change::Scheduled(id, due) => self.due_again_on_disk(id, due, now, known),
             Change::Due(id, due) => {

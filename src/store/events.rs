@@ -175,6 +175,7 @@ impl Transaction<'_> {
         let deliver_at = deliver_at.filter(|at| *at > now);
         let mut all_fresh = Vec::with_capacity(matching.len());
         let mut ids = Vec::with_capacity(matching.len());
+        let mut settled = None;
         for (subscription, state) in matching {
             let id = DeliveryId::from_u128(self.next_id());
             let state = match state {
@@ -204,6 +205,7 @@ impl Transaction<'_> {
                 // It waits on disk from the start: memory is for what can be sent.
                 (Some(at), Some(_)) => {
                     deliveries::park(&mut self.tables, &delivery)?;
+                    settled = Some(id);
                     self.changed(Change::Scheduled(subscription, at));
                 }
                 // No due row and no index row: the commit that answers a publisher carries as little as it can.
@@ -218,6 +220,7 @@ impl Transaction<'_> {
                     });
                 }
                 (None, _) => {
+                    settled = Some(id);
                     self.tables.put::<Deliveries>(&id, &DeliveryRecord::from_domain(&delivery, false))?;
                     self.tables.put::<FailedRows>(&(tenant, id), &())?;
                     // Every new delivery is counted as pending when it is indexed.
@@ -225,6 +228,9 @@ impl Transaction<'_> {
                     self.tables.observed.moved((tenant, subscription), id.assigned_at(), pending, is);
                 }
             }
+        }
+        if let Some(newest) = settled {
+            self.changed(Change::Settled(newest));
         }
         self.accepted(all_fresh);
         Ok(ids)

@@ -157,6 +157,8 @@ pub enum StoreError {
 pub enum Change {
     /// New deliveries. They are on disk without a due row until [`Store::record`] settles or parks them.
     Accepted(Vec<Fresh>),
+    /// The transaction that made this delivery settled it: it waits for its time on disk, or is final from the start.
+    Settled(DeliveryId),
     /// A subscription was made, changed or deleted: look it up in the catalogue.
     Subscription(SubscriptionId),
     /// Something of this subscription is due on disk at that time, earlier than known, because a person asked: what its
