@@ -468,7 +468,9 @@ impl Dispatcher {
                 Some(event) => {
                     let is_once = matches!(delivery.state, State::Retrying { reason: RetryReason::ManualOnce, .. });
                     let is_manual = matches!(delivery.state, State::Retrying { reason: RetryReason::Manual, .. });
-                    let is_manual = is_manual || is_once || (is_asked && !is_blocking);
+                    // What a job asked for is held like all else while the circuit is open, and goes as a probe.
+                    let is_manual = (is_manual || is_once) && !lane.health.is_open();
+                    let is_manual = is_manual || (is_asked && !is_blocking);
                     let trigger = if is_manual { Trigger::Manual } else { Trigger::Schedule };
                     let Delivery { id: delivery, tenant, attempts, attempts_uncounted, .. } = delivery;
                     let round = Round { attempts_uncounted, is_once };
@@ -754,6 +756,10 @@ impl Dispatcher {
     fn due_again_on_disk(&mut self, id: SubscriptionId, due: Timestamp, now: Timestamp, known: &Known<'_>) {
         self.recorder.due_again(id, due);
         self.due_on_disk(id, due, known);
+        // It may be about the one that all others wait for.
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.blocked_until = None;
+        }
         self.revise(id, now, known);
     }
 
