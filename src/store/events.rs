@@ -226,6 +226,7 @@ impl Transaction<'_> {
                     // Every new delivery is counted as pending when it is indexed.
                     let (pending, is) = (Some(StateKind::Pending), Some(state.into()));
                     self.tables.observed.moved((tenant, subscription), id.assigned_at(), pending, is);
+                    self.changed(Change::Moved(Box::new(delivery)));
                 }
             }
         }

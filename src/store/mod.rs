@@ -173,7 +173,8 @@ pub enum Change {
     Scheduled(SubscriptionId, Timestamp),
     /// A delivery became final without an attempt.
     Canceled(SubscriptionId, DeliveryId),
-    /// A person changed a delivery: what it is now, for whoever watches. What it means for sending is told besides.
+    /// A delivery changed without an attempt, or ended as it was made: what it is now, for whoever watches. What it means
+    /// for sending is told besides.
     Moved(Box<Delivery>),
 }
 
