@@ -19,7 +19,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use waxwing::clock::{Clock, ManualClock};
 use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, ReadDue, Send};
-use waxwing::domain::delivery::{Attempt, Delivery, Phases, ShownState, State};
+use waxwing::domain::delivery::{Attempt, CanceledReason, Delivery, Phases, ShownState, State};
 use waxwing::domain::event::NewEvent;
 use waxwing::domain::event_type::EventTypeName;
 use waxwing::domain::header::CustomHeaders;
@@ -44,6 +44,7 @@ use crate::support::disk::SimDisk;
 
 const SECRET_KEY: [u8; 32] = [7; 32];
 
+const OF_A_DELETED_ONE: State = State::Canceled { reason: CanceledReason::SubscriptionDeleted };
 /// More than a backlog is kept for.
 const LONG_SPAN: Duration = Duration::from_secs(10 * 24 * 3600);
 /// The shell looks at its clock at least this often.
@@ -571,6 +572,8 @@ impl World {
             self.clock.set(now.plus(forward));
             self.lead += forward;
         }
+        let looks = self.real.plus(SLEEP_MAX.mul_f64(self.chance.random()));
+        self.wake = Some(self.wake.map_or(looks, |wake| wake.min(looks)));
     }
 
     fn any_delivery(&mut self) -> Option<DeliveryId> {
@@ -644,10 +647,7 @@ impl World {
         let known = Known { catalogue: &catalogue, health: &health };
         let now = self.clock.now();
         self.machine.dispatcher.handle(happened, now, &known, &mut decided);
-        let sleep = self.machine.dispatcher.wake_at().map(|at| at.since(now));
-        // Without a jump it would see at each look that it is too early.
-        let sleep = sleep.map(|sleep| if self.plan.clock_jumps > 0 { sleep.min(SLEEP_MAX) } else { sleep });
-        self.wake = sleep.map(|sleep| self.real.plus(sleep));
+        self.wake = self.machine.dispatcher.wake_at().map(|at| self.real.plus(at.since(now)));
         tenants_take_turns(&decided);
         for decided in decided {
             match decided {
@@ -807,7 +807,7 @@ impl World {
         let has_more = self.machine.writer.work_pass().expect("the disk works");
         let changes = self.machine.writer.step().changes;
         let moved = changes.iter().filter_map(|change| match change {
-            Change::Moved(delivery) => Some(Delivery::clone(delivery)),
+            Change::Moved(delivery) if delivery.state != OF_A_DELETED_ONE => Some(Delivery::clone(delivery)),
             _ => None,
         });
         let moved: Vec<Delivery> = moved.collect();
