@@ -12,7 +12,7 @@ use super::schema::{
     Attempts, Deliveries, DueRows, Events, FailedRows, Key, MetaName, OpenRows, Payloads, Subscriptions,
 };
 use super::tables::{Read, Tables, damaged};
-use super::{AttemptSeen, Catalogue, Change, Due, Recorded, Recordings, Remember, Seen, StoreError};
+use super::{AttemptSeen, Catalogue, Change, Due, Recorded, Recordings, Remember, Seen, StoreError, events};
 use crate::domain::delivery::{
     Attempt, CanceledReason, Delivery, Outcome, RESPONSE_BODY_BYTES_KEPT_OF_SUCCESS, RESPONSE_BODY_BYTES_MAX,
     RetryReason, ShownState, State,
@@ -187,8 +187,7 @@ impl Store {
 fn event_with_data(tables: &impl Read, id: crate::domain::id::EventId) -> Result<Option<EventWithData>, StoreError> {
     let Some(payload) = tables.get::<Payloads>(&id)? else { return Ok(None) };
     let Some(record) = tables.get::<Events>(&id)? else { return Ok(None) };
-    let event = record.into_domain(id).ok_or_else(|| damaged::<Events>(&id.to_key()))?;
-    Ok(Some(EventWithData { event, data: payload.0 }))
+    Ok(Some(EventWithData { event: events::domain(record, id)?, data: payload.0 }))
 }
 
 pub(super) fn domain(record: DeliveryRecord, id: DeliveryId) -> Result<Delivery, StoreError> {

@@ -12,7 +12,7 @@ use super::postings::Unindexed;
 use super::record::{DeliveryRecord, EventRecord, IdRecord};
 use super::schema::{Deliveries, Events, ExternalIds, FailedRows, Key, Payloads, Redeliveries};
 use super::tables::{Read, damaged};
-use super::{Change, Fresh, Published, Remember, StoreError};
+use super::{Catalogue, Change, Fresh, Published, Remember, StoreError};
 use crate::domain::delivery::{CanceledReason, Delivery, ExpiredReason, State};
 use crate::domain::event::{Event, EventWithData, NewEvent};
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId};
@@ -64,12 +64,17 @@ impl Store {
 
     /// The deliveries of one event, in the order of its subscriptions.
     pub fn deliveries_of(&self, event: &Event) -> Result<Vec<Delivery>, StoreError> {
-        let (snapshot, catalogue) = (self.shared.snapshot()?, self.catalogue());
-        let all = deliveries_of(&snapshot, event.id, event.deliveries)?;
-        all.into_iter()
-            .map(|(id, record)| Ok(deliveries::present(deliveries::domain(record, id)?, &catalogue)))
-            .collect()
+        deliveries_as_seen(&self.shared.snapshot()?, &self.catalogue(), event)
     }
+}
+
+pub(super) fn deliveries_as_seen(
+    tables: &impl Read,
+    catalogue: &Catalogue,
+    event: &Event,
+) -> Result<Vec<Delivery>, StoreError> {
+    let all = deliveries_of(tables, event.id, event.deliveries)?;
+    all.into_iter().map(|(id, record)| Ok(deliveries::present(deliveries::domain(record, id)?, catalogue))).collect()
 }
 
 pub(super) fn domain(record: EventRecord, id: EventId) -> Result<Event, StoreError> {
