@@ -420,9 +420,16 @@ impl World {
     }
 
     fn publish(&mut self) {
+        let is_rush = self.tenants.len() > 1 && self.chance.random_bool(0.3);
+        let tenants = if is_rush { self.tenants.clone() } else { vec![self.any_tenant()] };
+        for tenant in tenants {
+            self.publish_to(tenant);
+        }
+    }
+
+    fn publish_to(&mut self, tenant: TenantId) {
         let count = if self.chance.random_bool(0.8) { 1 } else { self.chance.random_range(2..20) };
         let event_type: EventTypeName = "order.paid".parse().expect("a name");
-        let tenant = self.any_tenant();
         let is_scheduled = self.plan.scheduled_share > 0.0 && self.chance.random_bool(self.plan.scheduled_share);
         let ahead = is_scheduled.then(|| Duration::from_secs(self.chance.random_range(0..7200)));
         let deliver_at = ahead.map(|ahead| self.clock.now().plus(ahead));
