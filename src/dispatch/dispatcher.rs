@@ -165,6 +165,7 @@ impl Dispatcher {
                     self.accepted(fresh, now, known);
                 }
             }
+            Change::Settled(newest) => self.recorder.settled_on_disk(newest, now),
             Change::Subscription(id) => self.subscription_changed(id, now, known),
             Change::Scheduled(id, due) => self.due_again_on_disk(id, due, known),
             Change::Due(id, due) => {
@@ -376,11 +377,13 @@ impl Dispatcher {
             }
             match event {
                 Some(event) => {
-                    let (is_manual, is_once) = match delivery.state {
+                    let (is_asked_again, is_once) = match delivery.state {
                         State::Retrying { reason: RetryReason::ManualOnce, .. } => (true, true),
                         State::Retrying { reason: RetryReason::Manual, .. } => (true, false),
-                        _ => (is_asked && !is_blocking, false),
+                        _ => (false, false),
                     };
+                    // What a job asked for is held like all else while the circuit is open, and goes as a probe.
+                    let is_manual = (is_asked_again && !lane.health.is_open()) || (is_asked && !is_blocking);
                     let trigger = if is_manual { Trigger::Manual } else { Trigger::Schedule };
                     let Delivery { id: delivery, tenant, attempts, attempts_uncounted, .. } = delivery;
                     let round = Round { attempts_uncounted, is_once };
@@ -631,6 +634,8 @@ impl Dispatcher {
     fn due_again_on_disk(&mut self, id: SubscriptionId, due: Timestamp, known: &Known<'_>) {
         self.recorder.due_again(id, due);
         self.due_on_disk(id, due, known);
+        // It may be about the one that all others wait for.
+        self.lane(id, known).blocked_until = None;
     }
 
     /// An inactive subscription's disk is not looked at until it is active again, and then from the start.

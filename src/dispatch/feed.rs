@@ -165,7 +165,11 @@ impl Feed {
                         add_subscription(*id, &catalogue, store, add);
                     }
                     // What a person did is told by the `Moved` that came with it.
-                    Change::Due(..) | Change::Retry(..) | Change::Scheduled(..) | Change::Canceled(..) => {}
+                    Change::Due(..)
+                    | Change::Retry(..)
+                    | Change::Scheduled(..)
+                    | Change::Canceled(..)
+                    | Change::Settled(_) => {}
                 }
             }
         });

@@ -32,7 +32,8 @@ pub(super) fn state_after(
         _ if attempt.response.as_ref().is_some_and(aborts) => State::Exhausted { reason: ExhaustedReason::Aborted },
         // A probe leaves the delivery's schedule where it stands.
         _ if attempt.trigger == Trigger::Probe => {
-            State::Retrying { next_attempt_at: due, reason: RetryReason::Schedule }
+            let reason = if is_once { RetryReason::ManualOnce } else { RetryReason::Schedule };
+            State::Retrying { next_attempt_at: due, reason }
         }
         _ if is_once => State::Exhausted { reason: ExhaustedReason::Schedule },
         Outcome::Status(_) | Outcome::Error { .. } => {

@@ -62,6 +62,12 @@ impl Recorder {
         self.unsettled.insert(delivery);
     }
 
+    /// Deliveries up to this one are on disk and need nothing more, but those that are known as fresh. The watermark follows.
+    pub fn settled_on_disk(&mut self, newest: DeliveryId, now: Timestamp) {
+        self.newest_seen = self.newest_seen.max(Some(newest));
+        self.soon(now);
+    }
+
     /// Parks it when it is still not settled after a while.
     pub fn park_later(&mut self, delivery: DeliveryId, now: Timestamp) {
         self.to_park.push_back((now.plus(PARK_AFTER), delivery));

@@ -115,7 +115,7 @@ impl Health {
         if let Some(wait) = report.retry_after
             && report.outcome.is_overload()
         {
-            self.quiet_until = self.quiet_until.max(Some(report.now.plus(wait)));
+            self.quiet_until = self.quiet_until(report.now).max(Some(report.now.plus(wait)));
         }
         let has_opened = self.move_circuit(report, subscription);
         let failing_for = report.now.since(failing_since);

@@ -210,7 +210,7 @@ impl DeliveriesApi {
     /// Try a delivery now
     ///
     /// One attempt, at once. A delivery whose schedule is used up gets exactly one more; one that succeeded or was canceled is
-    /// refused.
+    /// refused, and so is one that had ended when the backlog of its subscription, which is not active, is full.
     #[oai(path = "/:id/retry", method = "post", operation_id = "deliveries.retry")]
     async fn retry(
         &self,

@@ -49,7 +49,8 @@ struct JobAttributes {
     matched: Nullable<u64>,
     /// Deliveries that it changed so far
     done: u64,
-    /// Deliveries that were no longer what was asked for when their turn came
+    /// Deliveries that were no longer what was asked for when their turn came, or for which there was no room in the
+    /// backlog of a subscription that is not active (100,000): they stay what they were
     skipped: u64,
     created_at: Time,
     finished_at: Nullable<Time>,
@@ -187,7 +188,8 @@ impl JobsApi {
     ///
     /// Everything that failed since then is tried again with its whole schedule, in the background: what is exhausted or
     /// expired, and what was canceled because the receiver was gone. What a person canceled stays canceled, and so does
-    /// what has lost its data. Each delivery is queued once, whatever happens to it meanwhile.
+    /// what has lost its data. Each delivery is queued once, whatever happens to it meanwhile. A subscription that is not
+    /// active keeps what fits into its backlog until it is: the rest is counted as skipped.
     #[oai(
         path = "/webhook-subscriptions/:id/recover",
         method = "post",

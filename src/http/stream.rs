@@ -196,8 +196,9 @@ impl StreamApi {
     /// Watch what happens
     ///
     /// Server-sent events, in the order in which they happened: `delivery.created`, `delivery.attempted` (after it is
-    /// recorded), `delivery.changed` and `subscription.changed`. What ends in bulk (the backlog of a deleted subscription,
-    /// one that is too old) is not told one by one. It is for watching, not for bookkeeping: who reads too slowly, or
+    /// recorded), `delivery.changed` and `subscription.changed`. What ends in bulk (a job, the backlog of a deleted
+    /// subscription, one that is too old) is told one by one, as far as it fits: the newest 4,096 messages are kept, and
+    /// before them is a `gap`. It is for watching, not for bookkeeping: who reads too slowly, or
     /// comes back too late with `Last-Event-ID`, gets a `gap`. A line with a colon alone, every 15 seconds, keeps the
     /// connection open. At most 64 viewers, and 8 of one key.
     #[oai(path = "/", method = "get", operation_id = "stream.read")]

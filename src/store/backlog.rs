@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::ops::Bound;
 use std::time::Duration;
 
-use super::commit::Transaction;
-use super::schema::{DueRows, Subscriptions};
+use super::commit::{Transaction, millis};
+use super::deliveries::due_rows;
+use super::schema::{Deliveries, DueRows, MetaName, Subscriptions};
 use super::tables::Read;
-use super::{Change, StoreError, deliveries};
+use super::{Catalogue, Change, StoreError, deliveries};
 use crate::domain::delivery::{ExpiredReason, State};
 use crate::domain::id::{DeliveryId, SubscriptionId};
 use crate::domain::time::Timestamp;
@@ -23,6 +24,9 @@ const ROWS_PER_STEP_MAX: usize = 512;
 const SUBSCRIPTIONS_PER_STEP_MAX: usize = 1024;
 /// A full backlog is counted again after this, since some of it may have been canceled.
 const COUNT_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Deliveries that may be on their way to a due row when a backlog is counted: more than a couple of seconds leave.
+const UNSETTLED_ROWS_COUNTED_MAX: usize = 65_536;
 
 /// How many deliveries wait for each subscription that is not active and got events since it is not.
 #[derive(Debug, Default)]
@@ -51,36 +55,41 @@ impl Backlogs {
 }
 
 impl Transaction<'_> {
-    /// Whether one more delivery may wait for a subscription that is not active; it is counted then.
+    /// Whether one more delivery may wait for this subscription. For one that is active there is no limit; otherwise the
+    /// delivery is counted, and the caller leaves it waiting.
     pub(super) fn backlog_takes_one(&mut self, id: SubscriptionId) -> Result<bool, StoreError> {
+        let is_active = |catalogue: &Catalogue| catalogue.subscription(id).is_some_and(|it| it.is_active);
+        if self.with_catalogue(is_active) {
+            return Ok(true);
+        }
         let known = self.backlog(id);
         let is_stale = |known: &Counted| {
-            known.count >= BACKLOG_MAX && self.now.as_millis().abs_diff(known.at.as_millis()) >= millis()
+            known.count >= BACKLOG_MAX
+                && self.now.as_millis().abs_diff(known.at.as_millis()) >= millis(COUNT_AGAIN_AFTER)
         };
         let counted = match known.filter(|known| !is_stale(known)) {
             Some(counted) => counted,
-            None => {
-                let rows = self.tables.scan::<DueRows>(all_of(id))?.take(BACKLOG_MAX as usize);
-                let count = rows.map(|row| row.map(|_| 1)).sum::<Result<u32, _>>()?;
-                Counted { count, at: self.now }
-            }
+            None => Counted { count: self.count_backlog(id)?, at: self.now },
         };
         let takes = counted.count < BACKLOG_MAX;
         self.put_backlog(id, Some(Counted { count: counted.count + u32::from(takes), ..counted }));
         Ok(takes)
     }
-}
 
-fn millis() -> u64 {
-    u64::try_from(COUNT_AGAIN_AFTER.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn all_of(id: SubscriptionId) -> std::ops::RangeInclusive<(SubscriptionId, Timestamp, DeliveryId)> {
-    until(id, Timestamp::MAX)
-}
-
-fn until(id: SubscriptionId, at: Timestamp) -> std::ops::RangeInclusive<(SubscriptionId, Timestamp, DeliveryId)> {
-    (id, Timestamp::MIN, DeliveryId::from_u128(0))..=(id, at, DeliveryId::from_u128(u128::MAX))
+    /// Those with a due row, and those that are still on their way to one.
+    fn count_backlog(&self, id: SubscriptionId) -> Result<u32, StoreError> {
+        let rows = self.tables.scan::<DueRows>(due_rows(id, Timestamp::MAX))?.take(BACKLOG_MAX as usize);
+        let parked = rows.map(|row| row.map(|_| 1)).sum::<Result<u32, _>>()?;
+        let settled = DeliveryId::from_u128(self.tables.meta_id(MetaName::SettledUpTo)?);
+        let unsettled = self.tables.scan::<Deliveries>((Bound::Excluded(settled), Bound::Unbounded))?;
+        let mut fresh = 0;
+        for row in unsettled.take(UNSETTLED_ROWS_COUNTED_MAX) {
+            let (_, record) = row?;
+            let waits = State::from(record.state).next_attempt_at().is_some() && !record.is_parked;
+            fresh += u32::from(waits && record.subscription == id.to_bytes());
+        }
+        Ok(parked.saturating_add(fresh))
+    }
 }
 
 /// One step of the pass over what has waited for too long. Answers whether it goes on; else the next step begins anew.
@@ -95,12 +104,12 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError
         let is_inactive = transaction
             .with_catalogue(|catalogue| catalogue.subscription(id).is_some_and(|subscription| !subscription.is_active));
         if is_inactive {
-            let old = transaction.tables.scan::<DueRows>(until(id, too_old))?.take(budget);
+            let old = transaction.tables.scan::<DueRows>(due_rows(id, too_old))?.take(budget);
             let old = old.map(|row| row.map(|((_, _, delivery), ())| delivery)).collect::<Result<Vec<_>, _>>()?;
             budget -= old.len();
             for delivery in &old {
                 let state = State::Expired { reason: ExpiredReason::BacklogAge };
-                deliveries::end(&mut transaction.tables, *delivery, state, transaction.now)?;
+                deliveries::end(transaction, *delivery, state)?;
                 transaction.changed(Change::Canceled(id, *delivery));
             }
             if !old.is_empty() {

@@ -1,9 +1,10 @@
 //! Deliveries and their attempts: what became of them, what is due, and what a person asks for.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::backlog::BACKLOG_MAX;
 use super::catalogue::Known;
 use super::commit::{Store, Transaction};
 use super::record::{AttemptRecord, DeliveryRecord, SubscriptionRecord};
@@ -11,7 +12,7 @@ use super::schema::{
     Attempts, Deliveries, DueRows, Events, FailedRows, Key, MetaName, OpenRows, Payloads, Subscriptions,
 };
 use super::tables::{Read, Tables, damaged};
-use super::{AttemptSeen, Catalogue, Change, Due, Recorded, Recordings, Remember, Seen, StoreError};
+use super::{AttemptSeen, Catalogue, Change, Due, Recorded, Recordings, Remember, Seen, StoreError, events};
 use crate::domain::delivery::{
     Attempt, CanceledReason, Delivery, Outcome, RESPONSE_BODY_BYTES_KEPT_OF_SUCCESS, RESPONSE_BODY_BYTES_MAX,
     RetryReason, ShownState, State,
@@ -26,7 +27,7 @@ use crate::domain::time::Timestamp;
 /// About what recording an attempt writes beside its response body.
 const ATTEMPT_BYTES: usize = 1024;
 
-const DELETED: State = State::Canceled { reason: CanceledReason::SubscriptionDeleted };
+pub(super) const DELETED: State = State::Canceled { reason: CanceledReason::SubscriptionDeleted };
 
 impl Store {
     /// None when there is no such delivery.
@@ -53,7 +54,7 @@ impl Store {
     }
 
     /// One attempt now. `InvalidState` when it succeeded or was canceled, or nobody is there to get it; one that had
-    /// ended gets exactly one more.
+    /// ended gets exactly one more, or `LimitExceeded` when the backlog of a subscription that is not active is full.
     pub async fn retry_delivery(
         &self,
         id: DeliveryId,
@@ -67,6 +68,9 @@ impl Store {
             }
             match row.delivery.state {
                 State::Succeeded | State::Canceled { .. } => return Err(StoreError::InvalidState),
+                State::Exhausted { .. } | State::Expired { .. } if !transaction.backlog_takes_one(subscription)? => {
+                    return Err(StoreError::LimitExceeded { max: BACKLOG_MAX });
+                }
                 State::Pending { .. } | State::Retrying { .. } | State::Exhausted { .. } | State::Expired { .. } => {}
             }
             row.retry(&mut transaction.tables, transaction.now)?;
@@ -246,8 +250,7 @@ impl Recent {
 fn event_with_data(tables: &impl Read, id: EventId) -> Result<Option<EventWithData>, StoreError> {
     let Some(payload) = tables.get::<Payloads>(&id)? else { return Ok(None) };
     let Some(record) = tables.get::<Events>(&id)? else { return Ok(None) };
-    let event = record.into_domain(id).ok_or_else(|| damaged::<Events>(&id.to_key()))?;
-    Ok(Some(EventWithData { event, data: payload.0 }))
+    Ok(Some(EventWithData { event: events::domain(record, id)?, data: payload.0 }))
 }
 
 pub(super) fn domain(record: DeliveryRecord, id: DeliveryId) -> Result<Delivery, StoreError> {
@@ -269,20 +272,23 @@ pub(super) fn park(tables: &mut Tables<'_>, delivery: &Delivery) -> Result<(), S
         .put(tables, state, true)
 }
 
-/// Ends what waits for a deleted subscription. Answers whether there was anything to end.
-pub(super) fn cancel_deleted(tables: &mut Tables<'_>, id: DeliveryId, now: Timestamp) -> Result<bool, StoreError> {
-    end(tables, id, DELETED, now)
+/// Due rows of one subscription, up to a time.
+pub(super) fn due_rows(
+    id: SubscriptionId,
+    until: Timestamp,
+) -> RangeInclusive<(SubscriptionId, Timestamp, DeliveryId)> {
+    (id, Timestamp::MIN, DeliveryId::from_u128(0))..=(id, until, DeliveryId::from_u128(u128::MAX))
 }
 
-/// Gives a delivery that is not final its final state. Answers whether there was anything to end.
-pub(super) fn end(tables: &mut Tables<'_>, id: DeliveryId, state: State, now: Timestamp) -> Result<bool, StoreError> {
-    let Some(mut row) = Row::read(tables, id)? else { return Ok(false) };
-    if row.is_final_on_disk {
-        return Ok(false);
+/// Gives a delivery that is not final its final state, and tells whoever watches.
+pub(super) fn end(transaction: &mut Transaction<'_>, id: DeliveryId, state: State) -> Result<(), StoreError> {
+    let Some(mut row) = Row::read(&transaction.tables, id)? else { return Ok(()) };
+    if !row.is_final_on_disk {
+        row.delivery.updated_at = transaction.now;
+        row.put(&mut transaction.tables, state, false)?;
+        transaction.changed(Change::Moved(Box::new(row.delivery)));
     }
-    row.delivery.updated_at = now;
-    row.put(tables, state, false)?;
-    Ok(true)
+    Ok(())
 }
 
 /// A delivery in the writer's hands: its record and the rows that follow from it.

@@ -58,17 +58,16 @@ pub(super) fn cancel(
     id: SubscriptionId,
     record: WorkRecord,
 ) -> Result<Option<WorkRecord>, StoreError> {
-    let now = transaction.now;
-    let tables = &mut transaction.tables;
     if record.stage == CANCEL_FRESH {
         let range = (
             Bound::Excluded(DeliveryId::from_bytes(record.cursor)),
             Bound::Included(DeliveryId::from_bytes(record.until)),
         );
-        let rows = tables.scan::<Deliveries>(range)?.take(ROWS_PER_STEP_MAX).collect::<Result<Vec<_>, _>>()?;
+        let rows = transaction.tables.scan::<Deliveries>(range)?.take(ROWS_PER_STEP_MAX);
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
         for (delivery, row) in &rows {
             if row.subscription == id.to_bytes() {
-                deliveries::cancel_deleted(tables, *delivery, now)?;
+                deliveries::end(transaction, *delivery, deliveries::DELETED)?;
             }
         }
         let next = match rows.last() {
@@ -77,11 +76,10 @@ pub(super) fn cancel(
         };
         return Ok(Some(next));
     }
-    let first = (id, Timestamp::MIN, DeliveryId::from_u128(0));
-    let last = (id, Timestamp::MAX, DeliveryId::from_u128(u128::MAX));
-    let rows = tables.scan::<DueRows>(first..=last)?.take(ROWS_PER_STEP_MAX).collect::<Result<Vec<_>, _>>()?;
+    let rows = transaction.tables.scan::<DueRows>(deliveries::due_rows(id, Timestamp::MAX))?.take(ROWS_PER_STEP_MAX);
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
     for ((_, _, delivery), ()) in &rows {
-        deliveries::cancel_deleted(tables, *delivery, now)?;
+        deliveries::end(transaction, *delivery, deliveries::DELETED)?;
     }
     Ok((rows.len() == ROWS_PER_STEP_MAX).then_some(record))
 }

@@ -12,7 +12,7 @@ use super::postings::Unindexed;
 use super::record::{DeliveryRecord, EventRecord, IdRecord};
 use super::schema::{Deliveries, Events, ExternalIds, FailedRows, Key, Payloads, Redeliveries};
 use super::tables::{Read, damaged};
-use super::{Change, Fresh, Published, Remember, StoreError};
+use super::{Catalogue, Change, Fresh, Published, Remember, StoreError};
 use crate::domain::delivery::{CanceledReason, Delivery, ExpiredReason, State};
 use crate::domain::event::{Event, EventWithData, NewEvent};
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId};
@@ -64,12 +64,17 @@ impl Store {
 
     /// The deliveries of one event, in the order of its subscriptions.
     pub fn deliveries_of(&self, event: &Event) -> Result<Vec<Delivery>, StoreError> {
-        let (snapshot, catalogue) = (self.shared.snapshot()?, self.catalogue());
-        let all = deliveries_of(&snapshot, event.id, event.deliveries)?;
-        all.into_iter()
-            .map(|(id, record)| Ok(deliveries::present(deliveries::domain(record, id)?, &catalogue)))
-            .collect()
+        deliveries_as_seen(&self.shared.snapshot()?, &self.catalogue(), event)
     }
+}
+
+pub(super) fn deliveries_as_seen(
+    tables: &impl Read,
+    catalogue: &Catalogue,
+    event: &Event,
+) -> Result<Vec<Delivery>, StoreError> {
+    let all = deliveries_of(tables, event.id, event.deliveries)?;
+    all.into_iter().map(|(id, record)| Ok(deliveries::present(deliveries::domain(record, id)?, catalogue))).collect()
 }
 
 pub(super) fn domain(record: EventRecord, id: EventId) -> Result<Event, StoreError> {
@@ -175,6 +180,7 @@ impl Transaction<'_> {
         let deliver_at = deliver_at.filter(|at| *at > now);
         let mut all_fresh = Vec::with_capacity(matching.len());
         let mut ids = Vec::with_capacity(matching.len());
+        let mut settled = None;
         for (subscription, state) in matching {
             let id = DeliveryId::from_u128(self.next_id());
             let state = match state {
@@ -204,6 +210,7 @@ impl Transaction<'_> {
                 // It waits on disk from the start: memory is for what can be sent.
                 (Some(at), Some(_)) => {
                     deliveries::park(&mut self.tables, &delivery)?;
+                    settled = Some(id);
                     self.changed(Change::Scheduled(subscription, at));
                 }
                 // No due row and no index row: the commit that answers a publisher carries as little as it can.
@@ -218,13 +225,18 @@ impl Transaction<'_> {
                     });
                 }
                 (None, _) => {
+                    settled = Some(id);
                     self.tables.put::<Deliveries>(&id, &DeliveryRecord::from_domain(&delivery, false))?;
                     self.tables.put::<FailedRows>(&(tenant, id), &())?;
                     // Every new delivery is counted as pending when it is indexed.
                     let (pending, is) = (Some(StateKind::Pending), Some(state.into()));
                     self.tables.observed.moved((tenant, subscription), id.assigned_at(), pending, is);
+                    self.changed(Change::Moved(Box::new(delivery)));
                 }
             }
+        }
+        if let Some(newest) = settled {
+            self.changed(Change::Settled(newest));
         }
         self.accepted(all_fresh);
         Ok(ids)

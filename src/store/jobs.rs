@@ -275,6 +275,12 @@ fn change(transaction: &mut Transaction<'_>, mut job: Job, work: WorkRecord) -> 
             job.skipped += 1;
             continue;
         };
+        let subscription = row.delivery.subscription;
+        // What waits already has its place.
+        if job.kind.sends() && row.delivery.state.is_final() && !transaction.backlog_takes_one(subscription)? {
+            job.skipped += 1;
+            continue;
+        }
         let tables = &mut transaction.tables;
         match job.kind {
             JobKind::Recover { .. } => row.recover(tables, now)?,
@@ -282,7 +288,6 @@ fn change(transaction: &mut Transaction<'_>, mut job: Job, work: WorkRecord) -> 
             JobKind::Cancel(_) => row.cancel(tables, now)?,
         }
         job.done += 1;
-        let subscription = row.delivery.subscription;
         transaction.changed(Change::Moved(Box::new(row.delivery)));
         if job.kind.sends() {
             requeued.insert(subscription);
@@ -291,8 +296,6 @@ fn change(transaction: &mut Transaction<'_>, mut job: Job, work: WorkRecord) -> 
         }
     }
     for subscription in requeued {
-        // More waits for it than was counted, if it is not active.
-        transaction.put_backlog(subscription, None);
         transaction.changed(Change::Scheduled(subscription, now));
     }
     transaction.tables.remove::<JobDeliveries>(&key)?;

@@ -167,6 +167,8 @@ pub enum StoreError {
 pub enum Change {
     /// New deliveries. They are on disk without a due row until [`Store::record`] settles or parks them.
     Accepted(Vec<Fresh>),
+    /// The transaction that made this delivery settled it: it waits for its time on disk, or is final from the start.
+    Settled(DeliveryId),
     /// A subscription was made, changed or deleted: look it up in the catalogue.
     Subscription(SubscriptionId),
     /// Something of this subscription is due on disk at that time, earlier than known, because a person asked: what its
@@ -181,7 +183,8 @@ pub enum Change {
     Scheduled(SubscriptionId, Timestamp),
     /// A delivery became final without an attempt.
     Canceled(SubscriptionId, DeliveryId),
-    /// A person changed a delivery: what it is now, for whoever watches. What it means for sending is told besides.
+    /// A delivery changed without an attempt, or ended as it was made: what it is now, for whoever watches. What it means
+    /// for sending is told besides.
     Moved(Box<Delivery>),
 }
 

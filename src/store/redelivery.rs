@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use super::commit::{Store, Transaction};
-use super::deliveries;
 use super::events::{self, FirstState, first_state};
 use super::record::EventRecord;
 use super::schema::{Events, Payloads, Redeliveries};
 use super::tables::Read;
 use super::{Catalogue, Redelivered, Redelivery, Remember, StoreError};
-use crate::domain::delivery::Delivery;
 use crate::domain::event::{DELIVERIES_MAX, Event, EventWithData, NewEvent};
 use crate::domain::id::{EventId, SubscriptionId, TenantId};
 
@@ -79,16 +77,9 @@ impl Transaction<'_> {
                 event
             }
         };
-        Ok(Redelivered { deliveries: self.deliveries_of(&event)?, event, made })
-    }
-
-    fn deliveries_of(&self, event: &Event) -> Result<Vec<Delivery>, StoreError> {
-        let all = events::deliveries_of(&self.tables, event.id, event.deliveries)?;
-        let domain = |(id, record)| {
-            let delivery = deliveries::domain(record, id)?;
-            Ok(self.with_catalogue(|catalogue| deliveries::present(delivery, catalogue)))
-        };
-        all.into_iter().map(domain).collect()
+        let deliveries =
+            self.with_catalogue(|catalogue| events::deliveries_as_seen(&self.tables, catalogue, &event))?;
+        Ok(Redelivered { deliveries, event, made })
     }
 }
 

@@ -16,17 +16,6 @@ const FOLD_EVERY: Duration = Duration::from_secs(10);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// What may wait for its postings: the memory of an index pass, about 3 MiB.
 const UNINDEXED_MAX: usize = 65_536;
-
-/// When the thread does what nobody asked for.
-pub(super) struct Timers {
-    index_at: Instant,
-    fold_at: Instant,
-    work_at: Instant,
-    retention_at: Instant,
-    backlog_at: Instant,
-    checkpoint_at: Instant,
-}
-
 /// Between two steps of background work, so that groups come in between.
 const WORK_PAUSE: Duration = Duration::from_millis(20);
 /// Between two steps of a walk of retention.
@@ -40,6 +29,16 @@ const BACKLOG_PAUSE: Duration = Duration::from_millis(50);
 const FAILURE_REST: Duration = Duration::from_secs(60);
 /// The longest that the thread sleeps.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// When each of these is due.
+pub(super) struct Timers {
+    index_at: Instant,
+    fold_at: Instant,
+    work_at: Instant,
+    retention_at: Instant,
+    backlog_at: Instant,
+    checkpoint_at: Instant,
+}
 
 impl Timers {
     pub(super) fn new() -> Self {
@@ -80,12 +79,7 @@ impl Timers {
         }
         if now >= self.fold_at || writer.state.log_entries >= LOG_ENTRIES_MAX {
             let folded = report("adding up the statistics", writer.fold_pass());
-            let pause = match folded {
-                Some(true) => WORK_PAUSE,
-                Some(false) => FOLD_EVERY,
-                None => FAILURE_REST,
-            };
-            self.fold_at = Instant::now() + pause;
+            self.fold_at = next(folded, WORK_PAUSE, FOLD_EVERY);
         }
         if writer.state.has_work && now >= self.work_at {
             let worked = report("background work", writer.work_pass());
@@ -93,20 +87,11 @@ impl Timers {
         }
         if now >= self.retention_at {
             let walked = report("retention", writer.retention_pass());
-            let pause = match walked {
-                Some(true) => RETENTION_PAUSE,
-                Some(false) => RETENTION_REST,
-                None => FAILURE_REST,
-            };
-            self.retention_at = Instant::now() + pause;
+            self.retention_at = next(walked, RETENTION_PAUSE, RETENTION_REST);
         }
         if now >= self.backlog_at {
-            let pause = match report("the pass over old backlogs", writer.backlog_pass()) {
-                Some(true) => BACKLOG_PAUSE,
-                Some(false) => BACKLOG_REST,
-                None => FAILURE_REST,
-            };
-            self.backlog_at = Instant::now() + pause;
+            let passed = report("the pass over old backlogs", writer.backlog_pass());
+            self.backlog_at = next(passed, BACKLOG_PAUSE, BACKLOG_REST);
         }
         // After the others: they write too.
         if now >= self.checkpoint_at || writer.journal.is_full() {
@@ -114,6 +99,16 @@ impl Timers {
             self.checkpoint_at = Instant::now() + CHECKPOINT_EVERY;
         }
     }
+}
+
+/// When a walk has its next step: soon while there is more of it, after a rest when it is at its end or failed.
+fn next(has_more: Option<bool>, pause: Duration, rest: Duration) -> Instant {
+    let wait = match has_more {
+        Some(true) => pause,
+        Some(false) => rest,
+        None => FAILURE_REST,
+    };
+    Instant::now() + wait
 }
 
 pub(super) fn report<T>(what: &str, result: Result<T, StoreError>) -> Option<T> {

@@ -15,4 +15,5 @@ mod reach;
 mod redelivery;
 mod slots;
 mod stats;
+mod watermark;
 mod world;

@@ -306,11 +306,43 @@ async fn a_batch_has_one_to_a_thousand_events() {
 #[tokio::test]
 async fn nobody_publishes_into_the_systems_tenant() {
     let app = TestApp::start().await;
-    app.post("/v1/events", json!({ "type": "order.paid", "data": 1 })).header("waxwing-tenant", "system").await.check(
-        expect![[r#"
+    let event = json!({ "type": "order.paid", "data": 1 });
+    for (path, body) in [("/v1/events", event.clone()), ("/v1/events/batch", json!({ "events": [event] }))] {
+        app.post(path, body).header("waxwing-tenant", "system").await.check(expect![[r#"
             409 invalid_state: Nobody publishes into the tenant 'system'
-        "#]],
-    );
+        "#]]);
+    }
+    let body = json!({ "url": TEST_RECEIVER, "events": ["*"] });
+    let subscription = app.post("/v1/webhook-subscriptions", body).header("waxwing-tenant", "system").await;
+    let subscription = subscription.assert(201).id();
+    let own = app.post("/v1/events", json!({ "type": "order.paid", "data": 1 })).await.assert(202).id();
+    let again = json!({ "subscription_ids": [subscription], "as_new_event": true });
+    app.post(&format!("/v1/events/{own}/redeliver"), again).await.check(expect![[r#"
+        400 invalid_parameter /subscription_ids/0: This must be the id of a subscription that exists
+    "#]]);
+}
+
+/// What Waxwing itself has to say is no type that others use: it would look as if Waxwing had said it.
+#[tokio::test]
+async fn what_waxwing_itself_has_to_say_nobody_else_says() {
+    let app = TestApp::start().await;
+    let of_system = |id: &str| format!("/v1/webhook-subscriptions/{id}/test");
+    let body = json!({ "url": TEST_RECEIVER, "events": ["*"] });
+    let ours = app.post("/v1/webhook-subscriptions", body.clone()).await.assert(201).id();
+    let system = app.post("/v1/webhook-subscriptions", body).header("waxwing-tenant", "system").await.assert(201).id();
+    for name in ["subscription.disabled", "delivery.exhausted"] {
+        app.post("/v1/events", json!({ "type": name, "data": 1 })).await.assert(400);
+        let batch = json!({ "events": [{ "type": name, "data": 1 }] });
+        let batch = app.post("/v1/events/batch", batch).await.assert(200).json();
+        assert_eq!(batch["data"][0]["errors"][0]["code"], "unknown_event_type", "{batch}");
+        let test = json!({ "event_type": name });
+        let answer = app.post(&of_system(&ours), test.clone()).await.assert(400).json();
+        assert_eq!(answer["errors"][0]["code"], "unknown_event_type", "{answer}");
+        let answer = app.post(&of_system(&system), test).header("waxwing-tenant", "system").await.assert(400).json();
+        assert_eq!(answer["errors"][0]["code"], "unknown_event_type", "{answer}");
+    }
+    // The plain test reaches a subscription of the system as any other.
+    app.post(&of_system(&system), json!({})).header("waxwing-tenant", "system").await.assert(200);
 }
 
 #[tokio::test]

@@ -1,10 +1,14 @@
 //! `/v1/jobs`, and what begins one.
 
+use std::time::Duration;
+
 use expect_test::expect;
 use poem::http::Method;
 use serde_json::{Value, json};
+use waxwing::http::{Defaults, Settings};
 
 use crate::support::app::{TEST_RECEIVER, TestApp};
+use crate::support::disk::SimDisk;
 
 /// A subscription that takes no deliveries for now, with so many of them waiting. Answers with its id.
 async fn waiting(app: &TestApp, count: usize) -> String {
@@ -358,4 +362,62 @@ async fn what_cannot_be_delivered_again_is_told_at_once() {
     app.call(Method::POST, &path).key(&reader).await.assert(403);
     let shown = app.get(&format!("/v1/events/{event}")).await.assert(200).json();
     assert_eq!(shown["data"]["attributes"]["deliveries_count"], 1);
+}
+
+#[tokio::test]
+async fn an_event_whose_data_retention_removed_is_not_delivered_again() {
+    let disk = SimDisk::new(1);
+    let noon = "2026-02-18T12:00:00Z".parse().unwrap();
+    let settings = || Settings { rate_limits: Defaults { management: None, publish: None }, ..Settings::default() };
+    let app = TestApp::start_on(disk.clone(), settings(), noon).await;
+    app.post("/v1/event-types", json!({ "name": "order.paid" })).await.assert(201);
+    let body = json!({ "url": TEST_RECEIVER, "events": ["*"] });
+    let subscription = app.post("/v1/webhook-subscriptions", body).await.assert(201).id();
+    let event = app.post("/v1/events", json!({ "type": "order.paid", "data": 1 })).await.assert(202).id();
+    let path = format!("/v1/events/{event}");
+    app.wait_for(&path, |event| state(event) == "delivered").await;
+    drop(app);
+
+    // A month later, the first thing that a store does is to look for what has become old.
+    let a_month_later = noon.plus(Duration::from_secs(31 * 24 * 3600));
+    let app = TestApp::start_on(disk, settings(), a_month_later).await;
+    app.wait_for(&path, |event| event["data"]["attributes"]["data"].is_null()).await;
+    for body in [json!({}), json!({ "subscription_ids": [subscription], "as_new_event": true })] {
+        app.post(&format!("{path}/redeliver"), body).await.check(expect![[r#"
+            410 event_expired: The event's data was removed when its time was over: it cannot be sent again
+        "#]]);
+    }
+    // A recovery leaves it alone, and there is nothing to retry.
+    let recover = json!({ "since": "2026-01-01T00:00:00Z", "dry_run": true });
+    let counted = app.post(&format!("/v1/webhook-subscriptions/{subscription}/recover"), recover).await.assert(200);
+    assert_eq!(counted.json()["meta"]["matched"], 0);
+}
+
+#[tokio::test]
+async fn a_tenant_has_ten_unfinished_jobs_and_no_more() {
+    let app = TestApp::start().await;
+    let body = json!({ "url": TEST_RECEIVER, "events": ["*"], "is_active": false });
+    app.post("/v1/webhook-subscriptions", body).await.assert(201);
+    // So many that a job takes several steps, with pauses between them in which others have theirs.
+    let events = vec![json!({ "type": "order.paid", "data": {} }); 1000];
+    for _ in 0..2 {
+        app.post("/v1/events/batch", json!({ "events": events })).await.assert(200);
+    }
+    app.wait_for("/v1/deliveries?page[size]=1", |list| list["data"].as_array().is_some_and(|all| !all.is_empty()))
+        .await;
+    let retry = || app.post("/v1/deliveries/retry", json!({ "all": true }));
+    let mut running = Vec::new();
+    for _ in 0..10 {
+        running.push(retry().await.assert(202).header("location").unwrap().to_owned());
+    }
+    retry().await.check(expect![[r#"
+        409 limit_exceeded: No more than 10 are allowed
+    "#]]);
+    // Another tenant has ten of its own, and counting alone is no job.
+    app.post("/v1/tenants", json!({ "name": "Shop", "external_id": "shop" })).await.assert(201);
+    retry().header("waxwing-tenant", "shop").await.assert(202);
+    app.post("/v1/deliveries/retry", json!({ "all": true, "dry_run": true })).await.assert(200);
+    // One that has ended makes room.
+    app.call(Method::POST, &format!("{}/cancel", running[9])).await.assert(200);
+    retry().await.assert(202);
 }

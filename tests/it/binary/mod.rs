@@ -2,6 +2,7 @@
 
 mod conformance;
 mod crash;
+mod full_disk;
 mod health;
 mod isolation;
 mod real_input;

@@ -24,13 +24,18 @@ pub struct Ledger {
     pub received: BTreeMap<DeliveryId, Received>,
     /// States that are known to be durable.
     durable: BTreeMap<DeliveryId, Durable>,
-    /// Deliveries for which a person asked for another attempt since they became final.
-    asked_again: BTreeSet<DeliveryId>,
+    /// Deliveries for which a person, or a job, asked for another attempt since they became final.
+    asked_again: BTreeMap<DeliveryId, Asked>,
+    /// When the last attempt of each was over.
+    answered_at: BTreeMap<DeliveryId, Timestamp>,
     /// The secret of each subscription as last acknowledged; a rotation that is under way allows both.
     secrets: BTreeMap<SubscriptionId, Vec<Secret>>,
     in_flight: BTreeMap<SubscriptionId, BTreeSet<DeliveryId>>,
     lanes: BTreeMap<SubscriptionId, Lane>,
     pub power_cuts: u32,
+    /// The clock was set back: what is on disk since then stands before what is there from before, by time, and the
+    /// order of ids cannot be told from it any more.
+    order_is_lost: bool,
     pub requests: u64,
 }
 
@@ -49,6 +54,15 @@ struct Lane {
     blocked_by: Option<DeliveryId>,
     /// In order: the newest delivery whose first attempt was made.
     newest_first: Option<DeliveryId>,
+}
+
+/// Who asked for another attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// A person, for this delivery: what its receiver asked for is lifted.
+    ByHand,
+    /// A job, for many: each keeps to the limits of its lane.
+    InBulk,
 }
 
 #[derive(Default, Clone)]
@@ -80,8 +94,30 @@ impl Ledger {
         self.secrets.get(&subscription).map_or(&[], Vec::as_slice)
     }
 
-    pub fn asks_again(&mut self, delivery: DeliveryId) {
-        self.asked_again.insert(delivery);
+    pub fn asks_again(&mut self, delivery: DeliveryId, asked: Asked) {
+        let known = self.asked_again.entry(delivery).or_insert(asked);
+        if asked == Asked::ByHand {
+            *known = asked;
+        }
+    }
+
+    /// It is final on disk: what was asked for before is done with, and it blocks nothing.
+    pub fn is_over(&mut self, delivery: DeliveryId, state: State, at: Timestamp) {
+        self.asked_again.remove(&delivery);
+        for lane in self.lanes.values_mut().filter(|lane| lane.blocked_by == Some(delivery)) {
+            lane.blocked_by = None;
+        }
+        let durable = Durable { state, counted_at: at, number: 0, counted: 0 };
+        self.durable.entry(delivery).and_modify(|known| known.state = state).or_insert(durable);
+    }
+
+    /// The clock was set back. What is measured by it begins anew, and ends within its own length.
+    pub fn clock_was_set_back(&mut self) {
+        self.order_is_lost = true;
+        for lane in self.lanes.values_mut() {
+            (lane.quiet_until, lane.tried_at) = (None, None);
+            lane.sent_at.clear();
+        }
     }
 
     /// A request leaves. What must not happen panics with the reason.
@@ -102,7 +138,7 @@ impl Ledger {
             "{subscription} has more than {max_in_flight} in flight"
         );
         let Some(durable) = self.durable.get(&delivery) else { return };
-        let was_asked = self.asked_again.contains(&delivery);
+        let was_asked = self.asked_again.contains_key(&delivery);
         assert!(
             !durable.state.is_final() || was_asked,
             "{delivery} is sent although it is durably {:?}",
@@ -129,9 +165,11 @@ impl Ledger {
     ) {
         let id = subscription.id;
         let others = self.in_flight.get(&id).map_or(0, BTreeSet::len);
-        let was_asked = self.asked_again.contains(&delivery);
+        let asked = self.asked_again.get(&delivery).copied();
+        let was_asked = asked.is_some();
         let lane = self.lanes.entry(id).or_default();
-        if trigger != Trigger::Manual {
+        // A job may come to one that a person asks for by name, and only the latter goes past the limits.
+        if trigger != Trigger::Manual || asked == Some(Asked::InBulk) {
             let quiet_until = lane.quiet_until.filter(|until| *until > now);
             assert_eq!(quiet_until, None, "{delivery} breaks the quiet that its receiver asked for");
             let is_failing = subscription.circuit_breaker && lane.failures >= FAILING_AFTER;
@@ -152,17 +190,23 @@ impl Ledger {
             let blocked_by = lane.blocked_by.filter(|blocking| *blocking != delivery);
             assert_eq!(blocked_by, None, "{delivery} overtakes one that is not over");
             lane.blocked_by = Some(delivery);
-            if number == 1 && !was_asked {
+            if number == 1 && !was_asked && !self.order_is_lost {
                 assert!(lane.newest_first < Some(delivery), "{delivery} comes after {:?}", lane.newest_first);
                 lane.newest_first = Some(delivery);
             }
         }
     }
 
-    /// A person lifted what held the subscription back, or is about to.
+    /// A person asked for attempts: what the receiver asked for is over, and a probe may go at once.
     pub fn lifted(&mut self, subscription: SubscriptionId) {
         let lane = self.lanes.entry(subscription).or_default();
-        (lane.failures, lane.quiet_until, lane.tried_at) = (0, None, None);
+        (lane.quiet_until, lane.tried_at) = (None, None);
+    }
+
+    /// A person enabled the subscription again: nothing is held against it.
+    pub fn starts_anew(&mut self, subscription: SubscriptionId) {
+        self.lifted(subscription);
+        self.lanes.entry(subscription).or_default().failures = 0;
     }
 
     /// What a person cancels or a scheduled event does to the order is not followed any further.
@@ -174,7 +218,7 @@ impl Ledger {
     /// A scheduled event's deliveries do not begin before its time, unless somebody asked.
     pub fn begins(&self, delivery: DeliveryId, deliver_at: Option<Timestamp>, now: Timestamp) {
         let is_time = deliver_at.is_none_or(|at| now >= at);
-        assert!(is_time || self.asked_again.contains(&delivery), "{delivery} is sent before {deliver_at:?}");
+        assert!(is_time || self.asked_again.contains_key(&delivery), "{delivery} is sent before {deliver_at:?}");
     }
 
     pub fn arrives(&mut self, delivery: DeliveryId) {
@@ -184,6 +228,7 @@ impl Ledger {
     pub fn answers(&mut self, subscription: SubscriptionId, attempt: &Attempt, now: Timestamp, life: u32) {
         let Attempt { delivery, outcome, response, .. } = attempt;
         let delivery = *delivery;
+        self.answered_at.insert(delivery, now);
         if life == self.power_cuts {
             self.in_flight.entry(subscription).or_default().remove(&delivery);
             let lane = self.lanes.entry(subscription).or_default();
@@ -200,10 +245,7 @@ impl Ledger {
         if outcome.is_success() {
             let received = self.received.entry(delivery).or_default();
             let is_first = received.lives_of_2xx.insert(life);
-            assert!(
-                is_first || self.asked_again.contains(&delivery),
-                "{delivery} was answered 2xx twice with no power cut between"
-            );
+            assert!(is_first, "{delivery} was answered 2xx twice with no power cut between");
             received.answered_2xx += 1;
         }
     }
@@ -215,18 +257,19 @@ impl Ledger {
         self.asked_again.remove(&delivery);
     }
 
-    /// The process died: what was under way is nobody's any more, and only what is durable is known.
-    pub fn power_cut(&mut self, health: impl Fn(SubscriptionId) -> Health) {
+    /// The process died: what was under way is nobody's any more, and only what is durable is known. `now` is by the
+    /// program's clock, and the account's is later by `lead`.
+    pub fn power_cut(&mut self, now: Timestamp, lead: Duration, health: impl Fn(SubscriptionId) -> Health) {
         self.power_cuts += 1;
         self.in_flight.clear();
         for (id, lane) in &mut self.lanes {
-            let Health { consecutive_failures, quiet_until, .. } = health(*id);
+            let health = health(*id);
             let is_open =
                 |blocking: &DeliveryId| self.durable.get(blocking).is_some_and(|durable| !durable.state.is_final());
             *lane = Lane {
-                failures: consecutive_failures,
+                failures: health.consecutive_failures,
                 tried_at: None,
-                quiet_until,
+                quiet_until: health.quiet_until(now).map(|until| until.plus(lead)),
                 sent_at: VecDeque::new(),
                 blocked_by: lane.blocked_by.filter(is_open),
                 newest_first: None,
@@ -238,7 +281,8 @@ impl Ledger {
         let Recorded { attempt, state, is_counted } = recorded;
         let timed_out = matches!(&attempt.outcome, Outcome::Error { class: ErrorClass::Timeout, .. });
         assert!(!timed_out || !matches!(state, State::Succeeded), "a time-out is no success");
-        let ended_at = attempt.started_at.plus(attempt.phases.total);
+        let ended_at = self.answered_at.get(&attempt.delivery).copied();
+        let ended_at = ended_at.expect("what is recorded was answered");
         if state.is_final() {
             for lane in self.lanes.values_mut().filter(|lane| lane.blocked_by == Some(attempt.delivery)) {
                 lane.blocked_by = None;
@@ -246,7 +290,7 @@ impl Ledger {
         }
         let (counted_at, counted) = match self.durable.get(&attempt.delivery) {
             // A person canceled it meanwhile.
-            Some(known) if known.state.is_final() => return,
+            Some(known) if known.state.is_final() && !self.asked_again.contains_key(&attempt.delivery) => return,
             Some(known) => (known.counted_at, known.counted),
             None => (ended_at, 0),
         };

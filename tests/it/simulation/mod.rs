@@ -1,6 +1,7 @@
 //! The program in a simulated world: hundreds of seeds in the normal run, `SEED=n` for one with its trace,
 //! `WAXWING_SEEDS=n` for a long run.
 
+mod jobs;
 mod ledger;
 mod receiver;
 mod world;
@@ -27,7 +28,11 @@ fn outcome_text(outcome: &Outcome) -> String {
 }
 
 fn run(seed: u64) -> World {
-    let plan = Plan::draw(&mut StdRng::seed_from_u64(seed ^ 0x5eed));
+    run_with(Plan::draw, seed)
+}
+
+fn run_with(draw: fn(&mut StdRng) -> Plan, seed: u64) -> World {
+    let plan = draw(&mut StdRng::seed_from_u64(seed ^ 0x5eed));
     let mut world = World::new(seed, plan);
     let run = catch_unwind(AssertUnwindSafe(|| {
         world.run();
@@ -76,11 +81,16 @@ fn nothing_acknowledged_is_lost_and_nothing_wrong_is_sent_whatever_fails() {
 }
 
 /// 347: in order, a probe of the delivery that blocks the lane broke the quiet that the receiver had asked for.
-const SEEDS_OF_FINDINGS: &[u64] = &[347];
+const SEEDS_OF_FIRST_FINDINGS: &[u64] = &[347];
+/// The same with all that the plans hold by now.
+const SEEDS_OF_FINDINGS: &[u64] = &[];
 
 /// Each of these once found something that the normal run is too short for.
 #[test]
 fn seeds_that_found_something_find_it_no_more() {
+    for seed in SEEDS_OF_FIRST_FINDINGS {
+        run_with(Plan::draw_first, *seed);
+    }
     for seed in SEEDS_OF_FINDINGS {
         run(*seed);
     }
@@ -113,6 +123,11 @@ fn check_with(profile: Profile, retry_waits: Option<Vec<u32>>, script: &str, pic
         fifo_share: 0.0,
         rate_limit_share: 0.0,
         circuit_breaker: None,
+        tenants: 1,
+        bulk_interventions: 0,
+        work_pause_max: Duration::ZERO,
+        clock_jumps: 0,
+        is_long: false,
     };
     let mut world = World::new(5, plan);
     world.script = script.split(' ').map(str::to_owned).collect();

@@ -6,7 +6,7 @@
 //! A run has two phases. First anything may fail (safety: nothing wrong happens). Then faults stop, receivers get
 //! well, people re-enable everything, and all must settle (liveness: else the reason is printed).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU16;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,24 +19,39 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use waxwing::clock::{Clock, ManualClock};
 use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, ReadDue, Send};
-use waxwing::domain::delivery::{Attempt, Phases, ShownState, State};
+use waxwing::domain::delivery::{Attempt, CanceledReason, Delivery, Phases, ShownState, State};
 use waxwing::domain::event::NewEvent;
 use waxwing::domain::event_type::EventTypeName;
 use waxwing::domain::header::CustomHeaders;
-use waxwing::domain::id::{AttemptId, DeliveryId, SubscriptionId, TenantId};
+use waxwing::domain::id::{AttemptId, DeliveryId, EventId, SubscriptionId, TenantId};
+use waxwing::domain::job::{Job, JobKind};
 use waxwing::domain::profile::{Message, Profile};
 use waxwing::domain::retry::Schedule;
 use waxwing::domain::secret::Secret;
 use waxwing::domain::subscription::{DeliveryOrder, Envelope, Subscription};
 use waxwing::domain::target::{TargetRules, TargetUrl};
+use waxwing::domain::tenant::{SUBSCRIPTIONS_MAX_DEFAULT, Tenant};
 use waxwing::domain::time::Timestamp;
-use waxwing::store::{self, Change, Due, Known, Options, Published, Recorded, Retention, Store, StoreError, Writer};
+use waxwing::store::{
+    self, Change, DeliveryFilter, Due, Known, Options, Published, Recorded, Redelivered, Redelivery, Retention, Store,
+    StoreError, Writer,
+};
 
-use super::ledger::Ledger;
+use super::jobs::Jobs;
+use super::ledger::{Asked, Ledger};
 use super::receiver::{Answer, Mood};
 use crate::support::disk::SimDisk;
 
 const SECRET_KEY: [u8; 32] = [7; 32];
+
+const OF_A_DELETED_ONE: State = State::Canceled { reason: CanceledReason::SubscriptionDeleted };
+/// More than a backlog is kept for.
+const LONG_SPAN: Duration = Duration::from_secs(10 * 24 * 3600);
+/// The shell looks at its clock at least this often.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+const SETTLES_WITHIN: Duration = Duration::from_secs(200 * 3600);
+/// Commits that may follow from each other before a step of the background.
+const COMMITS_IN_A_ROW_MAX: usize = 100;
 
 /// What one run does, drawn from its seed ("swarm": each run has its own mixture).
 #[derive(Debug, Clone)]
@@ -58,6 +73,16 @@ pub struct Plan {
     pub rate_limit_share: f64,
     /// Every subscription's; none: the profile's.
     pub circuit_breaker: Option<bool>,
+    /// Over whom subscriptions and events are spread.
+    pub tenants: usize,
+    /// Recoveries, redeliveries, and jobs.
+    pub bulk_interventions: usize,
+    /// The longest pause between two steps of the background.
+    pub work_pause_max: Duration,
+    /// The clock is set: back by up to an hour, or forward by up to a day.
+    pub clock_jumps: usize,
+    /// It lasts so long that what waits for a paused subscription gets too old.
+    pub is_long: bool,
 }
 
 impl Plan {
@@ -76,7 +101,24 @@ impl Plan {
             fifo_share: [0.0, 0.0, 0.5][chance.random_range(0..3)],
             rate_limit_share: [0.0, 0.0, 0.5][chance.random_range(0..3)],
             circuit_breaker: [None, Some(true), Some(false)][chance.random_range(0..3)],
+            tenants: [1, 1, 2, 4][chance.random_range(0..4)],
+            bulk_interventions: [0, 2, 8][chance.random_range(0..3)],
+            work_pause_max: Duration::from_millis([50, 50, 600_000][chance.random_range(0..3)]),
+            clock_jumps: [0, 0, 3][chance.random_range(0..3)],
+            is_long: chance.random_bool(0.1),
         }
+    }
+
+    /// The first mixture, from before there were the last options: in which the first seeds found what they found.
+    pub fn draw_first(chance: &mut StdRng) -> Self {
+        let nothing = Duration::ZERO;
+        let (tenants, bulk_interventions, work_pause_max, clock_jumps, is_long) = (1, 0, nothing, 0, false);
+        Self { tenants, bulk_interventions, work_pause_max, clock_jumps, is_long, ..Self::draw(chance) }
+    }
+
+    /// Over how long people do things and receivers change their mood.
+    fn span(&self) -> Duration {
+        if self.is_long { self.span.max(LONG_SPAN) } else { self.span }
     }
 }
 
@@ -87,6 +129,12 @@ enum Task {
     Intervene,
     MoodSwing,
     PowerCut,
+    InterveneInBulk,
+    ClockJump,
+    /// The background has its turn.
+    Work {
+        life: u32,
+    },
     /// The disk is done with what was waiting for it.
     Commit {
         life: u32,
@@ -112,9 +160,14 @@ enum Task {
 enum Kept {
     Accepted(Result<Vec<Result<Published, StoreError>>, StoreError>),
     Recorded(Vec<Recorded>, Result<(), StoreError>),
+    Tenant(Result<Tenant, StoreError>),
     Created(Mood, Result<Subscription, StoreError>),
     Rotated(SubscriptionId, Secret, Result<Subscription, StoreError>),
     Canceled(DeliveryId, Result<(), StoreError>),
+    Deleted(Result<(), StoreError>),
+    Started(Result<Job, StoreError>),
+    JobCanceled(Result<Job, StoreError>),
+    Redelivered(EventId, Result<Redelivered, StoreError>),
     Other(Result<(), StoreError>),
 }
 
@@ -127,13 +180,24 @@ struct Machine {
     dispatcher: Dispatcher,
     promises: Vec<Promise>,
     is_committing: bool,
+    /// A step of the background is on the agenda.
+    is_working: bool,
 }
 
 pub struct World {
     pub seed: u64,
     chance: StdRng,
+    /// The program's.
     clock: ManualClock,
     start: Timestamp,
+    /// What the time really is, whatever the clock says.
+    real: Timestamp,
+    /// By how much the clock was ever set forward: so much earlier than in real time may things happen.
+    lead: Duration,
+    /// When the shell, which heard of no jump, wants to be woken, in real time.
+    wake: Option<Timestamp>,
+    tenants: Vec<TenantId>,
+    jobs: Jobs,
     disk: SimDisk,
     machine: Machine,
     life: u32,
@@ -161,6 +225,11 @@ impl World {
             chance,
             clock,
             start,
+            real: start,
+            lead: Duration::ZERO,
+            wake: None,
+            tenants: vec![TenantId::DEFAULT],
+            jobs: Jobs::default(),
             disk,
             machine,
             life: 0,
@@ -180,11 +249,27 @@ impl World {
 
     /// Subscriptions, and everything that is to happen.
     fn found(&mut self) {
+        for number in 1..self.plan.tenants {
+            let tenant = Tenant {
+                id: TenantId::from_u128(0),
+                external_id: None,
+                name: format!("tenant {number}"),
+                profile: self.plan.profile,
+                metadata: BTreeMap::new(),
+                subscriptions_max: SUBSCRIPTIONS_MAX_DEFAULT,
+                revision: 0,
+                created_at: self.start,
+                updated_at: self.start,
+            };
+            let store = self.machine.store.clone();
+            self.promise(async move { Kept::Tenant(store.create_tenant(tenant, None).await) });
+            self.commit_now();
+        }
         for _ in 0..self.plan.subscriptions {
             self.subscribe();
         }
         self.commit_now();
-        let span = self.plan.span;
+        let span = self.plan.span();
         for _ in 0..self.plan.events {
             self.plan_within(span, Task::Publish);
         }
@@ -195,7 +280,25 @@ impl World {
         for _ in 0..self.plan.power_cuts {
             self.plan_within(span, Task::PowerCut);
         }
+        for _ in 0..self.plan.bulk_interventions {
+            self.plan_within(span, Task::InterveneInBulk);
+        }
+        for _ in 0..self.plan.clock_jumps {
+            self.plan_within(span, Task::ClockJump);
+        }
         self.schedule(span, Task::Peace);
+    }
+
+    fn any_tenant(&mut self) -> TenantId {
+        match self.tenants.len() {
+            1 => self.tenants[0],
+            count => self.tenants[self.chance.random_range(0..count)],
+        }
+    }
+
+    /// Nothing is earlier by this than the jumps of the clock explain.
+    fn account_now(&self) -> Timestamp {
+        self.real.plus(self.lead)
     }
 
     fn plan_within(&mut self, span: Duration, task: Task) {
@@ -207,11 +310,11 @@ impl World {
 
     fn schedule(&mut self, after: Duration, task: Task) {
         self.sequence += 1;
-        self.agenda.insert((self.clock.now().plus(after), self.sequence), task);
+        self.agenda.insert((self.real.plus(after), self.sequence), task);
     }
 
     pub fn note(&mut self, line: impl AsRef<str>) {
-        let passed = self.clock.now().since(self.start).as_millis();
+        let passed = self.real.since(self.start).as_millis();
         let (seconds, millis) = (passed / 1000, passed % 1000);
         let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
         self.trace.push(format!("{hours:02}:{minutes:02}:{seconds:02}.{millis:03}  {}", line.as_ref()));
@@ -221,12 +324,13 @@ impl World {
     pub fn run(&mut self) {
         loop {
             let task = self.agenda.first_key_value().map(|((at, _), _)| *at);
-            let wake = self.machine.dispatcher.wake_at();
-            let Some(at) = [task, wake].into_iter().flatten().min() else { break };
-            let limit = self.start.plus(self.plan.span + Duration::from_secs(200 * 3600));
+            let Some(at) = [task, self.wake].into_iter().flatten().min() else { break };
+            let limit = self.start.plus(self.plan.span() + SETTLES_WITHIN);
             assert!(at < limit, "it never settles: {:?}", self.machine.dispatcher.pending());
             // Never backwards, and always onwards when only the dispatcher wants to be woken.
-            self.clock.set(at.max(self.clock.now()));
+            let passed = at.since(self.real);
+            self.real = self.real.plus(passed);
+            self.clock.set(self.clock.now().plus(passed));
             if task.is_some_and(|task| task <= at) {
                 let (_, task) = self.agenda.pop_first().expect("its time was just looked at");
                 self.perform(task);
@@ -242,12 +346,20 @@ impl World {
             Task::Intervene => self.intervene(),
             Task::MoodSwing => self.mood_swing(),
             Task::PowerCut => self.power_cut(),
+            Task::InterveneInBulk => self.intervene_in_bulk(),
+            Task::ClockJump => self.clock_jump(),
+            Task::Work { life } if life == self.life => {
+                self.machine.is_working = false;
+                if self.work() {
+                    self.work_later();
+                }
+            }
             Task::Commit { life } if life == self.life => {
                 self.machine.is_committing = false;
                 self.step();
             }
             Task::Answer { life, subscription, attempt } => {
-                self.ledger.answers(subscription, &attempt, self.clock.now(), life);
+                self.ledger.answers(subscription, &attempt, self.account_now(), life);
                 if life == self.life {
                     self.happen(Happened::Finished(Box::new(Finished { subscription, attempt: *attempt })));
                 }
@@ -255,7 +367,7 @@ impl World {
             Task::DueRead { life, subscription, asked, rows, next } if life == self.life => {
                 self.happen(Happened::DueRead { subscription, asked, rows, next });
             }
-            Task::Commit { .. } | Task::DueRead { .. } => {}
+            Task::Commit { .. } | Task::DueRead { .. } | Task::Work { .. } => {}
             Task::Peace => self.make_peace(),
         }
     }
@@ -268,12 +380,12 @@ impl World {
             Some(moods) => moods[(self.urls - 1) % moods.len()],
             None => Mood::draw(&mut self.chance),
         };
-        let now = self.clock.now();
+        let (now, tenant) = (self.clock.now(), self.any_tenant());
         let url =
             TargetUrl::parse(&format!("https://receiver-{}.example.com/hook", self.urls), &TargetRules::default());
         let subscription = Subscription {
             id: SubscriptionId::from_u128(0),
-            tenant: TenantId::DEFAULT,
+            tenant,
             url: url.expect("a public name is a fine target"),
             events: vec!["*".parse().expect("a pattern")],
             description: None,
@@ -308,6 +420,14 @@ impl World {
     }
 
     fn publish(&mut self) {
+        let is_rush = self.tenants.len() > 1 && self.chance.random_bool(0.3);
+        let tenants = if is_rush { self.tenants.clone() } else { vec![self.any_tenant()] };
+        for tenant in tenants {
+            self.publish_to(tenant);
+        }
+    }
+
+    fn publish_to(&mut self, tenant: TenantId) {
         let count = if self.chance.random_bool(0.8) { 1 } else { self.chance.random_range(2..20) };
         let event_type: EventTypeName = "order.paid".parse().expect("a name");
         let is_scheduled = self.plan.scheduled_share > 0.0 && self.chance.random_bool(self.plan.scheduled_share);
@@ -315,7 +435,7 @@ impl World {
         let deliver_at = ahead.map(|ahead| self.clock.now().plus(ahead));
         let events = (0..count)
             .map(|_| NewEvent {
-                tenant: TenantId::DEFAULT,
+                tenant,
                 event_type: event_type.clone(),
                 external_id: None,
                 occurred_at: None,
@@ -331,12 +451,8 @@ impl World {
 
     /// A person does something to a subscription or to a delivery.
     fn intervene(&mut self) {
-        let ids: Vec<SubscriptionId> = self
-            .machine
-            .store
-            .catalogue()
-            .tenant(TenantId::DEFAULT)
-            .map_or_else(Vec::new, |tenant| tenant.subscriptions().map(|subscription| subscription.id).collect());
+        let tenant = self.any_tenant();
+        let ids = self.subscriptions_of(tenant);
         if ids.is_empty() {
             return self.subscribe();
         }
@@ -347,7 +463,7 @@ impl World {
             2..=3 => self.set_active(id, true),
             4 => {
                 self.note(format!("delete {}", self.name(id)));
-                self.promise(async move { Kept::Other(store.delete_subscription(id, None).await) });
+                self.promise(async move { Kept::Deleted(store.delete_subscription(id, None).await) });
             }
             5 => self.subscribe(),
             6 => {
@@ -368,14 +484,11 @@ impl World {
                 let Some(delivery) = self.any_delivery() else { return };
                 if choice == 7 {
                     self.note(format!("retry {delivery}"));
-                    self.ledger.asks_again(delivery);
-                    self.lift_for(delivery);
+                    self.order_is_open_for(delivery);
                     self.promise(async move { Kept::Other(store.retry_delivery(delivery, None).await.map(drop)) });
                 } else {
                     self.note(format!("cancel {delivery}"));
-                    if let Some(known) = self.machine.store.delivery(delivery).expect("the disk reads") {
-                        self.ledger.order_is_open(known.subscription);
-                    }
+                    self.order_is_open_for(delivery);
                     self.promise(async move {
                         Kept::Canceled(delivery, store.cancel_delivery(delivery, None).await.map(drop))
                     });
@@ -384,18 +497,14 @@ impl World {
         }
     }
 
-    /// A retry by hand lifts what its receiver asked for, and is not followed in the order.
-    fn lift_for(&mut self, delivery: DeliveryId) {
+    /// What a person does to one delivery is not followed in the order.
+    fn order_is_open_for(&mut self, delivery: DeliveryId) {
         if let Some(known) = self.machine.store.delivery(delivery).expect("the disk reads") {
-            self.ledger.lifted(known.subscription);
             self.ledger.order_is_open(known.subscription);
         }
     }
 
     fn set_active(&mut self, id: SubscriptionId, is_active: bool) {
-        if is_active {
-            self.ledger.lifted(id);
-        }
         self.note(format!("{} {}", if is_active { "resume" } else { "pause" }, self.name(id)));
         let store = self.machine.store.clone();
         let edit = Box::new(move |subscription: &mut Subscription| {
@@ -403,6 +512,75 @@ impl World {
             Ok(())
         });
         self.promise(async move { Kept::Other(store.update_subscription(id, edit, None).await.map(drop)) });
+    }
+
+    fn subscriptions_of(&self, tenant: TenantId) -> Vec<SubscriptionId> {
+        let catalogue = self.machine.store.catalogue();
+        catalogue.tenant(tenant).map_or_else(Vec::new, |tenant| tenant.subscriptions().map(|it| it.id).collect())
+    }
+
+    /// A person asks for many deliveries at once, or for an event once more.
+    fn intervene_in_bulk(&mut self) {
+        let tenant = self.any_tenant();
+        let ids = self.subscriptions_of(tenant);
+        let Some(subscription) = (!ids.is_empty()).then(|| ids[self.chance.random_range(0..ids.len())]) else { return };
+        let passed = self.clock.now().since(self.start);
+        let since = self.start.plus(passed.mul_f64(self.chance.random_range(0.0..1.0)));
+        let store = self.machine.store.clone();
+        let choice = self.chance.random_range(0..10);
+        let kind = match choice {
+            0..=3 => JobKind::Recover { subscription, since },
+            4..=6 => {
+                let mut filter = DeliveryFilter { since: Some(since), ..DeliveryFilter::default() };
+                filter.subscription = self.chance.random_bool(0.7).then_some(subscription);
+                if choice == 6 { JobKind::Cancel(filter) } else { JobKind::Retry(filter) }
+            }
+            7..=8 => return self.redeliver(tenant, ids),
+            _ => {
+                let running = self.jobs.running();
+                let Some(job) = running.first().copied() else { return };
+                self.note(format!("cancel {job}"));
+                return self.promise(async move { Kept::JobCanceled(store.cancel_job(job, None).await) });
+            }
+        };
+        self.note(format!("{} {}, since {since}", kind.name(), self.name(subscription)));
+        self.promise(async move { Kept::Started(store.start_job(tenant, kind, None).await) });
+    }
+
+    fn redeliver(&mut self, tenant: TenantId, ids: Vec<SubscriptionId>) {
+        let of_tenant = self.ledger.acknowledged.iter().filter(|event| event.tenant == tenant);
+        let events: Vec<EventId> = of_tenant.map(|event| event.id).collect();
+        if events.is_empty() {
+            return;
+        }
+        let event = events[self.chance.random_range(0..events.len())];
+        let named = ids.into_iter().filter(|_| self.chance.random_bool(0.5)).collect();
+        let how = match self.chance.random_range(0..3) {
+            0 => Redelivery::ToMatching,
+            1 => Redelivery::To(named),
+            _ => Redelivery::AsNewEvent(named),
+        };
+        self.note(format!("redeliver {event} {how:?}"));
+        let store = self.machine.store.clone();
+        self.promise(async move { Kept::Redelivered(event, store.redeliver(tenant, event, how, None).await) });
+    }
+
+    /// Nobody tells the program: it sees another time with whatever happens next.
+    fn clock_jump(&mut self) {
+        let now = self.clock.now();
+        if self.chance.random_bool(0.5) {
+            let back = Duration::from_secs(self.chance.random_range(1..3600));
+            self.note(format!("the clock is set back by {back:?}"));
+            self.clock.set(now.minus(back));
+            self.ledger.clock_was_set_back();
+        } else {
+            let forward = Duration::from_secs(self.chance.random_range(1..24 * 3600));
+            self.note(format!("the clock is set forward by {forward:?}"));
+            self.clock.set(now.plus(forward));
+            self.lead += forward;
+        }
+        let looks = self.real.plus(SLEEP_MAX.mul_f64(self.chance.random()));
+        self.wake = Some(self.wake.map_or(looks, |wake| wake.min(looks)));
     }
 
     fn any_delivery(&mut self) -> Option<DeliveryId> {
@@ -433,9 +611,11 @@ impl World {
         self.life += 1;
         self.disk.power_cut();
         self.machine = Machine::boot(&self.disk, &self.clock, self.seed.wrapping_add(u64::from(self.life)));
-        let store = self.machine.store.clone();
-        self.ledger.power_cut(|id| store.health(id));
+        self.wake = None;
+        let (store, now) = (self.machine.store.clone(), self.clock.now());
+        self.ledger.power_cut(now, self.account_now().since(now), |id| store.health(id));
         self.find_lanes();
+        self.work_later();
     }
 
     fn make_peace(&mut self) {
@@ -446,9 +626,9 @@ impl World {
         }
         self.commit_now();
         let catalogue = self.machine.store.catalogue();
-        let paused: Vec<SubscriptionId> = catalogue.tenant(TenantId::DEFAULT).map_or_else(Vec::new, |tenant| {
-            tenant.subscriptions().filter(|one| !one.is_active).map(|one| one.id).collect()
-        });
+        let all = self.tenants.iter().filter_map(|tenant| catalogue.tenant(*tenant));
+        let all = all.flat_map(|tenant| tenant.subscriptions().filter(|one| !one.is_active).map(|one| one.id));
+        let paused: Vec<SubscriptionId> = all.collect();
         for id in paused {
             self.set_active(id, true);
         }
@@ -472,7 +652,10 @@ impl World {
         let store = &self.machine.store;
         let health = |id| store.health(id);
         let known = Known { catalogue: &catalogue, health: &health };
-        self.machine.dispatcher.handle(happened, self.clock.now(), &known, &mut decided);
+        let now = self.clock.now();
+        self.machine.dispatcher.handle(happened, now, &known, &mut decided);
+        self.wake = self.machine.dispatcher.wake_at().map(|at| self.real.plus(at.since(now)));
+        tenants_take_turns(&decided);
         for decided in decided {
             match decided {
                 Decided::Send(send) => self.send(send),
@@ -495,6 +678,7 @@ impl World {
     fn send(&mut self, send: Send) {
         let Send { delivery, tenant, subscription, event, number, trigger } = send;
         let now = self.clock.now();
+        assert_eq!((event.event.tenant, subscription.tenant), (tenant, tenant), "{delivery} crosses tenants");
         let catalogue = self.machine.store.catalogue();
         let current = catalogue.subscription(subscription.id).expect("nothing is sent to a deleted subscription");
         assert!(current.is_active, "{} is sent to a paused subscription", delivery);
@@ -505,8 +689,9 @@ impl World {
             // It joins when it is due, past those that came later.
             self.ledger.order_is_open(current.id);
         }
-        self.ledger.sends(current, (delivery, number, trigger), now, &delays);
-        self.ledger.begins(delivery, event.event.deliver_at, now);
+        let account_now = self.account_now();
+        self.ledger.sends(current, (delivery, number, trigger), account_now, &delays);
+        self.ledger.begins(delivery, event.event.deliver_at, account_now);
 
         let tenant = &catalogue.tenant(tenant).expect("its tenant lives").tenant;
         let message = Message { event: &event.event, data: &event.data, tenant, subscription: current.id };
@@ -589,12 +774,15 @@ impl World {
         if self.chance.random_bool(0.2) {
             self.machine.writer.index_pass().expect("the disk works");
         }
-        if self.chance.random_bool(0.1) {
+        if self.chance.random_bool(0.1) && self.plan.bulk_interventions == 0 {
             self.machine.writer.work_pass().expect("the disk works");
         }
         // No draw: the pictures of single stories stay as they are.
         if self.disk.syncs().is_multiple_of(16) {
             self.machine.writer.checkpoint().expect("the disk works");
+        }
+        if self.plan.is_long && self.chance.random_bool(0.2) {
+            self.machine.writer.backlog_pass().expect("the disk works");
         }
         self.changed(stepped.changes);
         self.collect();
@@ -604,7 +792,68 @@ impl World {
         }
     }
 
+    fn work_later(&mut self) {
+        if self.plan.bulk_interventions > 0 && !self.machine.is_working {
+            self.machine.is_working = true;
+            let pause = self.plan.work_pause_max.mul_f64(self.chance.random());
+            self.schedule(pause, Task::Work { life: self.life });
+        }
+    }
+
+    /// A step of the background. What waits for the writer goes first, so that what changed is known to be of this
+    /// step. Answers whether there is more to do.
+    fn work(&mut self) -> bool {
+        let mut commits = 0;
+        loop {
+            let stepped = self.machine.writer.step();
+            let is_quiet = stepped.jobs == 0;
+            self.changed(stepped.changes);
+            self.collect();
+            if is_quiet && self.machine.promises.is_empty() {
+                break;
+            }
+            commits += 1;
+            assert!(commits < COMMITS_IN_A_ROW_MAX, "commits follow from each other without end");
+        }
+        let has_more = self.machine.writer.work_pass().expect("the disk works");
+        let changes = self.machine.writer.step().changes;
+        let moved = changes.iter().filter_map(|change| match change {
+            Change::Moved(delivery) if delivery.state != OF_A_DELETED_ONE => Some(Delivery::clone(delivery)),
+            _ => None,
+        });
+        let moved: Vec<Delivery> = moved.collect();
+        self.jobs.stepped(&moved, &self.machine.store);
+        self.changed(changes);
+        has_more
+    }
+
+    /// The account follows what committed.
+    fn note_changes(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Lifted(id) => self.ledger.starts_anew(*id),
+                Change::Due(id, _) | Change::Retry(id, _) => self.ledger.lifted(*id),
+                _ => {}
+            }
+            let (delivery, asked) = match change {
+                Change::Moved(delivery) => (delivery.id, Some(Asked::InBulk)),
+                Change::Retry(_, delivery) => (*delivery, Some(Asked::ByHand)),
+                Change::Canceled(_, delivery) => (*delivery, None),
+                _ => continue,
+            };
+            self.jobs.touched(delivery);
+            let known = self.machine.store.delivery(delivery).expect("the disk reads").expect("it is kept");
+            match asked {
+                // More may have become of it in the same commit.
+                _ if known.state.is_final() => self.ledger.is_over(delivery, known.state, self.account_now()),
+                Some(asked) => self.ledger.asks_again(delivery, asked),
+                None => {}
+            }
+        }
+    }
+
     fn changed(&mut self, changes: Vec<Change>) {
+        self.note_changes(&changes);
         if !changes.is_empty() {
             self.happen(Happened::Changed(changes));
         }
@@ -639,6 +888,12 @@ impl World {
                 result.expect("the disk works");
                 for recorded in &attempts {
                     self.ledger.recorded(recorded);
+                    let delivery = recorded.attempt.delivery;
+                    self.jobs.touched(delivery);
+                    let known = self.machine.store.delivery(delivery).expect("the disk reads").expect("it is kept");
+                    if known.state.is_final() {
+                        self.ledger.is_over(delivery, known.state, self.account_now());
+                    }
                 }
                 self.happen(Happened::Recorded);
             }
@@ -654,10 +909,42 @@ impl World {
                     self.ledger.knows_secret(id, secret);
                 }
             }
-            Kept::Canceled(delivery, Ok(())) => self.ledger.canceled(delivery, self.clock.now()),
+            Kept::Canceled(delivery, Ok(())) => self.ledger.canceled(delivery, self.account_now()),
             Kept::Canceled(_, Err(StoreError::NotFound | StoreError::InvalidState)) => {}
+            Kept::Tenant(tenant) => self.tenants.push(tenant.expect("there is room for it").id),
+            Kept::Deleted(Ok(())) => self.work_later(),
+            Kept::Deleted(Err(StoreError::NotFound)) => {}
+            Kept::Started(Ok(job)) => {
+                self.jobs.started(job, &self.ledger.acknowledged, &self.machine.store);
+                self.work_later();
+            }
+            Kept::Started(Err(StoreError::NotFound | StoreError::LimitExceeded { .. })) => {}
+            Kept::JobCanceled(Ok(job)) => self.jobs.canceled(job),
+            Kept::JobCanceled(Err(StoreError::InvalidState)) => {}
+            Kept::Redelivered(event, Ok(redelivered)) => self.redelivered(event, redelivered),
+            Kept::Redelivered(_, Err(StoreError::NotFound)) => {}
+            Kept::Deleted(Err(failure))
+            | Kept::Started(Err(failure))
+            | Kept::JobCanceled(Err(failure))
+            | Kept::Redelivered(_, Err(failure)) => panic!("{failure}"),
             Kept::Other(Ok(()) | Err(StoreError::NotFound | StoreError::InvalidState)) => {}
             Kept::Canceled(_, Err(failure)) | Kept::Other(Err(failure)) => panic!("{failure}"),
+        }
+    }
+
+    fn redelivered(&mut self, of: EventId, redelivered: Redelivered) {
+        let Redelivered { event, deliveries, made } = redelivered;
+        assert_eq!(deliveries.len(), event.deliveries as usize, "{of} is redelivered in part");
+        let before = self.ledger.acknowledged.iter_mut().find(|known| known.id == event.id);
+        match before {
+            Some(known) => {
+                assert_eq!(known.deliveries + made, event.deliveries, "{of} is redelivered, and {made} are new");
+                *known = event;
+            }
+            None => {
+                assert_eq!((event.replay_of, event.deliveries), (Some(of), made));
+                self.ledger.acknowledged.push(event);
+            }
         }
     }
 
@@ -689,7 +976,10 @@ impl World {
     pub fn settle(&mut self) {
         self.commit_now();
         self.machine.writer.index_pass().expect("the disk works");
-        while self.machine.writer.work_pass().expect("the disk works") {}
+        if self.plan.bulk_interventions == 0 {
+            while self.machine.writer.work_pass().expect("the disk works") {}
+        }
+        self.jobs.settle(&self.machine.store);
         assert_eq!(self.machine.dispatcher.pending(), None, "work is left over");
         let lanes = self.machine.store.lanes(None, 10).expect("the disk reads");
         assert!(lanes.is_empty(), "the queue on disk is not empty: {lanes:?}");
@@ -738,6 +1028,25 @@ impl Machine {
             dispatcher: Dispatcher::new(seed),
             promises: Vec::new(),
             is_committing: false,
+            is_working: false,
+        }
+    }
+}
+
+/// Of what was decided together: once a tenant has had two more requests, every other that still has some had one. (Two,
+/// since lanes with failures and those without go round apart.)
+fn tenants_take_turns(decided: &[Decided]) {
+    let tenants = decided.iter().filter_map(|decided| match decided {
+        Decided::Send(send) => Some(send.tenant),
+        Decided::Record(_) | Decided::ReadDue(_) => None,
+    });
+    let tenants: Vec<TenantId> = tenants.collect();
+    for tenant in tenants.iter().copied().collect::<BTreeSet<_>>() {
+        let turns: Vec<usize> = (0..tenants.len()).filter(|place| tenants[*place] == tenant).collect();
+        for three in turns.windows(3) {
+            let (between, later) = (&tenants[three[0]..three[2]], &tenants[three[2]..]);
+            let passed_over = later.iter().find(|other| !between.contains(other));
+            assert_eq!(passed_over, None, "{tenant} has three turns in {tenants:?}");
         }
     }
 }

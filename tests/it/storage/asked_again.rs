@@ -7,7 +7,7 @@ use waxwing::domain::delivery::{ExhaustedReason, State, Trigger};
 use waxwing::domain::id::DeliveryId;
 use waxwing::domain::job::JobKind;
 use waxwing::domain::profile::Profile;
-use waxwing::domain::subscription::Subscription;
+use waxwing::domain::subscription::{DeliveryOrder, Subscription};
 use waxwing::domain::time::Timestamp;
 use waxwing::store::DeliveryFilter;
 
@@ -104,4 +104,42 @@ fn what_is_asked_for_while_its_last_outcome_is_being_reported_is_tried() {
         assert_eq!(engine.numbers(id), [(2, Trigger::Manual)], "by a job: {by_job}");
         assert_eq!(engine.world.delivery(id).state, State::Succeeded);
     }
+}
+
+/// A bulk retry of what waited for a dead receiver once went out all at once, past the open circuit.
+#[test]
+fn what_a_job_asks_for_again_waits_for_the_probes_of_an_open_circuit_like_all_else() {
+    let (mut engine, _) = Engine::new(subscription_to("a"));
+    let ids = engine.publish(30);
+    engine.pass(Duration::from_secs(1));
+    let before = engine.sent.len();
+    assert!(before < 30, "the circuit is open");
+    let all = DeliveryFilter::default();
+    assert_eq!(engine.finish(JobKind::Retry(all)), [30, 30, 0]);
+    engine.pass(Duration::from_secs(3600));
+    let probes = &engine.sent[before..];
+    assert!(probes.len() <= 16, "{} went to a dead receiver within an hour", probes.len());
+    assert!(probes.iter().all(|sent| sent.trigger == Trigger::Probe), "{probes:?}");
+
+    engine.answers = Answers::Ok;
+    engine.pass(Duration::from_secs(600));
+    assert!(ids.iter().all(|id| engine.world.delivery(*id).state == State::Succeeded));
+    assert_clean(engine.world.check());
+}
+
+/// In order, a bulk retry of the one that all others wait for once did nothing until its old time came.
+#[test]
+fn what_a_job_asks_for_again_unblocks_a_lane_that_keeps_the_order() {
+    let subscription = Subscription { ordering: DeliveryOrder::Fifo, circuit_breaker: false, ..subscription_to("a") };
+    let (mut engine, _) = Engine::new(subscription);
+    let ids = engine.publish(3);
+    engine.pass(Duration::from_secs(60));
+    // Two attempts failed: the next one is in five minutes.
+    assert_eq!(engine.sent.len(), 2);
+    engine.answers = Answers::Ok;
+    assert_eq!(engine.finish(JobKind::Retry(DeliveryFilter::default())), [3, 3, 0]);
+    engine.pass(Duration::from_secs(5));
+    let sent: Vec<DeliveryId> = engine.sent[2..].iter().map(|sent| sent.delivery).collect();
+    assert_eq!(sent, ids);
+    assert_clean(engine.world.check());
 }

@@ -191,3 +191,24 @@ fn an_open_circuit_is_probed_and_closes_whatever_the_clock_does() {
         assert_clean(engine.world.check());
     }
 }
+
+/// What was asked for before the clock was set back once hid what was asked for after it.
+#[test]
+fn a_quiet_that_is_asked_for_after_the_clock_was_set_back_is_kept() {
+    let (mut engine, _) = Engine::new(subscription_to("a"));
+    engine.answers = Answers::AsksForQuiet(1800);
+    engine.publish(1);
+    engine.pass(seconds(1));
+    let now = engine.world.now();
+    engine.world.clock.set(now.minus(HOUR));
+    engine.publish(1);
+    engine.pass(seconds(1));
+    assert_eq!(engine.sent.len(), 2, "a quiet from another time counts for nothing");
+    engine.publish(1);
+    engine.pass(seconds(1790));
+    assert_eq!(engine.sent.len(), 2, "its receiver asked for quiet");
+    engine.answers = Answers::Ok;
+    engine.pass(seconds(120));
+    assert!(engine.sent.len() > 2);
+    assert_clean(engine.world.check());
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, ReadDue, Send};
 use waxwing::domain::delivery::{Outcome, Response, State, Trigger};
+use waxwing::domain::event::NewEvent;
 use waxwing::domain::id::{DeliveryId, TenantId};
 use waxwing::domain::job::{JobKind, JobState};
 use waxwing::domain::subscription::Subscription;
@@ -51,6 +52,8 @@ pub struct Engine {
     pub holds_answers: bool,
     pub held: Vec<Happened>,
     pub passed: Duration,
+    /// Up to here the dispatcher last said that an opening need not look.
+    pub settled_up_to: Option<DeliveryId>,
 }
 
 impl Engine {
@@ -66,6 +69,7 @@ impl Engine {
             holds_answers: false,
             held: Vec::new(),
             passed: Duration::ZERO,
+            settled_up_to: None,
         };
         engine.tell();
         (engine, subscription)
@@ -96,6 +100,7 @@ impl Engine {
                         if self.holds_answers { self.held.push(answer) } else { queue.push_back(answer) }
                     }
                     Decided::Record(recordings) => {
+                        self.settled_up_to = recordings.settled_up_to.or(self.settled_up_to);
                         self.world.record(recordings);
                         let changes = std::mem::take(&mut self.world.changes);
                         if !changes.is_empty() {
@@ -158,8 +163,12 @@ impl Engine {
     }
 
     pub fn publish(&mut self, count: usize) -> Vec<DeliveryId> {
+        self.publish_all(vec![event("a"); count])
+    }
+
+    pub fn publish_all(&mut self, events: Vec<NewEvent>) -> Vec<DeliveryId> {
         let store = self.world.store.clone();
-        let published = self.world.run(store.accept(vec![event("a"); count], None)).unwrap();
+        let published = self.world.run(store.accept(events, None)).unwrap();
         let events = published.into_iter().map(|one| one.unwrap().event);
         let ids = events.flat_map(|event| self.world.deliveries_of(&event)).map(|delivery| delivery.id).collect();
         self.tell();

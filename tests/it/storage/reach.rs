@@ -100,7 +100,9 @@ fn a_scheduled_event_waits_on_disk_until_its_time_also_after_a_power_cut() {
     let event = world.publish(at(deliver_at)).unwrap().event;
     assert_eq!(event.deliver_at, Some(deliver_at));
     // It is told as due, not handed over: it would take up memory for up to 30 days.
-    let [Change::Scheduled(told, told_at)] = world.changes[..] else { panic!("{:?}", world.changes) };
+    let [Change::Scheduled(told, told_at), Change::Settled(_)] = world.changes[..] else {
+        panic!("{:?}", world.changes)
+    };
     assert_eq!((told, told_at), (subscription, deliver_at));
 
     for is_after_power_cut in [false, true] {

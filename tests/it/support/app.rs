@@ -15,10 +15,12 @@ use waxwing::dispatch::feed::Feed;
 use waxwing::dispatch::{self, Sender};
 use waxwing::domain::key::KeyHash;
 use waxwing::domain::target::TargetRules;
+use waxwing::domain::time::Timestamp;
 use waxwing::http::{Api, Defaults, Settings, document, endpoint};
 use waxwing::net;
-use waxwing::store::{Location, Opened, Options, Retention, Store};
+use waxwing::store::{Opened, Options, Retention, Store};
 
+use super::disk::SimDisk;
 use super::picture::{indented, redacted};
 
 /// Of `WAXWING_ADMIN_KEY`: full access to the instance.
@@ -53,7 +55,12 @@ impl TestApp {
     }
 
     pub async fn start_with(settings: Settings) -> Self {
-        let clock = ManualClock::at("2026-02-18T12:00:00Z".parse().expect("it is a moment"));
+        Self::start_on(SimDisk::new(1), settings, "2026-02-18T12:00:00Z".parse().expect("it is a moment")).await
+    }
+
+    /// On a disk that another one may have written to before.
+    pub async fn start_on(disk: SimDisk, settings: Settings, now: Timestamp) -> Self {
+        let clock = ManualClock::at(now);
         let settings = Settings {
             targets: TargetRules::default(),
             admin_key: Some(KeyHash::of(ADMIN_KEY)),
@@ -66,11 +73,7 @@ impl TestApp {
         let resolver = net::Resolver::Table(Arc::new(std::sync::Mutex::new(names.into_iter().collect())));
         let client = net::Client::new(net::Options::new(settings.targets.clone(), resolver)).expect("it starts");
         let Opened { store, writer, changes } = Store::open(Options {
-            location: Location::Backend {
-                database: Box::new(redb::backends::InMemoryBackend::new()),
-                journal: Box::new(redb::backends::InMemoryBackend::new()),
-                free_bytes: Arc::new(AtomicU64::new(1 << 40)),
-            },
+            location: disk.location(Arc::new(AtomicU64::new(1 << 40))),
             secret_key: Some([7; 32]),
             clock: Clock::Manual(clock.clone()),
             seed: 1,

@@ -31,6 +31,7 @@ pub struct Start {
     data_dir: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    under: Vec<String>,
 }
 
 impl Start {
@@ -49,6 +50,7 @@ impl Start {
             data_dir: data_dir.to_owned(),
             arguments: arguments.map(str::to_owned).to_vec(),
             environment: Vec::new(),
+            under: Vec::new(),
         }
     }
 
@@ -57,8 +59,16 @@ impl Start {
         self
     }
 
+    /// Has a program start it, which gets the binary and its arguments as its last ones.
+    pub fn under(mut self, program: &[&str]) -> Self {
+        self.under = program.iter().map(|argument| (*argument).to_owned()).collect();
+        self
+    }
+
     pub async fn start(self) -> Waxwing {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_waxwing"))
+        let words = self.under.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_waxwing")]).collect::<Vec<_>>();
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .arg("serve")
             .arg("--data-dir")
             .arg(&self.data_dir)

@@ -56,19 +56,32 @@ impl Receiver {
         Self::start_with(None, answer).await
     }
 
+    /// … and says this with each.
+    pub async fn start_saying(body: Bytes, answer: impl Fn(&Received) -> u16 + Send + Sync + 'static) -> Self {
+        Self::listen(None, body, answer).await
+    }
+
     pub async fn start_with(
         tls: Option<TlsAcceptor>,
+        answer: impl Fn(&Received) -> u16 + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(tls, Bytes::new(), answer).await
+    }
+
+    async fn listen(
+        tls: Option<TlsAcceptor>,
+        body: Bytes,
         answer: impl Fn(&Received) -> u16 + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let (sender, arrived) = mpsc::unbounded_channel();
-        let answer: Answer = Arc::new(answer);
+        let answer = Answer { body, status: Arc::new(answer) };
         let connections = Arc::new(AtomicUsize::new(0));
         let open = Arc::clone(&connections);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (sender, answer, tls) = (sender.clone(), Arc::clone(&answer), tls.clone());
+                let (sender, answer, tls) = (sender.clone(), answer.clone(), tls.clone());
                 let counted = Counted::new(&open);
                 tokio::spawn(async move {
                     let _counted = counted;
@@ -123,7 +136,12 @@ impl Drop for Counted {
     }
 }
 
-type Answer = Arc<dyn Fn(&Received) -> u16 + Send + Sync>;
+/// What it answers.
+#[derive(Clone)]
+struct Answer {
+    body: Bytes,
+    status: Arc<dyn Fn(&Received) -> u16 + Send + Sync>,
+}
 
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -131,16 +149,17 @@ async fn serve(
     answer: Answer,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let (sender, answer) = (sender.clone(), Arc::clone(&answer));
+        let (sender, answer) = (sender.clone(), answer.clone());
         async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
             let received =
                 Received { path: head.uri.path().to_owned(), version: head.version, headers: head.headers, body };
             // A test may hold an answer back: the other connections go on meanwhile.
-            let status = tokio::task::block_in_place(|| answer(&received));
+            let status = tokio::task::block_in_place(|| (answer.status)(&received));
             let _ = sender.send(received);
-            let response = Response::builder().status(status).body(Full::new(Bytes::new())).expect("a valid response");
+            let body = if status == 204 { Bytes::new() } else { answer.body };
+            let response = Response::builder().status(status).body(Full::new(body)).expect("a valid response");
             Ok::<_, Infallible>(response)
         }
     });
