@@ -7,7 +7,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use poem::http::{HeaderMap, Method, header};
+use poem::http::uri::PathAndQuery;
+use poem::http::{HeaderMap, HeaderName, Method, header};
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
@@ -26,7 +27,13 @@ use crate::domain::violation::{Rule, Violation};
 use crate::store::Catalogue;
 use crate::store::catalogue::TenantEntry;
 
-pub const TENANT_HEADER: &str = "waxwing-tenant";
+const TENANT: HeaderName = HeaderName::from_static("waxwing-tenant");
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// What operations read besides the body.
+const HEADERS_KEPT: [HeaderName; 3] =
+    [header::IF_MATCH, HeaderName::from_static("idempotency-key"), HeaderName::from_static("last-event-id")];
 
 /// A call that may proceed: the key is valid, has the scope `S`, and its tenant exists.
 pub struct Caller<S> {
@@ -44,7 +51,8 @@ pub struct Call {
     /// Whether the caller named the tenant, and did not just get the default one.
     pub names_tenant: bool,
     pub method: Method,
-    pub path_and_query: String,
+    pub path_and_query: PathAndQuery,
+    /// Only those of [`HEADERS_KEPT`].
     pub headers: HeaderMap,
 }
 
@@ -137,6 +145,12 @@ impl<'a, S: Needs> ApiExtractor<'a> for Caller<S> {
         _body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
+        Ok(Self::admit(request)?)
+    }
+}
+
+impl<S: Needs> Caller<S> {
+    pub fn admit(request: &Request) -> Result<Self, Refusal> {
         let call = Call::admit(request, S::SCOPE, S::CHARGE)?;
         Ok(Self { call, scope: PhantomData })
     }
@@ -162,15 +176,15 @@ impl Call {
             let ground = if is_read_only { Ground::ReadOnlyKey } else { Ground::MissingScope(scope) };
             return Err(ground.into());
         }
-        let path_and_query = request.uri().path_and_query().map_or_else(String::new, |path| path.as_str().to_owned());
+        let path_and_query = request.uri().path_and_query().cloned();
         Ok(Self {
             key,
             catalogue,
             tenant,
             names_tenant,
             method: request.method().clone(),
-            path_and_query,
-            headers: request.headers().clone(),
+            path_and_query: path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/")),
+            headers: kept(request.headers()),
             visit,
         })
     }
@@ -217,29 +231,46 @@ fn charge_key(visit: &Visit, catalogue: &Catalogue, key: &ApiKey, charge: Charge
     Ok(())
 }
 
+fn kept(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::new();
+    for name in HEADERS_KEPT {
+        for value in headers.get_all(&name) {
+            kept.append(&name, value.clone());
+        }
+    }
+    kept
+}
+
 /// `Authorization: Bearer <key>`, `Authorization: <key>` or `X-API-Key: <key>`.
 fn key_text(headers: &HeaderMap) -> Option<&str> {
-    let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok()).map(str::trim);
-    let authorization = text("authorization").map(|value| match value.split_once(' ') {
+    let text =
+        |name: HeaderName| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok()).map(str::trim);
+    let authorization = text(header::AUTHORIZATION).map(|value| match value.split_once(' ') {
         Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => key.trim(),
         _ => value,
     });
-    authorization.filter(|key| !key.is_empty()).or_else(|| text("x-api-key").filter(|key| !key.is_empty()))
+    authorization.filter(|key| !key.is_empty()).or_else(|| text(API_KEY).filter(|key| !key.is_empty()))
 }
 
 fn authenticate(app: &App, catalogue: &Catalogue, headers: &HeaderMap, now: Timestamp) -> Result<Arc<ApiKey>, Ground> {
     let text = key_text(headers).ok_or(Ground::MissingApiKey)?;
-    let hash = KeyHash::of(text);
-    if let Some(admin) = &app.admin_key
-        && bool::from(admin.hash.0.ct_eq(&hash.0))
-    {
-        return Ok(admin.clone());
+    let known = app.keyring.hash_of(text);
+    let hash = known.unwrap_or_else(|| KeyHash::of(text));
+    let key = match &app.admin_key {
+        Some(admin) if bool::from(admin.hash.0.ct_eq(&hash.0)) => admin.clone(),
+        _ if known.is_none() && !may_be_a_key(text) => return Err(Ground::InvalidApiKey),
+        _ => key_of(catalogue, &hash, now)?,
+    };
+    if known.is_none() {
+        app.keyring.remember(text, hash);
     }
-    if !may_be_a_key(text) {
-        return Err(Ground::InvalidApiKey);
-    }
+    Ok(key)
+}
+
+/// The key with this hash, if it is good for anything.
+fn key_of(catalogue: &Catalogue, hash: &KeyHash, now: Timestamp) -> Result<Arc<ApiKey>, Ground> {
     // The look-up is by hash, whose bytes tell nothing about the key; the comparison is constant all the same.
-    let key = catalogue.key_by_hash(&hash).filter(|key| bool::from(key.hash.0.ct_eq(&hash.0)));
+    let key = catalogue.key_by_hash(hash).filter(|key| bool::from(key.hash.0.ct_eq(&hash.0)));
     let key = key.ok_or(Ground::InvalidApiKey)?;
     if key.revoked_at.is_some() {
         return Err(Ground::KeyRevoked);
@@ -280,7 +311,7 @@ pub fn admin_key(hash: KeyHash) -> ApiKey {
 fn tenant_of(catalogue: &Catalogue, key: &ApiKey, headers: &HeaderMap) -> Result<(Arc<TenantEntry>, bool), Refusal> {
     let unknown =
         |name: &str| Refusal::at(Ground::UnknownTenant { name: name.to_owned() }, Source::Header("Waxwing-Tenant"));
-    let named = match headers.get(TENANT_HEADER) {
+    let named = match headers.get(TENANT) {
         Some(value) => {
             let name = value.to_str().map_err(|_| unknown("?"))?;
             Some((name, find_tenant(catalogue, name).ok_or_else(|| unknown(name))?))
@@ -317,8 +348,11 @@ pub fn find_tenant(catalogue: &Catalogue, name: &str) -> Option<Arc<TenantEntry>
 pub fn client_address(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
     let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(&address));
     let mut client = peer?.to_canonical();
+    if !is_trusted(client) {
+        return Some(client);
+    }
     let forwarded: Vec<&str> = headers
-        .get_all("x-forwarded-for")
+        .get_all(FORWARDED_FOR)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))

@@ -6,40 +6,43 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 
 use bytes::Bytes;
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use http_body_util::combinators::BoxBody;
 use poem::error::ReadBodyError;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::{MaybeUndefined, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::json::{Members, is_deeper, members, text_of};
 use super::problem::{Ground, Refusal};
 use super::value::{MomentText, Raw};
 use super::visit::Visit;
 use crate::domain::event::DATA_DEPTH_MAX;
 use crate::domain::violation::{Rule, Violation};
 
-/// A body as it came. [`Body::read`] makes a `T` of it, once the caller is known and no earlier answer is repeated.
-pub struct Body<T> {
+/// A body as it came. [`Body::read`] makes a `T` of it, once the caller is known and no earlier answer is repeated. `D` is
+/// how the document shows it.
+pub struct Body<T, D = T> {
     bytes: Bytes,
-    wire: PhantomData<fn() -> T>,
+    wire: PhantomData<fn() -> (T, D)>,
 }
 
-/// The wire form of a request body.
-pub trait Wire: Type + Sized {
+/// What is read from a request body.
+pub trait Wire: Sized {
     /// Whether a request without a body is refused.
     const IS_BODY_REQUIRED: bool;
 
     fn read(fields: &mut Fields<'_>) -> Self;
 }
 
-impl<T: Wire> Body<T> {
+impl<T: Wire, D> Body<T, D> {
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
@@ -47,26 +50,26 @@ impl<T: Wire> Body<T> {
     /// What is wrong so far is in the second part, to which the operation adds its own findings.
     pub fn read(&self) -> Result<(T, Findings), Refusal> {
         let text: &[u8] = if self.bytes.is_empty() && !T::IS_BODY_REQUIRED { b"{}" } else { &self.bytes };
-        let mut fields = Fields::of(members(text)?);
+        let mut fields = Fields::of(members(text_of(text)?)?);
         let body = T::read(&mut fields);
         Ok((body, fields.into_findings()))
     }
 }
 
-impl<'a, T: Wire> ApiExtractor<'a> for Body<T> {
+impl<'a, T: Wire, D: Type> ApiExtractor<'a> for Body<T, D> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
 
     type ParamType = ();
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        T::register(registry);
+        D::register(registry);
     }
 
     fn request_meta() -> Option<MetaRequest> {
         Some(MetaRequest {
             description: None,
-            content: vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }],
+            content: vec![MetaMediaType { content_type: "application/json", schema: D::schema_ref() }],
             required: T::IS_BODY_REQUIRED,
         })
     }
@@ -87,14 +90,26 @@ impl<'a, T: Wire> ApiExtractor<'a> for Body<T> {
     }
 }
 
+/// Reserved for a body on the word of its sender alone.
+const RESERVED_BYTES_MAX: usize = 64 * 1024;
+
 /// Reads a whole body, or refuses it as soon as it is longer than allowed.
 pub async fn take_bytes(body: &mut RequestBody, bytes_max: usize) -> Result<Bytes, Refusal> {
     let Ok(body) = body.take() else { return Ok(Bytes::new()) };
-    body.into_bytes_limit(bytes_max).await.map_err(|error| match error {
-        ReadBodyError::PayloadTooLarge => Refusal::new(Ground::BodyTooLarge { bytes_max }),
-        // The client went away in the middle: nobody reads this answer.
-        error => Violation::new(Rule::InvalidJson(error.to_string())).into(),
-    })
+    let mut body = BoxBody::<Bytes, io::Error>::from(body);
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    // A copy also when it came in one piece, which would keep the whole buffer of its connection in memory.
+    let mut bytes = Vec::with_capacity(announced.min(RESERVED_BYTES_MAX));
+    while let Some(frame) = body.frame().await {
+        // The client went away in the middle, or cannot count: what it reads of this, if anything, is little.
+        let frame = frame.map_err(|error| Violation::new(Rule::InvalidJson(ReadBodyError::Io(error).to_string())))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if piece.len() > bytes_max - bytes.len() {
+            return Err(Refusal::new(Ground::BodyTooLarge { bytes_max }));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.into())
 }
 
 /// `type/subtype` in lower case, without parameters.
@@ -105,114 +120,6 @@ pub fn media_type(request: &Request) -> Option<String> {
 
 pub fn is_json(media_type: &str) -> bool {
     media_type == "application/json" || (media_type.starts_with("application/") && media_type.ends_with("+json"))
-}
-
-/// The members of a JSON object, their values untouched.
-pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::with_capacity(8);
-                while let Some(Name(name)) = map.next_key()? {
-                    members.push((name, map.next_value()?));
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-/// A member's name, borrowed when it holds no escapes.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-
-        impl<'de> Visitor<'de> for NameVisitor {
-            type Value = Name<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(NameVisitor)
-    }
-}
-
-/// Splits a body into its members.
-pub fn members(body: &[u8]) -> Result<Members<'_>, Violation> {
-    let invalid = |text: String| Violation::new(Rule::InvalidJson(text));
-    let text = std::str::from_utf8(body).map_err(|error| invalid(error.to_string()))?;
-    serde_json::from_str(text).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Violation::new(Rule::InvalidType { expected: "a JSON object" }),
-        _ => invalid(error.to_string()),
-    })
-}
-
-/// Whether a JSON text nests deeper than `max`. It must be valid JSON.
-pub fn is_deeper(json: &str, max: usize) -> bool {
-    // A look without regard to strings is cheap and nearly always enough: what opens so few brackets is not deep. In
-    // ASCII the two brackets differ in one bit, and runs that a byte can count are added up many at once.
-    let is_opening = |byte: &u8| u8::from(byte | 0x20 == b'{');
-    let opened: usize =
-        json.as_bytes().chunks(255).map(|run| usize::from(run.iter().map(is_opening).sum::<u8>())).sum();
-    opened > max && depth(json) > max
-}
-
-/// How deep a JSON text nests: 0 for a plain value, 1 for `[]`. It must be valid JSON.
-fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let mut bytes = json.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => {
-                while let Some(byte) = bytes.next() {
-                    match byte {
-                        b'\\' => drop(bytes.next()),
-                        b'"' => break,
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    deepest
-}
-
-/// A body with its members' order and spacing taken away, for comparing two requests. Text that is not JSON stands for
-/// itself.
-pub fn canonical(body: &[u8]) -> Vec<u8> {
-    // serde_json's map is sorted by name.
-    let sorted = serde_json::from_slice::<Value>(body).ok().and_then(|value| serde_json::to_vec(&value).ok());
-    sorted.unwrap_or_else(|| body.to_vec())
 }
 
 /// What is wrong with a body, as it is found.
@@ -474,49 +381,5 @@ impl Wire for Nothing {
 
     fn read(_fields: &mut Fields<'_>) -> Self {
         Self {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn depth_counts_arrays_and_objects_and_no_brackets_in_strings() {
-        for (json, expected) in [
-            ("5", 0),
-            (r#""[[[""#, 0),
-            ("[]", 1),
-            ("{}", 1),
-            (r#"{"a":[{"b":1}],"c":[]}"#, 3),
-            (r#"["\"[", "\\", [1]]"#, 2),
-            (r#"[[],[[]],[]]"#, 3),
-        ] {
-            assert_eq!(depth(json), expected, "{json}");
-            for max in 0..5 {
-                assert_eq!(is_deeper(json, max), expected > max, "{json} and {max}");
-            }
-        }
-    }
-
-    #[test]
-    fn values_that_a_json_library_would_change_keep_their_bytes() {
-        let body = br#"{"data": {"a":1e400, "a" : -0,"b":[ 123456789012345678901234567890, "\ud800" ]} , "type":"x"}"#;
-        let Members(members) = members(body).unwrap();
-        assert_eq!(members[0].1.get(), r#"{"a":1e400, "a" : -0,"b":[ 123456789012345678901234567890, "\ud800" ]}"#);
-    }
-
-    #[test]
-    fn deep_nesting_is_split_without_recursion() {
-        let deep = format!(r#"{{"data":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        let Members(members) = members(deep.as_bytes()).unwrap();
-        assert_eq!(depth(members[0].1.get()), 100_000);
-    }
-
-    #[test]
-    fn the_order_and_spacing_of_members_do_not_make_a_body_another_one() {
-        assert_eq!(canonical(br#"{"b":1, "a":{"d":2,"c":3}}"#), canonical(br#"{"a":{"c":3,"d":2},"b":1}"#));
-        assert_ne!(canonical(br#"{"a":1}"#), canonical(br#"{"a":2}"#));
-        assert_eq!(canonical(b"{nonsense"), b"{nonsense");
     }
 }

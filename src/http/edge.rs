@@ -17,6 +17,9 @@ use super::reply::Finished;
 use super::visit::Visit;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 pub struct Edge<E> {
     app: Arc<App>,
@@ -41,26 +44,24 @@ impl<E: Endpoint> Edge<E> {
             allowance: Default::default(),
             app: self.app.clone(),
         });
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let span = tracing::info_span!("request", id = %visit.id, %method, path);
-        request.extensions_mut().insert(visit.clone());
-        async move {
-            let is_api = path.starts_with("/v1/");
-            let mut response = if is_api && self.app.settings.is_shutting_down.load(Ordering::Acquire) {
-                Refusal::new(Ground::ShuttingDown).retry_after(1).render(&visit.id).into_response()
-            } else {
-                match self.inner.call(request).await {
-                    Ok(output) => output.into_response(),
-                    Err(error) => error.into_response(),
-                }
-            };
-            if needs_body(&response) {
-                response = self.explain(response, &visit, &method, &path);
+        // Copies of what is shared.
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let is_api = uri.path().starts_with("/v1/");
+        let mut response = if is_api && self.app.settings.is_shutting_down.load(Ordering::Acquire) {
+            Refusal::new(Ground::ShuttingDown).retry_after(1).render(&visit.id).into_response()
+        } else {
+            // What fails is logged with the request's id in any case; the span is for whoever looks closer.
+            let span = tracing::debug_span!("request", id = visit.id, %method, path = uri.path());
+            request.extensions_mut().insert(visit.clone());
+            match self.inner.call(request).instrument(span).await {
+                Ok(output) => output.into_response(),
+                Err(error) => error.into_response(),
             }
-            self.finish(response, &visit)
+        };
+        if needs_body(&response) {
+            response = self.explain(response, &visit, &method, uri.path());
         }
-        .instrument(span)
-        .await
+        self.finish(response, &visit)
     }
 
     fn new_id(&self) -> String {
@@ -75,9 +76,7 @@ impl<E: Endpoint> Edge<E> {
             None => Refusal::new(ground_of(response.status())),
         };
         let status = refusal.status();
-        if status.is_server_error() {
-            tracing::error!(%status, "a request failed");
-        }
+        refusal.log(&visit.id, method, path);
         let mut answer = refusal.render(&visit.id).into_response();
         if status == StatusCode::UNAUTHORIZED {
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -99,9 +98,9 @@ impl<E: Endpoint> Edge<E> {
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, HeaderValue::from_str(&visit.id).expect("a ULID is ASCII"));
         if let Some(Allowance { limit, remaining, reset }) = visit.allowance.get().copied() {
-            headers.insert("ratelimit-limit", limit.into());
-            headers.insert("ratelimit-remaining", remaining.into());
-            headers.insert("ratelimit-reset", whole_seconds(reset).into());
+            headers.insert(LIMIT, limit.into());
+            headers.insert(REMAINING, remaining.into());
+            headers.insert(RESET, whole_seconds(reset).into());
         }
         response
     }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::App;
 use super::auth::Call;
-use super::body::canonical;
+use super::json::canonical;
 use super::problem::{Ground, Refusal, Source};
 use super::reply::Reply;
 use crate::domain::id::KeyId;
@@ -29,24 +29,22 @@ pub enum Fingerprint<'a> {
 
 /// Handed to the work of a request, so that its answer is kept together with what it did.
 #[derive(Clone)]
-pub struct Memory {
-    named: Option<Named>,
-    /// A sentence took the answer with it.
-    is_kept: Arc<AtomicBool>,
-}
+pub struct Memory(Option<Named>);
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Named {
     request: RequestName,
     body_sha256: [u8; 32],
     key: KeyId,
+    /// A sentence took the answer with it.
+    is_kept: Arc<AtomicBool>,
 }
 
 impl Memory {
     /// For the store: keep what `render` writes. The caller renders the same value again for its answer.
     pub fn keep<T: ?Sized>(&self, render: impl FnOnce(&T) -> Reply + Send + 'static) -> Option<Remember<T>> {
-        let Named { request, body_sha256, key } = self.named?;
-        self.is_kept.store(true, Ordering::Release);
+        let Named { request, body_sha256, key, is_kept } = self.0.clone()?;
+        is_kept.store(true, Ordering::Release);
         Some(Remember { request, body_sha256, key, render: Box::new(move |made| render(made).to_stored()) })
     }
 }
@@ -80,9 +78,18 @@ where
     F: FnOnce(Memory) -> W,
     W: Future<Output = Result<Reply, Refusal>>,
 {
-    let Some(value) = key_of(call)? else {
-        return work(Memory { named: None, is_kept: Arc::default() }).await;
-    };
+    match key_of(call)? {
+        None => work(Memory(None)).await,
+        // In a box: beside the other way it would double what each request carries along.
+        Some(value) => Box::pin(once_named(call, value, fingerprint, work)).await,
+    }
+}
+
+async fn once_named<F, W>(call: &Call, value: &str, fingerprint: Fingerprint<'_>, work: F) -> Result<Reply, Refusal>
+where
+    F: FnOnce(Memory) -> W,
+    W: Future<Output = Result<Reply, Refusal>>,
+{
     let app: &App = &call.visit.app;
     let request = name(call, value);
     let body_sha256: [u8; 32] = match fingerprint {
@@ -99,10 +106,11 @@ where
         let is_same = known_sha256 == body_sha256;
         return if is_same { Ok(Reply::replayed(answer)) } else { Err(Ground::IdempotencyConflict.into()) };
     }
-    let memory = Memory { named: Some(Named { request, body_sha256, key: call.key.id }), is_kept: Arc::default() };
-    let result = work(memory.clone()).await;
+    let is_kept = Arc::new(AtomicBool::new(false));
+    let named = Named { request, body_sha256, key: call.key.id, is_kept: is_kept.clone() };
+    let result = work(Memory(Some(named))).await;
     let late = match &result {
-        Ok(reply) => (!memory.is_kept.load(Ordering::Acquire)).then(|| reply.to_stored()),
+        Ok(reply) => (!is_kept.load(Ordering::Acquire)).then(|| reply.to_stored()),
         Err(refusal) if refusal.is_lasting() => Some(refusal.render(&call.visit.id).to_stored()),
         Err(_) => None,
     };
@@ -130,7 +138,8 @@ fn key_of(call: &Call) -> Result<Option<&str>, Refusal> {
 fn name(call: &Call, value: &str) -> RequestName {
     let mut hasher = Sha256::new();
     let (key, tenant) = (call.key.id.to_bytes(), call.tenant().id.to_bytes());
-    let parts = [&key[..], &tenant, call.method.as_str().as_bytes(), call.path_and_query.as_bytes(), value.as_bytes()];
+    let parts =
+        [&key[..], &tenant, call.method.as_str().as_bytes(), call.path_and_query.as_str().as_bytes(), value.as_bytes()];
     for part in parts {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part);

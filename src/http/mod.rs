@@ -13,6 +13,8 @@ mod failures;
 mod health;
 mod idempotency;
 mod jobs;
+mod json;
+mod keyring;
 mod keys;
 mod limit;
 mod metrics;
@@ -20,6 +22,7 @@ mod page;
 mod problem;
 mod reply;
 mod server;
+mod shortcut;
 mod stats;
 mod stream;
 mod subscriptions;
@@ -43,6 +46,7 @@ pub use limit::{Defaults, PerSecond};
 pub use server::serve;
 
 use problem::{Ground, Refusal};
+use shortcut::Shortcut;
 
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
@@ -109,6 +113,7 @@ pub(crate) struct App {
     admin_key: Option<Arc<ApiKey>>,
     limits: limit::Limits,
     failures: failures::Failures,
+    keyring: keyring::Keyring,
     running: idempotency::Running,
     answers: metrics::Answers,
     viewers: stream::Viewers,
@@ -178,6 +183,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         admin_key: api.settings.admin_key.map(|hash| Arc::new(auth::admin_key(hash))),
         limits: limit::Limits::new(api.settings.rate_limits, api.clock.clone()),
         failures: failures::Failures::default(),
+        keyring: keyring::Keyring::default(),
         running: idempotency::Running::default(),
         answers: metrics::Answers::default(),
         viewers: stream::Viewers::default(),
@@ -205,6 +211,6 @@ pub fn endpoint(api: Api) -> impl Endpoint {
     let document = document();
     let pages = document::pages(&document);
     // A panic in one request is that request's 500.
-    let routes = document::with_pages(routes, pages).with(CatchPanic::new());
+    let routes = Shortcut::before(document::with_pages(routes, pages), app.clone()).with(CatchPanic::new());
     edge::Edge::new(app, &document, routes).map_to_response()
 }

@@ -302,7 +302,7 @@ impl<Id: CursorId> Cursor<Id> {
 
 /// The path of this call with some of its parameters replaced.
 fn link(call: &Call, changes: &[(&str, Option<String>)]) -> String {
-    let (path, query) = call.path_and_query.split_once('?').unwrap_or((&call.path_and_query, ""));
+    let (path, query) = call.path_and_query.as_str().split_once('?').unwrap_or((call.path_and_query.as_str(), ""));
     let mut serializer = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         if !changes.iter().any(|(changed, _)| *changed == name) {

@@ -1,6 +1,6 @@
 //! What an error answer says, before it becomes bytes (contract 3.1): every problem of a request, all at once.
 
-use poem::http::StatusCode;
+use poem::http::{Method, StatusCode};
 use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaResponses, Registry};
 use serde::Serialize;
@@ -89,8 +89,12 @@ pub enum Ground {
     },
     StorageFull,
     ShuttingDown,
-    /// The log has the details.
+    /// A part of this program broke. The log has the details.
     Internal,
+    /// What the disk did. It is for the log, and not shown.
+    StoreUnavailable {
+        detail: String,
+    },
 }
 
 impl Ground {
@@ -117,7 +121,7 @@ impl Ground {
             Self::RateLimited | Self::TooManyViewers { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal | Self::StoreUnavailable { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -148,7 +152,7 @@ impl Ground {
             Self::RateLimited => "rate_limited",
             Self::StorageFull => "storage_full",
             Self::ShuttingDown => "shutting_down",
-            Self::Internal => "internal_error",
+            Self::Internal | Self::StoreUnavailable { .. } => "internal_error",
         }
     }
 }
@@ -193,6 +197,20 @@ impl Refusal {
         status.is_client_error()
             && ![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS].contains(&status)
             && !self.problems.iter().any(|problem| is_of_the_moment(&problem.ground))
+    }
+
+    /// Tells the log what went wrong on this side, under the id that the answer shows.
+    pub fn log(&self, id: &str, method: &Method, path: &str) {
+        let status = self.status();
+        if !status.is_server_error() {
+            return;
+        }
+        match &self.problems[0].ground {
+            Ground::StoreUnavailable { detail } => {
+                tracing::error!(id, %method, path, detail, "the store could not be used");
+            }
+            _ => tracing::error!(id, %method, path, %status, "a request failed"),
+        }
     }
 
     /// The answer, with the request's id in each error.
@@ -258,10 +276,7 @@ impl From<&StoreError> for Refusal {
             StoreError::PayloadExpired => Ground::EventExpired,
             StoreError::PreconditionFailed => Ground::PreconditionFailed,
             StoreError::StorageFull => Ground::StorageFull,
-            StoreError::Unavailable(detail) => {
-                tracing::error!(detail, "the store could not be used");
-                Ground::Internal
-            }
+            StoreError::Unavailable(detail) => Ground::StoreUnavailable { detail: detail.clone() },
         };
         Self::new(ground)
     }

@@ -27,7 +27,11 @@ const HEADERS_KEPT: [&str; 4] = ["location", "etag", "retry-after", "www-authent
 
 impl Reply {
     pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
-        let body = serde_json::to_vec(body).expect("wire types have string keys and finite numbers");
+        Self::of_json(status, serde_json::to_vec(body).expect("wire types have string keys and finite numbers"))
+    }
+
+    /// `body` is JSON already.
+    pub fn of_json(status: StatusCode, body: Vec<u8>) -> Self {
         Self { status, headers: Vec::new(), body: body.into(), shows_secret_of: None, is_replayed: false }
     }
 

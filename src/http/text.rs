@@ -51,7 +51,9 @@ pub fn detail(ground: &Ground) -> String {
         }
         Ground::StorageFull => "Storage is full: nothing new is accepted until space is free".to_owned(),
         Ground::ShuttingDown => "The server is shutting down: please try again".to_owned(),
-        Ground::Internal => "Something went wrong here; the request id finds it in the log".to_owned(),
+        Ground::Internal | Ground::StoreUnavailable { .. } => {
+            "Something went wrong here; the request id finds it in the log".to_owned()
+        }
     }
 }
 

@@ -17,14 +17,18 @@ mod deliveries;
 mod erase;
 mod event_types;
 mod events;
+mod folder;
+mod format;
 mod idempotency;
 mod jobs;
+mod journal;
 mod keys;
 mod open;
 mod pages;
 mod postings;
 mod query;
 mod record;
+mod recovery;
 mod redelivery;
 mod retention;
 mod schema;
@@ -58,7 +62,8 @@ pub use backlog::{BACKLOG_AGE_MAX, BACKLOG_MAX};
 pub use catalogue::{Catalogue, Known};
 pub use check::{FINDINGS_MAX, Report, TableReport, check};
 pub use commit::Store;
-pub use open::{OpenError, Opened, STORE_FILE, write_private};
+pub use folder::{STORE_FILE, write_private};
+pub use open::{OpenError, Opened};
 pub use query::{DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Walk};
 pub use writer::{Stepped, Writer};
 
@@ -78,10 +83,14 @@ pub struct Options {
 
 /// Where the file is.
 pub enum Location {
-    /// A folder with `waxwing.redb` and `secret-key`; made when it does not exist.
+    /// A folder with `waxwing.redb`, `waxwing.journal` and `secret-key`; made when it does not exist.
     Directory(PathBuf),
-    /// A simulated disk, and how much of it is free.
-    Backend { disk: Box<dyn redb::StorageBackend>, free_bytes: Arc<AtomicU64> },
+    /// Two files of a simulated disk, and how much of it is free.
+    Backend {
+        database: Box<dyn redb::StorageBackend>,
+        journal: Box<dyn redb::StorageBackend>,
+        free_bytes: Arc<AtomicU64>,
+    },
 }
 
 /// The storage cache of an instance that was not told otherwise.

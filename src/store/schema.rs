@@ -78,6 +78,7 @@ macro_rules! tables {
     };
 }
 
+// A new table comes last: the journal names a table by its place.
 tables! {
     Meta = "meta": MetaName => MetaValue;
     Tenants = "tenants": TenantId => TenantRecord;
@@ -131,10 +132,12 @@ pub(super) enum MetaName {
     IdLagMax,
     /// Event id: where the walk of retention stands.
     RetentionCursor,
+    /// u64: number of the last frame of the journal that is in here.
+    JournalUpTo,
 }
 
 impl MetaName {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Format,
         Self::KeyCheck,
         Self::SettledUpTo,
@@ -142,6 +145,7 @@ impl MetaName {
         Self::AssignedUpTo,
         Self::IdLagMax,
         Self::RetentionCursor,
+        Self::JournalUpTo,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -153,6 +157,7 @@ impl MetaName {
             Self::AssignedUpTo => "assigned_up_to",
             Self::IdLagMax => "id_lag_max",
             Self::RetentionCursor => "retention_cursor",
+            Self::JournalUpTo => "journal_up_to",
         }
     }
 }

@@ -10,6 +10,7 @@ use redb::{
 };
 
 use super::StoreError;
+use super::journal::{Row, Rows};
 use super::record::Value;
 use super::schema::{Key, Kind, Meta, MetaName, NAMES, Payloads, definition};
 use super::stats::Observed;
@@ -128,16 +129,19 @@ pub(super) struct Tables<'t> {
     tables: [OnceCell<Table<'t, Bytes, Bytes>>; NAMES.len()],
     /// Whether there is anything to commit.
     pub(super) is_changed: bool,
+    /// Takes down every row that is written, for the journal. None when this transaction is durable by itself.
+    written: Option<&'t mut Rows>,
     /// What has happened to deliveries, for the statistics.
     pub(super) observed: Observed,
 }
 
 impl<'t> Tables<'t> {
-    pub(super) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(super) fn new(transaction: &'t WriteTransaction, written: Option<&'t mut Rows>) -> Self {
         Self {
             transaction,
             tables: [const { OnceCell::new() }; NAMES.len()],
             is_changed: false,
+            written,
             observed: Observed::default(),
         }
     }
@@ -151,24 +155,50 @@ impl<'t> Tables<'t> {
     pub(super) fn put<K: Kind>(&mut self, key: &K::Key, value: &K::Value) -> Result<(), StoreError> {
         let (key, value) = (key.to_key(), value.encode());
         self.table_mut::<K>()?.insert(key.as_slice(), value.as_slice()).map_err(disk)?;
+        if let Some(written) = &mut self.written {
+            written.put(K::PLACE, &key, &value);
+        }
         Ok(())
     }
 
     /// Answers whether it was there.
     pub(super) fn remove<K: Kind>(&mut self, key: &K::Key) -> Result<bool, StoreError> {
         let key = key.to_key();
-        Ok(self.table_mut::<K>()?.remove(key.as_slice()).map_err(disk)?.is_some())
+        let was_there = self.table_mut::<K>()?.remove(key.as_slice()).map_err(disk)?.is_some();
+        if let Some(written) = &mut self.written
+            && was_there
+        {
+            written.remove(K::PLACE, &key);
+        }
+        Ok(was_there)
     }
 
     /// Like `put`, without a copy of the data on the way.
     pub(super) fn put_payload(&mut self, id: EventId, data: &[u8]) -> Result<(), StoreError> {
+        const VERSION: u8 = super::record::RAW_VERSION;
         let key = id.to_key();
         let table = self.table_mut::<Payloads>()?;
         let mut place = table.insert_reserve(key.as_slice(), 1 + data.len()).map_err(disk)?;
         let (version, rest) = place.as_mut().split_first_mut().expect("one byte more than the data was reserved");
-        *version = super::record::RAW_VERSION;
+        *version = VERSION;
         rest.copy_from_slice(data);
+        drop(place);
+        if let Some(written) = &mut self.written {
+            written.put_parts(Payloads::PLACE, &key, [&[VERSION], data]);
+        }
         Ok(())
+    }
+
+    /// Does again what the journal says was done.
+    pub(super) fn carry_out(&mut self, row: &Row<'_>) -> Result<(), StoreError> {
+        self.is_changed = true;
+        self.open(row.table)?;
+        let table = self.tables[row.table].get_mut().expect("it was opened above");
+        match row.value {
+            Some(value) => table.insert(row.key, value).map(drop),
+            None => table.remove(row.key).map(drop),
+        }
+        .map_err(disk)
     }
 
     pub(super) fn put_meta(&mut self, name: MetaName, value: &[u8]) -> Result<(), StoreError> {
@@ -181,15 +211,22 @@ impl<'t> Tables<'t> {
     }
 }
 
+impl<'t> Tables<'t> {
+    /// The table of this place in [`NAMES`].
+    fn open(&self, place: usize) -> Result<&Table<'t, Bytes, Bytes>, StoreError> {
+        let table = &self.tables[place];
+        if table.get().is_none() {
+            let opened = self.transaction.open_table(definition(NAMES[place])).map_err(disk)?;
+            _ = table.set(opened);
+        }
+        Ok(table.get().expect("it was set above"))
+    }
+}
+
 impl<'t> Read for Tables<'t> {
     type Table = Table<'t, Bytes, Bytes>;
 
     fn table<K: Kind>(&self) -> Result<&Self::Table, StoreError> {
-        let place = &self.tables[K::PLACE];
-        if place.get().is_none() {
-            let opened = self.transaction.open_table(definition(K::NAME)).map_err(disk)?;
-            _ = place.set(opened);
-        }
-        Ok(place.get().expect("it was set above"))
+        self.open(K::PLACE)
     }
 }

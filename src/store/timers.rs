@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::StoreError;
-use super::commit::State;
 use super::stats::LOG_ENTRIES_MAX;
 use super::writer::Writer;
 
@@ -11,6 +10,10 @@ use super::writer::Writer;
 const INDEX_EVERY: Duration = Duration::from_millis(250);
 /// Between two times that the log of the statistics is added up: the same rows are then written once for many commits.
 const FOLD_EVERY: Duration = Duration::from_secs(10);
+/// Between two checkpoints, unless the journal is full before: an opening after a crash carries out again what a second
+/// wrote. Each costs pages that changed, the state of the database's allocator (150 bytes for each megabyte of the file)
+/// and two syncs, so more of them make the journal pointless.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// What may wait for its postings: the memory of an index pass, about 3 MiB.
 const UNINDEXED_MAX: usize = 65_536;
 /// Between two steps of background work, so that groups come in between.
@@ -34,6 +37,7 @@ pub(super) struct Timers {
     work_at: Instant,
     retention_at: Instant,
     backlog_at: Instant,
+    checkpoint_at: Instant,
 }
 
 impl Timers {
@@ -45,10 +49,12 @@ impl Timers {
             work_at: now,
             retention_at: now + RETENTION_PAUSE,
             backlog_at: now + BACKLOG_PAUSE,
+            checkpoint_at: now + CHECKPOINT_EVERY,
         }
     }
 
-    pub(super) fn wait(&self, state: &State) -> Duration {
+    pub(super) fn wait(&self, writer: &Writer) -> Duration {
+        let state = &writer.state;
         let mut until = self.retention_at.min(self.backlog_at);
         if !state.unindexed.is_empty() {
             until = until.min(self.index_at);
@@ -58,6 +64,9 @@ impl Timers {
         }
         if state.has_work {
             until = until.min(self.work_at);
+        }
+        if !writer.journal.is_empty() {
+            until = until.min(self.checkpoint_at);
         }
         until.saturating_duration_since(Instant::now()).min(WAIT_MAX)
     }
@@ -83,6 +92,11 @@ impl Timers {
         if now >= self.backlog_at {
             let passed = report("the pass over old backlogs", writer.backlog_pass());
             self.backlog_at = next(passed, BACKLOG_PAUSE, BACKLOG_REST);
+        }
+        // After the others: they write too.
+        if now >= self.checkpoint_at || writer.journal.is_full() {
+            report("a checkpoint", writer.checkpoint());
+            self.checkpoint_at = Instant::now() + CHECKPOINT_EVERY;
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The one writer: takes every sentence that is ready, carries all of them out in one transaction, commits, and answers all.
+//! The one writer: takes every sentence that is ready, carries all of them out in one transaction, makes it durable in the
+//! journal, commits it, and answers all. From time to time a checkpoint makes the database itself durable.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -7,6 +8,8 @@ use redb::{Database, Durability};
 use tokio::sync::oneshot;
 
 use super::commit::{Effects, Job, Message, Shared, State, Transaction, closed};
+use super::journal::{Journal, Rows};
+use super::schema::MetaName;
 use super::tables::{Tables, disk};
 use super::timers::{Timers, report};
 use super::{Change, StoreError};
@@ -22,6 +25,9 @@ pub struct Writer {
     pub(super) queue: Receiver<Message>,
     pub(super) changes: tokio::sync::mpsc::Sender<Vec<Change>>,
     pub(super) state: State,
+    pub(super) journal: Journal,
+    /// What the transaction that runs has written; kept for its memory.
+    pub(super) written: Rows,
     /// What passes of the writer's own committed, and nobody was told yet.
     pub(super) untold: Vec<Change>,
 }
@@ -51,10 +57,37 @@ impl Writer {
         let jobs = group.len();
         self.commit(group, |_, committed| changes.extend(committed));
         if let Some(stop) = stop {
-            self.shared.database.store(None);
+            self.end();
             _ = stop.send(());
+        } else if self.journal.is_full() {
+            report("a checkpoint", self.checkpoint());
         }
         Stepped { jobs, changes }
+    }
+
+    /// Makes the database durable up to the last group, so that the journal can begin anew; the thread does it about once
+    /// a second.
+    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
+        if self.journal.is_empty() {
+            return Ok(());
+        }
+        let database = self.shared.database.load_full().ok_or_else(closed)?;
+        match self.try_checkpoint(&database) {
+            Ok(()) => {
+                self.journal.begin_anew();
+                Ok(())
+            }
+            Err(error) => Err(self.has_failed(error)),
+        }
+    }
+
+    fn try_checkpoint(&self, database: &Database) -> Result<(), StoreError> {
+        let mut write = database.begin_write().map_err(disk)?;
+        write.set_durability(Durability::Immediate).map_err(disk)?;
+        // Without it, reopening after a crash reads the whole file (architecture 5).
+        write.set_quick_repair(true);
+        Tables::new(&write, None).put_meta(MetaName::JournalUpTo, &self.journal.last().to_be_bytes())?;
+        write.commit().map_err(disk)
     }
 
     /// Brings the postings up to date, as the thread does a few times a second.
@@ -112,7 +145,7 @@ impl Writer {
     fn run(mut self) {
         let mut timers = Timers::new();
         loop {
-            let first = match self.queue.recv_timeout(timers.wait(&self.state)) {
+            let first = match self.queue.recv_timeout(timers.wait(&self)) {
                 Ok(first) => Some(first),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -145,6 +178,11 @@ impl Writer {
         }
         // At most what the log may hold: a second's work in the worst case.
         while report("the last step of the statistics", self.fold_pass()) == Some(true) {}
+        if report("the last checkpoint", self.checkpoint()).is_some()
+            && let Err(error) = self.journal.shrink()
+        {
+            tracing::warn!(%error, "the journal keeps its room; the next opening uses it again");
+        }
         self.shared.database.store(None);
     }
 
@@ -204,42 +242,48 @@ impl Writer {
         run: impl FnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
     ) -> (Result<(), StoreError>, Vec<Change>) {
         let Some(database) = self.shared.database.load_full() else { return (Err(closed()), Vec::new()) };
-        let result = self.try_transact(&database, run);
-        let changes = match result {
+        let error = match self.try_transact(&database, run) {
             Ok(effects) => return (Ok(()), self.apply(effects)),
             Err(Failed::Aborted(error)) => {
                 tracing::error!(%error, "a transaction was given up");
                 // A disk that failed once makes redb refuse everything from then on.
                 match database.begin_write().map_err(disk) {
                     Ok(_) => return (Err(error), Vec::new()),
-                    Err(_) => Err(error),
+                    Err(error) => error,
                 }
             }
-            Err(Failed::Broken(error)) => Err(error),
+            Err(Failed::Broken(error)) => error,
         };
-        if let Err(error) = &changes {
-            tracing::error!(%error, "storage failed: nothing is written until the store is opened again");
-        }
+        (Err(self.has_failed(error)), Vec::new())
+    }
+
+    /// From here on nothing is written.
+    fn has_failed(&self, error: StoreError) -> StoreError {
+        tracing::error!(%error, "storage failed: nothing is written until the store is opened again");
         self.shared.database.store(None);
         self.shared.is_broken.send_replace(true);
-        (changes, Vec::new())
+        error
     }
 
     fn try_transact(
-        &self,
+        &mut self,
         database: &Database,
         run: impl FnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
     ) -> Result<Effects, Failed> {
         let broken = |error: &dyn std::fmt::Display| Failed::Broken(disk(error));
+        self.written.clear();
         let mut write = database.begin_write().map_err(|error| broken(&error))?;
-        write.set_durability(Durability::Immediate).map_err(|error| broken(&error))?;
-        // Without it, reopening after a crash reads the whole file (architecture 5).
-        write.set_quick_repair(true);
-        let mut transaction = Transaction::new(Tables::new(&write), &self.shared, &self.state);
+        // It is the journal that makes a group durable.
+        write.set_durability(Durability::None).map_err(|error| broken(&error))?;
+        let tables = Tables::new(&write, Some(&mut self.written));
+        let mut transaction = Transaction::new(tables, &self.shared, &self.state);
         let result = run(&mut transaction).and_then(|()| transaction.write_stats_log());
         let (is_changed, effects) = transaction.finish();
         match result {
             Ok(()) if is_changed => {
+                self.journal
+                    .append(&mut self.written)
+                    .map_err(|error| broken(&format_args!("the journal: {error}")))?;
                 write.commit().map_err(|error| broken(&error))?;
                 Ok(effects)
             }

@@ -1,5 +1,6 @@
 //! `/v1/events` (contract 4.2).
 
+mod answer;
 mod operations;
 mod publication;
 mod redelivery;

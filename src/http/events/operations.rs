@@ -3,25 +3,23 @@
 use std::sync::Arc;
 
 use poem::http::StatusCode;
+use poem::{IntoResponse, Request, Response};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
-use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::publication::{BatchBody, Publication, PublishBody, read_batch, read_event, text_of};
-use super::wire::{
-    BatchResults, DuplicateMeta, EventAttributes, EventDetailAttributes, EventList, EventStateName, PublishAnswer,
-    attributes, state,
-};
+use super::answer;
+use super::publication::{BatchBody, Publication, PublishBody, read_batch, read_event};
+use super::wire::{BatchResults, EventAttributes, EventDetailAttributes, EventList, PublishAnswer, attributes, state};
 use crate::domain::event::NewEvent;
 use crate::domain::id::{EventId, TenantId};
-use crate::domain::time::Timestamp;
 use crate::domain::violation::Violation;
 use crate::http::auth::{Call, Caller, scope};
 use crate::http::deliveries::summary;
 use crate::http::idempotency::{Fingerprint, Memory, once};
+use crate::http::json::{members, text_of};
 use crate::http::page::{Query, Walked};
-use crate::http::problem::{Ground, ProblemView, Refusal};
+use crate::http::problem::{Ground, Refusal};
 use crate::http::reply::{Answer, Object as ResourceObject, One, Reply};
 use crate::http::value::Raw;
 use crate::http::{App, Tag, read_disk};
@@ -45,7 +43,7 @@ impl EventsApi {
         once(&caller, Fingerprint::Bytes(&bytes), async |memory| {
             refuse_system_tenant(&caller)?;
             let text = text_of(&bytes)?;
-            let event = read_event(&caller, text, Some(&bytes)).map_err(refuse)?;
+            let event = read_event(&caller, members(text), Some(&bytes)).map_err(refuse)?;
             publish_one(&self.app.store, event, memory, &caller).await
         })
         .await
@@ -62,25 +60,25 @@ impl EventsApi {
         body: BatchBody,
     ) -> Result<Answer<BatchResults, 200>, Refusal> {
         let BatchBody(publication) = body;
-        let texts = match read_batch(&publication) {
-            Ok(texts) => texts,
+        let items = match read_batch(&publication) {
+            Ok(items) => items,
             // Nothing to count, and still a call.
             Err(refusal) => {
                 caller.charge_events(1)?;
                 return Err(refusal);
             }
         };
-        caller.charge_events(texts.len())?;
+        caller.charge_events(items.len())?;
         once(&caller, Fingerprint::Bytes(&publication.bytes), async |memory| {
             refuse_system_tenant(&caller)?;
-            let items = texts.iter().enumerate().map(|(index, text)| {
-                let read = read_event(&caller, text, None);
+            let events = items.into_iter().enumerate().map(|(index, item)| {
+                let read = read_event(&caller, item, None);
                 // A line is a document of its own; an item of the array is a part of one.
                 let place = if publication.is_ndjson { String::new() } else { format!("/events/{index}") };
                 read.map_err(|all| refuse(all.into_iter().map(|violation| violation.below(&place)).collect()))
             });
-            let items: Vec<_> = items.collect();
-            publish_many(&self.app.store, items, memory, &caller).await
+            let events: Vec<_> = events.collect();
+            publish_many(&self.app.store, events, memory, &caller).await
         })
         .await
         .map(Into::into)
@@ -161,6 +159,23 @@ impl EventsApi {
     }
 }
 
+/// For `http::shortcut`: what poem-openapi does around an operation, in the same order.
+impl EventsApi {
+    pub async fn answer_publish(&self, request: Request) -> poem::Result<Response> {
+        let (request, mut body) = request.split();
+        let caller = Caller::admit(&request)?;
+        let body = PublishBody::take(&request, &mut body).await?;
+        Ok(self.publish(caller, body).await?.into_response())
+    }
+
+    pub async fn answer_publish_batch(&self, request: Request) -> poem::Result<Response> {
+        let (request, mut body) = request.split();
+        let caller = Caller::admit(&request)?;
+        let body = BatchBody::take(&request, &mut body).await?;
+        Ok(self.publish_batch(caller, body).await?.into_response())
+    }
+}
+
 fn raw(data: &[u8]) -> Option<Raw> {
     RawValue::from_string(String::from_utf8(data.to_vec()).ok()?).ok().map(Raw)
 }
@@ -175,11 +190,7 @@ pub(super) fn refuse_system_tenant(call: &Call) -> Result<(), Refusal> {
 
 async fn publish_one(store: &Store, event: NewEvent, memory: Memory, call: &Call) -> Result<Reply, Refusal> {
     let (request_id, now) = (call.visit.id.clone(), call.visit.app.clock.now());
-    let render = move |published: &Published| {
-        let status = if published.is_duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
-        Reply::json(status, &PublishedOne::of(published, now))
-            .header("location", format!("/v1/events/{}", published.event.id))
-    };
+    let render = move |published: &Published| answer::one(published, now);
     let remember = memory.keep(move |results: &[Result<Published, StoreError>]| match &results[0] {
         Ok(published) => render(published),
         Err(error) => Refusal::from(error).render(&request_id),
@@ -208,77 +219,13 @@ async fn publish_many(
         }
     }
     let refusals = Arc::new(refusals);
-    let render = move |results: &[Result<Published, StoreError>]| render_batch(&refusals, results, &request_id, now);
+    let render = move |results: &[Result<Published, StoreError>]| answer::batch(&refusals, results, &request_id, now);
     if events.is_empty() {
         return Ok(render(&[]));
     }
     let results = store.accept(events, memory.keep(render.clone())).await?;
-    Ok(render(&results))
-}
-
-/// The store's results take the places of the events that were not refused before it was asked.
-fn render_batch(
-    refusals: &[Option<Refusal>],
-    results: &[Result<Published, StoreError>],
-    request_id: &str,
-    now: Timestamp,
-) -> Reply {
-    let mut results = results.iter();
-    let items: Vec<Result<PublishedOne, Refusal>> = refusals
-        .iter()
-        .map(|early| match early {
-            Some(refusal) => Err(refusal.clone()),
-            None => match results.next().expect("accept answers each event") {
-                Ok(published) => Ok(PublishedOne::of(published, now)),
-                Err(error) => Err(error.into()),
-            },
-        })
-        .collect();
-    let views = items.iter().map(|item| match item {
-        Ok(PublishedOne { data, meta }) => BatchItem::Event { data, meta: meta.as_ref() },
-        Err(refusal) => BatchItem::Refused { errors: refusal.views(request_id) },
-    });
-    Reply::json(StatusCode::OK, &BatchBodyView { data: views.collect() })
-}
-
-/// `meta` is there only when the event was published before.
-#[derive(Serialize)]
-struct PublishedOne {
-    data: ResourceObject<EventAttributes>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    meta: Option<DuplicateMeta>,
-}
-
-impl PublishedOne {
-    fn of(Published { event, is_duplicate }: &Published, now: Timestamp) -> Self {
-        // Nothing can have been delivered yet; of a first publication that is long ago, the list tells more.
-        let state = match event {
-            event if event.deliveries == 0 => "unmatched",
-            event if event.is_scheduled(now) => "scheduled",
-            _ => "in_progress",
-        };
-        Self {
-            data: ResourceObject::new(event.id.to_string(), attributes(event, EventStateName(state))),
-            meta: is_duplicate.then_some(DuplicateMeta { duplicate: true }),
-        }
+    for error in results.iter().filter_map(|result| result.as_ref().err()) {
+        Refusal::from(error).log(&call.visit.id, &call.method, call.path_and_query.path());
     }
-}
-
-#[derive(Serialize)]
-struct BatchBodyView<'a> {
-    data: Vec<BatchItem<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum BatchItem<'a> {
-    Event {
-        #[serde(flatten)]
-        data: &'a ResourceObject<EventAttributes>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        meta: Option<&'a DuplicateMeta>,
-    },
-    Refused {
-        errors: Vec<ProblemView<'a>>,
-    },
+    Ok(render(&results))
 }

@@ -22,8 +22,9 @@ use crate::domain::tenant::EXTERNAL_ID_EXPECTED;
 use crate::domain::time::Timestamp;
 use crate::domain::violation::{Rule, Violation};
 use crate::http::auth::Call;
-use crate::http::body::{Members, is_deeper, is_json, media_type, members, pointer_of, take_bytes};
+use crate::http::body::{is_json, media_type, pointer_of, take_bytes};
 use crate::http::channels::check_channels;
+use crate::http::json::{Members, is_deeper, members, text_of};
 use crate::http::problem::{Ground, Refusal};
 use crate::http::reply::inline;
 use crate::http::visit::Visit;
@@ -71,8 +72,14 @@ impl<'a> ApiExtractor<'a> for PublishBody {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
+        Ok(Self::take(request, body).await?)
+    }
+}
+
+impl PublishBody {
+    pub(super) async fn take(request: &Request, body: &mut RequestBody) -> Result<Self, Refusal> {
         if !media_type(request).as_deref().is_some_and(is_json) {
-            return Err(Refusal::new(Ground::UnsupportedMediaType { expected: "application/json" }).into());
+            return Err(Refusal::new(Ground::UnsupportedMediaType { expected: "application/json" }));
         }
         let bytes = take_bytes(body, Visit::of(request).body_bytes_max).await?;
         Ok(Self(Publication { bytes, is_ndjson: false }))
@@ -103,12 +110,18 @@ impl<'a> ApiExtractor<'a> for BatchBody {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
+        Ok(Self::take(request, body).await?)
+    }
+}
+
+impl BatchBody {
+    pub(super) async fn take(request: &Request, body: &mut RequestBody) -> Result<Self, Refusal> {
         let is_ndjson = match media_type(request).as_deref() {
             Some(NDJSON) => true,
             Some(other) if is_json(other) => false,
             _ => {
                 let expected = "application/json or application/x-ndjson";
-                return Err(Refusal::new(Ground::UnsupportedMediaType { expected }).into());
+                return Err(Refusal::new(Ground::UnsupportedMediaType { expected }));
             }
         };
         let bytes = take_bytes(body, Visit::of(request).app.settings.batch_bytes_max).await?;
@@ -116,51 +129,50 @@ impl<'a> ApiExtractor<'a> for BatchBody {
     }
 }
 
-pub(super) fn text_of(bytes: &Bytes) -> Result<&str, Violation> {
-    std::str::from_utf8(bytes).map_err(|error| Violation::new(Rule::InvalidJson(error.to_string())))
-}
+/// An event of a batch, not looked at closer. What is wrong with it is its own affair.
+pub(super) type Item<'a> = Result<Members<'a>, Violation>;
 
-/// The texts of a batch's events, in order. What is wrong inside one of them is that one's own affair.
-pub(super) fn read_batch(publication: &Publication) -> Result<Vec<&str>, Refusal> {
+/// The events of a batch, in order.
+pub(super) fn read_batch(publication: &Publication) -> Result<Vec<Item<'_>>, Refusal> {
     let text = text_of(&publication.bytes)?;
-    let texts: Vec<&str> = if publication.is_ndjson {
-        text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect()
+    let items: Vec<Item<'_>> = if publication.is_ndjson {
+        text.split('\n').map(str::trim).filter(|line| !line.is_empty()).map(members).collect()
     } else {
         events_of(text)?
     };
-    if texts.is_empty() {
+    if items.is_empty() {
         return Err(Violation::at(Rule::InvalidFormat { expected: "1 to 1,000 events" }, "/events").into());
     }
-    if texts.len() > BATCH_EVENTS_MAX {
+    if items.len() > BATCH_EVENTS_MAX {
         return Err(Violation::at(Rule::TooManyItems { max: BATCH_EVENTS_MAX }, "/events").into());
     }
-    Ok(texts)
+    Ok(items)
 }
 
-/// A batch with nothing wrong at this level, read in one go.
+/// A batch that is nothing but objects, read in one go.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SoundBatch<'a> {
     #[serde(borrow)]
-    events: Vec<&'a RawValue>,
+    events: Vec<Members<'a>>,
 }
 
-fn events_of(text: &str) -> Result<Vec<&str>, Refusal> {
+fn events_of(text: &str) -> Result<Vec<Item<'_>>, Refusal> {
     // Serde would also take an array for a struct.
     if text.trim_start().starts_with('{')
         && let Ok(SoundBatch { events }) = serde_json::from_str(text)
     {
-        return Ok(events.into_iter().map(RawValue::get).collect());
+        return Ok(events.into_iter().map(Ok).collect());
     }
     explained_events_of(text)
 }
 
 /// The same by small steps, which say what is wrong.
-fn explained_events_of(text: &str) -> Result<Vec<&str>, Refusal> {
-    let Members(members) = members(text.as_bytes())?;
+fn explained_events_of(text: &str) -> Result<Vec<Item<'_>>, Refusal> {
+    let Members(all) = members(text)?;
     let mut violations = Vec::new();
     let mut events: Option<&RawValue> = None;
-    for (name, value) in members {
+    for (name, value) in all {
         if name != "events" {
             violations.push(Violation::at(Rule::UnknownField { name: name.to_string() }, pointer_of(&name)));
         } else if events.replace(value).is_some() {
@@ -182,13 +194,13 @@ fn explained_events_of(text: &str) -> Result<Vec<&str>, Refusal> {
     };
     match Refusal::from_violations(violations) {
         Some(refusal) => Err(refusal),
-        None => Ok(items.unwrap_or_default().into_iter().map(RawValue::get).collect()),
+        None => Ok(items.unwrap_or_default().into_iter().map(|item| members(item.get())).collect()),
     }
 }
 
 /// Checks one event and cuts its `data` out of the body. With `body`, the bytes are shared instead of copied.
-pub(super) fn read_event(call: &Call, text: &str, body: Option<&Bytes>) -> Result<NewEvent, Vec<Violation>> {
-    let Members(members) = members(text.as_bytes()).map_err(|violation| vec![violation])?;
+pub(super) fn read_event(call: &Call, event: Item<'_>, body: Option<&Bytes>) -> Result<NewEvent, Vec<Violation>> {
+    let Members(members) = event.map_err(|violation| vec![violation])?;
     let mut violations = Vec::new();
     let (mut event_type, mut data, mut external_id, mut occurred_at) = (None, None, None, None);
     let (mut channels, mut deliver_at) = (None, None);

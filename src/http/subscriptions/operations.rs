@@ -8,7 +8,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 
 use super::rules::{check_events, check_profile, check_range};
-use super::settings::Settings;
+use super::settings::{NewSubscription, SubscriptionChange};
 use super::wire::{
     CreateSubscription, RotateSecret, SendTest, SubscriptionAttributes, SubscriptionList, TestDeliveryAttributes,
     UpdateSubscription, attributes, test_attributes,
@@ -53,7 +53,7 @@ impl SubscriptionsApi {
     async fn create(
         &self,
         caller: Caller<scope::SubscriptionsWrite>,
-        body: Body<CreateSubscription>,
+        body: Body<NewSubscription, CreateSubscription>,
     ) -> Result<Answer<One<SubscriptionAttributes>, 201>, Refusal> {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
             let (wire, findings) = body.read()?;
@@ -111,7 +111,7 @@ impl SubscriptionsApi {
         &self,
         caller: Caller<scope::SubscriptionsWrite>,
         id: Path<String>,
-        body: Body<UpdateSubscription>,
+        body: Body<SubscriptionChange, UpdateSubscription>,
     ) -> Result<Answer<One<SubscriptionAttributes>, 200>, Refusal> {
         self.change(&caller, &id, &body).await
     }
@@ -124,7 +124,7 @@ impl SubscriptionsApi {
         &self,
         caller: Caller<scope::SubscriptionsWrite>,
         id: Path<String>,
-        body: Body<UpdateSubscription>,
+        body: Body<SubscriptionChange, UpdateSubscription>,
     ) -> Result<Answer<One<SubscriptionAttributes>, 200>, Refusal> {
         self.change(&caller, &id, &body).await
     }
@@ -214,40 +214,10 @@ impl SubscriptionsApi {
     async fn new_subscription(
         &self,
         call: &Call,
-        wire: CreateSubscription,
+        wire: NewSubscription,
         mut findings: Findings,
     ) -> Result<Subscription, Refusal> {
-        let CreateSubscription {
-            url,
-            events,
-            description,
-            is_active,
-            max_in_flight,
-            timeout_seconds,
-            rate_limit,
-            retry_schedule,
-            ordering,
-            circuit_breaker,
-            headers,
-            channels,
-            envelope,
-            metadata,
-            secret,
-        } = wire;
-        let settings = Settings {
-            description,
-            is_active,
-            max_in_flight,
-            timeout_seconds,
-            rate_limit,
-            retry_schedule,
-            ordering,
-            circuit_breaker,
-            headers,
-            channels,
-            envelope,
-            metadata,
-        };
+        let NewSubscription { url, events, settings, secret } = wire;
         let profile = call.tenant().profile;
         let url = self.check_url(call, &url, &mut findings).await;
         let events = check_events(call, &events, &mut findings);
@@ -299,40 +269,11 @@ impl SubscriptionsApi {
         &self,
         call: &Call,
         id: &str,
-        body: &Body<UpdateSubscription>,
+        body: &Body<SubscriptionChange, UpdateSubscription>,
     ) -> Result<Answer<One<SubscriptionAttributes>, 200>, Refusal> {
         let subscription = find(call, id)?;
         let (wire, mut findings) = body.read()?;
-        let UpdateSubscription {
-            url,
-            events,
-            description,
-            is_active,
-            max_in_flight,
-            timeout_seconds,
-            rate_limit,
-            retry_schedule,
-            ordering,
-            circuit_breaker,
-            headers,
-            channels,
-            envelope,
-            metadata,
-        } = wire;
-        let settings = Settings {
-            description,
-            is_active,
-            max_in_flight,
-            timeout_seconds,
-            rate_limit,
-            retry_schedule,
-            ordering,
-            circuit_breaker,
-            headers,
-            channels,
-            envelope,
-            metadata,
-        };
+        let SubscriptionChange { url, events, settings } = wire;
         let url = match url {
             Some(url) => self.check_url(call, &url, &mut findings).await,
             None => None,

@@ -16,9 +16,45 @@ use crate::domain::retry::Schedule;
 use crate::domain::subscription::{DeliveryOrder, Envelope, Subscription};
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::Metadata;
-use crate::http::body::Findings;
+use crate::http::body::{Fields, Findings, Wire};
 use crate::http::channels::check_channels;
 use crate::store::StoreError;
+
+/// A [`CreateSubscription`](super::wire::CreateSubscription), as it came.
+pub(super) struct NewSubscription {
+    pub url: String,
+    pub events: Vec<String>,
+    pub settings: Settings,
+    pub secret: Option<String>,
+}
+
+/// An [`UpdateSubscription`](super::wire::UpdateSubscription), as it came.
+pub(super) struct SubscriptionChange {
+    pub url: Option<String>,
+    pub events: Option<Vec<String>>,
+    pub settings: Settings,
+}
+
+impl Wire for NewSubscription {
+    const IS_BODY_REQUIRED: bool = true;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            url: fields.take("url"),
+            events: fields.take("events"),
+            settings: Settings::read(fields),
+            secret: fields.take("secret"),
+        }
+    }
+}
+
+impl Wire for SubscriptionChange {
+    const IS_BODY_REQUIRED: bool = true;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { url: fields.take("url"), events: fields.take("events"), settings: Settings::read(fields) }
+    }
+}
 
 /// As they came.
 pub(super) struct Settings {
@@ -54,6 +90,23 @@ pub(super) struct Changes {
 }
 
 impl Settings {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            description: fields.take("description"),
+            is_active: fields.take("is_active"),
+            max_in_flight: fields.take("max_in_flight"),
+            timeout_seconds: fields.take("timeout_seconds"),
+            rate_limit: fields.take("rate_limit"),
+            retry_schedule: fields.take("retry_schedule"),
+            ordering: fields.take("ordering"),
+            circuit_breaker: fields.take("circuit_breaker"),
+            headers: fields.take("headers"),
+            channels: fields.take("channels"),
+            envelope: fields.take("envelope"),
+            metadata: fields.take("metadata"),
+        }
+    }
+
     /// `url` is the new one, if there is one; `known` is the subscription that is changed.
     pub fn check(self, url: Option<TargetUrl>, known: Option<&Subscription>, findings: &mut Findings) -> Changes {
         let Self {

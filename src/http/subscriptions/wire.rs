@@ -135,149 +135,104 @@ impl Attributes for SubscriptionAttributes {
 }
 
 /// What a subscription is made from
+// For the document; `settings` reads it.
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 pub(super) struct CreateSubscription {
     /// Where deliveries go: https, and no private address
     #[oai(validator(min_length = 1, max_length = 2048))]
-    pub(super) url: String,
+    url: String,
     /// Event types and patterns: `order.paid`, `order.*` (any depth below `order`), `*`
     #[oai(validator(min_items = 1, max_items = 50, unique_items))]
-    pub(super) events: Vec<String>,
+    events: Vec<String>,
     /// A label for people
     #[oai(nullable, validator(max_length = 256))]
-    pub(super) description: MaybeUndefined<String>,
+    description: MaybeUndefined<String>,
     /// False: deliveries wait until it is set to true (default true)
-    pub(super) is_active: Option<bool>,
+    is_active: Option<bool>,
     /// Requests open at the same time (default 10)
     #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
-    pub(super) max_in_flight: Option<i64>,
+    max_in_flight: Option<i64>,
     /// How long a receiver may take to answer (default 15)
     #[oai(validator(minimum(value = "1"), maximum(value = "30")))]
-    pub(super) timeout_seconds: Option<i64>,
+    timeout_seconds: Option<i64>,
     /// Deliveries per second at most (null: no limit)
     #[oai(nullable, validator(minimum(value = "1"), maximum(value = "10000")))]
-    pub(super) rate_limit: MaybeUndefined<i64>,
+    rate_limit: MaybeUndefined<i64>,
     /// Your own retries instead of the profile's: the waits before each of them, in seconds. The first attempt always
     /// goes at once, so n waits are n + 1 attempts. Each wait varies by 10 %
     #[oai(nullable)]
-    pub(super) retry_schedule: MaybeUndefined<RetryWaits>,
+    retry_schedule: MaybeUndefined<RetryWaits>,
     /// `fifo`: one delivery at a time in the order of events; the next one waits until the first has succeeded or is
     /// given up (default `none`)
-    pub(super) ordering: Option<OrderingText>,
+    ordering: Option<OrderingText>,
     /// Holds deliveries while the receiver fails (10 failures in a row), tries it now and then, and disables the
     /// subscription after 5 days of failures only (default true with profile `standard`, false with `mage`)
-    pub(super) circuit_breaker: Option<bool>,
+    circuit_breaker: Option<bool>,
     /// Your own headers, sent with every delivery: at most 20, names of 64 and values of 1,024 characters. Values are kept
     /// encrypted and shown as `***`
     #[oai(nullable)]
-    pub(super) headers: MaybeUndefined<BTreeMap<String, String>>,
+    headers: MaybeUndefined<BTreeMap<String, String>>,
     /// At most 10: it then gets only events that share at least one; none: all events
     #[oai(nullable, validator(max_items = 10, unique_items))]
-    pub(super) channels: MaybeUndefined<Vec<String>>,
+    channels: MaybeUndefined<Vec<String>>,
     /// `profile` (default): `data` inside the profile's envelope; `raw`: `data` alone
-    pub(super) envelope: Option<EnvelopeText>,
+    envelope: Option<EnvelopeText>,
     /// Your own pairs: at most 50, names of 64 and values of 512 characters
     #[oai(nullable)]
-    pub(super) metadata: MaybeUndefined<BTreeMap<String, String>>,
+    metadata: MaybeUndefined<BTreeMap<String, String>>,
     /// Your own signing secret, in the profile's format; otherwise one is made
-    pub(super) secret: Option<String>,
-}
-
-impl Wire for CreateSubscription {
-    const IS_BODY_REQUIRED: bool = true;
-
-    fn read(fields: &mut Fields<'_>) -> Self {
-        Self {
-            url: fields.take("url"),
-            events: fields.take("events"),
-            description: fields.take("description"),
-            is_active: fields.take("is_active"),
-            max_in_flight: fields.take("max_in_flight"),
-            timeout_seconds: fields.take("timeout_seconds"),
-            rate_limit: fields.take("rate_limit"),
-            retry_schedule: fields.take("retry_schedule"),
-            ordering: fields.take("ordering"),
-            circuit_breaker: fields.take("circuit_breaker"),
-            headers: fields.take("headers"),
-            channels: fields.take("channels"),
-            envelope: fields.take("envelope"),
-            metadata: fields.take("metadata"),
-            secret: fields.take("secret"),
-        }
-    }
+    secret: Option<String>,
 }
 
 /// What changes: an absent field stays, null clears
+// For the document; `settings` reads it.
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 pub(super) struct UpdateSubscription {
     /// Where deliveries go: https, and no private address
     #[oai(validator(min_length = 1, max_length = 2048))]
-    pub(super) url: Option<String>,
+    url: Option<String>,
     /// Replaces all event types and patterns
     #[oai(validator(min_items = 1, max_items = 50, unique_items))]
-    pub(super) events: Option<Vec<String>>,
+    events: Option<Vec<String>>,
     /// A label for people
     #[oai(nullable, validator(max_length = 256))]
-    pub(super) description: MaybeUndefined<String>,
+    description: MaybeUndefined<String>,
     /// False pauses; true resumes, and re-enables what Waxwing disabled
-    pub(super) is_active: Option<bool>,
+    is_active: Option<bool>,
     /// Requests open at the same time
     #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
-    pub(super) max_in_flight: Option<i64>,
+    max_in_flight: Option<i64>,
     /// How long a receiver may take to answer
     #[oai(validator(minimum(value = "1"), maximum(value = "30")))]
-    pub(super) timeout_seconds: Option<i64>,
+    timeout_seconds: Option<i64>,
     /// Deliveries per second at most (null: no limit)
     #[oai(nullable, validator(minimum(value = "1"), maximum(value = "10000")))]
-    pub(super) rate_limit: MaybeUndefined<i64>,
+    rate_limit: MaybeUndefined<i64>,
     /// Your own retries instead of the profile's: the waits before each of them, in seconds. The first attempt always
     /// goes at once, so n waits are n + 1 attempts. Each wait varies by 10 %
     #[oai(nullable)]
-    pub(super) retry_schedule: MaybeUndefined<RetryWaits>,
+    retry_schedule: MaybeUndefined<RetryWaits>,
     /// `fifo`: one delivery at a time in the order of events; the next one waits until the first has succeeded or is
     /// given up
-    pub(super) ordering: Option<OrderingText>,
+    ordering: Option<OrderingText>,
     /// Holds deliveries while the receiver fails (10 failures in a row), tries it now and then, and disables the
     /// subscription after 5 days of failures only (default true with profile `standard`, false with `mage`)
-    pub(super) circuit_breaker: Option<bool>,
+    circuit_breaker: Option<bool>,
     /// Replaces all headers: at most 20, names of 64 and values of 1,024 characters. Values are kept
     /// encrypted and shown as `***`. Sending `***` back keeps a value. A URL on
     /// another host drops them all, unless they are sent with it
     #[oai(nullable)]
-    pub(super) headers: MaybeUndefined<BTreeMap<String, String>>,
+    headers: MaybeUndefined<BTreeMap<String, String>>,
     /// Replaces all channels: it then gets only events that share at least one; none: all events
     #[oai(nullable, validator(max_items = 10, unique_items))]
-    pub(super) channels: MaybeUndefined<Vec<String>>,
+    channels: MaybeUndefined<Vec<String>>,
     /// `profile`: `data` inside the profile's envelope; `raw`: `data` alone
-    pub(super) envelope: Option<EnvelopeText>,
+    envelope: Option<EnvelopeText>,
     /// Replaces all pairs
     #[oai(nullable)]
-    pub(super) metadata: MaybeUndefined<BTreeMap<String, String>>,
-}
-
-impl Wire for UpdateSubscription {
-    const IS_BODY_REQUIRED: bool = true;
-
-    fn read(fields: &mut Fields<'_>) -> Self {
-        Self {
-            url: fields.take("url"),
-            events: fields.take("events"),
-            description: fields.take("description"),
-            is_active: fields.take("is_active"),
-            max_in_flight: fields.take("max_in_flight"),
-            timeout_seconds: fields.take("timeout_seconds"),
-            rate_limit: fields.take("rate_limit"),
-            retry_schedule: fields.take("retry_schedule"),
-            ordering: fields.take("ordering"),
-            circuit_breaker: fields.take("circuit_breaker"),
-            headers: fields.take("headers"),
-            channels: fields.take("channels"),
-            envelope: fields.take("envelope"),
-            metadata: fields.take("metadata"),
-        }
-    }
+    metadata: MaybeUndefined<BTreeMap<String, String>>,
 }
 
 /// How a secret is replaced

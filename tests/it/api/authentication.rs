@@ -60,6 +60,35 @@ async fn a_key_does_what_its_scopes_say() {
     "#]]);
 }
 
+#[tokio::test]
+async fn a_key_that_was_just_used_stops_working_at_once_when_it_is_revoked_or_expires() {
+    let app = TestApp::start().await;
+    let publish = |key: &str| app.post("/v1/events", json!({ "type": "order.paid", "data": 1 })).key(key);
+    let create = json!({ "name": "a", "preset": "publish_only" });
+    let created = app.post("/v1/api-keys", create).await.assert(201).json();
+    let revoked = created["data"]["attributes"]["secret"].as_str().expect("create shows it");
+    let in_an_hour = json!({ "name": "b", "preset": "publish_only", "expires_at": "2026-02-18T13:00:00Z" });
+    let expired = app.make_key(in_an_hour).await;
+    for key in [revoked, &expired] {
+        publish(key).await.assert(202);
+        publish(key).await.assert(202);
+    }
+    let path = format!("/v1/api-keys/{}", created["data"]["id"].as_str().expect("a key has an id"));
+    app.delete(&path).await.assert(204);
+    app.advance(Duration::from_secs(3600));
+    publish(revoked).await.check(expect![[r#"
+        401 key_revoked: This API key was revoked
+    "#]]);
+    publish(&expired).await.check(expect![[r#"
+        401 key_expired: This API key has expired
+    "#]]);
+    // Not even one character may differ from a key that was just used.
+    let mut other = ADMIN_KEY.to_owned();
+    other.pop();
+    app.get(PATH).await.assert(200);
+    publish(&other).await.assert(401);
+}
+
 /// The status of a request over a socket, from a client that the trusted proxy in front vouches for.
 async fn status_over_tcp(server: std::net::SocketAddr, client: &str, key: &str) -> String {
     let mut stream = TcpStream::connect(server).await.unwrap();

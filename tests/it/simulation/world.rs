@@ -33,8 +33,8 @@ use waxwing::domain::target::{TargetRules, TargetUrl};
 use waxwing::domain::tenant::{SUBSCRIPTIONS_MAX_DEFAULT, Tenant};
 use waxwing::domain::time::Timestamp;
 use waxwing::store::{
-    self, Change, DeliveryFilter, Due, Known, Location, Options, Published, Recorded, Redelivered, Redelivery,
-    Retention, Store, StoreError, Writer,
+    self, Change, DeliveryFilter, Due, Known, Options, Published, Recorded, Redelivered, Redelivery, Retention, Store,
+    StoreError, Writer,
 };
 
 use super::jobs::Jobs;
@@ -780,6 +780,10 @@ impl World {
         if self.plan.is_long && self.chance.random_bool(0.2) {
             self.machine.writer.backlog_pass().expect("the disk works");
         }
+        // No draw: the pictures of single stories stay as they are.
+        if self.disk.syncs().is_multiple_of(16) {
+            self.machine.writer.checkpoint().expect("the disk works");
+        }
         self.changed(stepped.changes);
         self.collect();
         if !self.machine.promises.is_empty() && !self.machine.is_committing {
@@ -1006,10 +1010,7 @@ impl World {
 impl Machine {
     fn options(disk: &SimDisk, clock: &ManualClock, seed: u64) -> Options {
         Options {
-            location: Location::Backend {
-                disk: Box::new(disk.plug_in()),
-                free_bytes: Arc::new(AtomicU64::new(u64::MAX)),
-            },
+            location: disk.location(Arc::new(AtomicU64::new(u64::MAX))),
             secret_key: Some(SECRET_KEY),
             clock: Clock::Manual(clock.clone()),
             seed,

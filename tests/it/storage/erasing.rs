@@ -251,6 +251,7 @@ fn freed_space_is_used_again() {
         }
         world.wait(100 * DAY + Duration::from_secs(1));
         world.retain();
+        world.writer.checkpoint().unwrap();
         sizes.push(world.disk.bytes().len());
     }
     // 90 MB went through it.

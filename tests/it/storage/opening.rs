@@ -82,7 +82,7 @@ fn a_first_start_that_was_interrupted_is_made_again() {
     drop(Store::open(in_folder(parent.path())).unwrap());
     let mut names: Vec<_> = parent.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["secret-key", "waxwing.redb"]);
+    assert_eq!(names, ["secret-key", "waxwing.journal", "waxwing.redb"]);
     assert!(check(Location::Directory(parent.path().to_owned()), None).unwrap().is_clean());
 }
 
@@ -112,10 +112,10 @@ fn a_file_of_a_newer_format_is_refused_untouched() {
     let refusal = Store::open(in_folder(parent.path())).err().unwrap();
     assert_eq!(
         refusal.to_string(),
-        "the store has format 9, and this program knows formats up to 2: use a newer waxwing"
+        "the store has format 9, and this program knows formats up to 3: use a newer waxwing"
     );
     let checked = check(Location::Directory(parent.path().to_owned()), None);
-    assert!(matches!(checked.unwrap_err(), OpenError::Newer { found: 9, known: 2 }));
+    assert!(matches!(checked.unwrap_err(), OpenError::Newer { found: 9, known: 3 }));
     let database = Database::create(&file).unwrap();
     let read = database.begin_read().unwrap();
     assert_eq!(read.open_table(meta).unwrap().get(&b"format"[..]).unwrap().unwrap().value(), [1, 0, 0, 0, 9]);
@@ -231,6 +231,49 @@ fn a_store_on_a_thread_answers_tells_and_ends() {
 }
 
 #[test]
+fn a_store_that_is_older_than_its_journal_is_refused_and_opens_with_its_own_or_without() {
+    let parent = tempfile::tempdir().unwrap();
+    let (database, journal) = (parent.path().join("waxwing.redb"), parent.path().join("waxwing.journal"));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let live = |events: usize| {
+        let Opened { store, writer, changes: _ } = Store::open(in_folder(parent.path())).unwrap();
+        let thread = writer.spawn().unwrap();
+        runtime.block_on(async {
+            for _ in 0..events {
+                store.accept(vec![event("a")], None).await.unwrap().remove(0).unwrap();
+            }
+            store.close().await;
+        });
+        thread.join().unwrap();
+        assert_eq!(journal.metadata().unwrap().len(), 0, "a store that was closed is whole without its journal");
+    };
+    live(1);
+    let old = std::fs::read(&database).unwrap();
+    live(2);
+    // It stops without a word: what it wrote last is in the journal.
+    let Opened { store, mut writer, changes: _ } = Store::open(in_folder(parent.path())).unwrap();
+    let mut accept = Box::pin(store.accept(vec![event("a")], None));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(accept.as_mut().poll(&mut context).is_pending());
+    assert_eq!(writer.step().jobs, 1);
+    let (own, newest) = (std::fs::read(&database).unwrap(), std::fs::read(&journal).unwrap());
+    drop(accept);
+    drop((store, writer));
+
+    std::fs::write(&database, &old).unwrap();
+    std::fs::write(&journal, &newest).unwrap();
+    let refusal = Store::open(in_folder(parent.path())).err().expect("it was opened").to_string();
+    assert!(refusal.contains("not of the same moment") && refusal.contains("waxwing.journal"), "{refusal}");
+    assert!(check(Location::Directory(parent.path().to_owned()), None).is_err());
+
+    std::fs::write(&database, &own).unwrap();
+    assert_eq!(Store::open(in_folder(parent.path())).unwrap().store.sizes().events, 4);
+    std::fs::write(&database, &old).unwrap();
+    std::fs::remove_file(&journal).unwrap();
+    assert_eq!(Store::open(in_folder(parent.path())).unwrap().store.sizes().events, 1);
+}
+
+#[test]
 fn a_simulated_disk_needs_its_key() {
     let disk = SimDisk::new(1);
     drop(World::on(disk.clone(), "2026-02-18T12:00:00Z".parse().unwrap()));
@@ -249,7 +292,7 @@ fn a_file_from_before_a_table_existed_gets_it_when_it_is_opened() {
     world.publish(event("a")).unwrap();
     let (disk, now) = (world.disk.clone(), world.now());
     drop(world);
-    let database = Database::builder().create_with_backend(disk.plug_in()).unwrap();
+    let database = Database::builder().create_with_backend(disk.plug_in_database()).unwrap();
     let write = database.begin_write().unwrap();
     for name in ["jobs", "jobs_by_tenant", "job_deliveries", "redeliveries"] {
         assert!(write.delete_table(TableDefinition::<&[u8], &[u8]>::new(name)).unwrap(), "{name}");

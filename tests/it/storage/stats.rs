@@ -398,6 +398,8 @@ fn a_file_from_before_there_were_statistics_gets_its_counts() {
     world.publish(event("a")).unwrap();
     let ended = world.deliveries_of(&ended)[0].id;
     world.record(Recordings { canceled: vec![(ended, CanceledReason::PayloadExpired)], ..Recordings::default() });
+    // There was no journal either.
+    world.writer.checkpoint().unwrap();
     let (disk, now) = (world.disk.clone(), world.now());
     drop(world);
     make_format_1(&disk);
@@ -409,7 +411,7 @@ fn a_file_from_before_there_were_statistics_gets_its_counts() {
 
 /// Takes out of a file what came with format 2.
 fn make_format_1(disk: &SimDisk) {
-    let database = Database::builder().create_with_backend(disk.plug_in()).unwrap();
+    let database = Database::builder().create_with_backend(disk.plug_in_database()).unwrap();
     let mut write = database.begin_write().unwrap();
     write.set_quick_repair(true);
     for table in write.list_tables().unwrap().collect::<Vec<_>>() {

@@ -18,7 +18,7 @@ use waxwing::domain::target::TargetRules;
 use waxwing::domain::time::Timestamp;
 use waxwing::http::{Api, Defaults, Settings, document, endpoint};
 use waxwing::net;
-use waxwing::store::{Location, Opened, Options, Retention, Store};
+use waxwing::store::{Opened, Options, Retention, Store};
 
 use super::disk::SimDisk;
 use super::picture::{indented, redacted};
@@ -73,10 +73,7 @@ impl TestApp {
         let resolver = net::Resolver::Table(Arc::new(std::sync::Mutex::new(names.into_iter().collect())));
         let client = net::Client::new(net::Options::new(settings.targets.clone(), resolver)).expect("it starts");
         let Opened { store, writer, changes } = Store::open(Options {
-            location: Location::Backend {
-                disk: Box::new(disk.plug_in()),
-                free_bytes: Arc::new(AtomicU64::new(1 << 40)),
-            },
+            location: disk.location(Arc::new(AtomicU64::new(1 << 40))),
             secret_key: Some([7; 32]),
             clock: Clock::Manual(clock.clone()),
             seed: 1,

@@ -1,12 +1,14 @@
-//! A disk in memory that loses power (what was synced stays, what was not survives whole, torn or not at all, by seed),
+//! A disk in memory with two files that loses power (what was synced stays, what was not survives whole, torn or not at all, by seed),
 //! or has no room.
 
 use std::io;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use redb::StorageBackend;
+use waxwing::store::Location;
 
 /// What a real disk writes in one piece.
 const SECTOR_BYTES: usize = 512;
@@ -17,12 +19,8 @@ pub struct SimDisk(Arc<Mutex<Platter>>);
 
 #[derive(Debug)]
 struct Platter {
-    /// What reads see.
-    live: Vec<u8>,
-    /// What surely survives.
-    durable: Vec<u8>,
-    /// What was written since the last sync, in order.
-    unsynced: Vec<Written>,
+    /// The database and the journal.
+    files: [SimFile; 2],
     syncs: u64,
     /// The sync that fails, and with it the machine.
     dies_at_sync: Option<u64>,
@@ -38,6 +36,16 @@ struct Platter {
     chance: StdRng,
 }
 
+#[derive(Debug, Clone, Default)]
+struct SimFile {
+    /// What reads see.
+    live: Vec<u8>,
+    /// What surely survives.
+    durable: Vec<u8>,
+    /// What was written since the file's last sync, in order.
+    unsynced: Vec<Written>,
+}
+
 #[derive(Debug, Clone)]
 enum Written {
     Data(usize, Vec<u8>),
@@ -47,9 +55,7 @@ enum Written {
 impl SimDisk {
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(Platter {
-            live: Vec::new(),
-            durable: Vec::new(),
-            unsynced: Vec::new(),
+            files: Default::default(),
             syncs: 0,
             dies_at_sync: None,
             is_dead: false,
@@ -65,12 +71,25 @@ impl SimDisk {
         self.0.lock().expect("no test goes on after a panic")
     }
 
-    /// A connection for the machine that starts now. Those of earlier machines fail from here on.
-    pub fn plug_in(&self) -> Plug {
+    /// Connections to the two files for the machine that starts now. Those of earlier machines fail from here on.
+    pub fn plug_in(&self) -> [Plug; 2] {
         let mut platter = self.platter();
         platter.machine += 1;
         platter.is_dead = false;
-        Plug { disk: self.clone(), machine: platter.machine }
+        let machine = platter.machine;
+        [0, 1].map(|file| Plug { disk: self.clone(), machine, file })
+    }
+
+    /// For who looks at the database alone.
+    pub fn plug_in_database(&self) -> Plug {
+        let [database, _] = self.plug_in();
+        database
+    }
+
+    /// The same as the place of a store.
+    pub fn location(&self, free_bytes: Arc<AtomicU64>) -> Location {
+        let [database, journal] = self.plug_in();
+        Location::Backend { database: Box::new(database), journal: Box::new(journal), free_bytes }
     }
 
     /// Ends the machine. Each write since the last sync survives whole, torn or not at all.
@@ -78,21 +97,24 @@ impl SimDisk {
         let mut platter = self.platter();
         platter.is_dead = true;
         platter.dies_at_sync = None;
-        for written in std::mem::take(&mut platter.unsynced) {
-            let survival = platter.chance.random_range(0..4);
-            match (survival, written) {
-                (0 | 1, _) => {}
-                (2, Written::Data(offset, data)) => {
-                    for (n, sector) in data.chunks(SECTOR_BYTES).enumerate() {
-                        if platter.chance.random() {
-                            apply(&mut platter.durable, &Written::Data(offset + n * SECTOR_BYTES, sector.to_vec()));
+        let Platter { files, chance, .. } = &mut *platter;
+        for SimFile { live, durable, unsynced } in files {
+            for written in std::mem::take(unsynced) {
+                let survival = chance.random_range(0..4);
+                match (survival, written) {
+                    (0 | 1, _) => {}
+                    (2, Written::Data(offset, data)) => {
+                        for (n, sector) in data.chunks(SECTOR_BYTES).enumerate() {
+                            if chance.random() {
+                                apply(durable, &Written::Data(offset + n * SECTOR_BYTES, sector.to_vec()));
+                            }
                         }
                     }
+                    (_, written) => apply(durable, &written),
                 }
-                (_, written) => apply(&mut platter.durable, &written),
             }
+            live.clone_from(durable);
         }
-        platter.live = platter.durable.clone();
     }
 
     /// The sync that comes after `syncs` more of them fails, and everything after it.
@@ -133,22 +155,22 @@ impl SimDisk {
 
     /// Another disk that holds the same.
     pub fn copy(&self, seed: u64) -> Self {
-        let (live, durable) = {
-            let platter = self.platter();
-            (platter.live.clone(), platter.durable.clone())
-        };
+        let files = self.platter().files.clone();
         let copy = Self::new(seed);
-        {
-            let mut platter = copy.platter();
-            platter.live = live;
-            platter.durable = durable;
-        }
+        copy.platter().files = files.map(|file| SimFile { unsynced: Vec::new(), ..file });
         copy
     }
 
     /// All that a thief would find.
     pub fn bytes(&self) -> Vec<u8> {
-        self.platter().live.clone()
+        self.platter().files.iter().flat_map(|file| file.live.clone()).collect()
+    }
+}
+
+impl SimFile {
+    fn write(&mut self, written: Written) {
+        apply(&mut self.live, &written);
+        self.unsynced.push(written);
     }
 }
 
@@ -165,11 +187,12 @@ fn apply(bytes: &mut Vec<u8>, written: &Written) {
     }
 }
 
-/// One machine's connection to the disk.
+/// One machine's connection to a file of the disk.
 #[derive(Debug)]
 pub struct Plug {
     disk: SimDisk,
     machine: u64,
+    file: usize,
 }
 
 impl Plug {
@@ -196,13 +219,14 @@ impl Plug {
 
 impl StorageBackend for Plug {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.platter()?.live.len() as u64)
+        Ok(self.platter()?.files[self.file].live.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let platter = self.platter()?;
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        let bytes = platter.live.get(offset..offset + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let bytes =
+            platter.files[self.file].live.get(offset..offset + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(bytes);
         Ok(())
     }
@@ -210,8 +234,7 @@ impl StorageBackend for Plug {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let written = Written::Length(usize::try_from(len).map_err(io::Error::other)?);
         let mut platter = self.platter_with_room()?;
-        apply(&mut platter.live, &written);
-        platter.unsynced.push(written);
+        platter.files[self.file].write(written);
         Ok(())
     }
 
@@ -222,21 +245,18 @@ impl StorageBackend for Plug {
             return Err(io::Error::other("the power went off in the middle of a sync"));
         }
         platter.syncs += 1;
-        for written in std::mem::take(&mut platter.unsynced) {
-            apply(&mut platter.durable, &written);
-        }
+        let SimFile { live: _, durable, unsynced } = &mut platter.files[self.file];
+        std::mem::take(unsynced).iter().for_each(|written| apply(durable, written));
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         let mut platter = self.platter_with_room()?;
-        if offset + data.len() > platter.live.len() {
+        if offset + data.len() > platter.files[self.file].live.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let written = Written::Data(offset, data.to_vec());
-        apply(&mut platter.live, &written);
-        platter.unsynced.push(written);
+        platter.files[self.file].write(Written::Data(offset, data.to_vec()));
         Ok(())
     }
 }

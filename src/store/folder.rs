@@ -1,0 +1,127 @@
+//! The folder of a store: its files, who may read them, and how none of them is ever seen half made.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use redb::{Builder, Database, DatabaseError, StorageBackend};
+use zeroize::Zeroizing;
+
+use super::format::{Beginning, migrate};
+use super::journal::{JOURNAL_FILE, JournalFile};
+use super::open::OpenError;
+
+pub const STORE_FILE: &str = "waxwing.redb";
+pub const KEY_FILE: &str = "secret-key";
+/// Where a new store is made.
+const STORE_FILE_NEW: &str = "waxwing.redb.new";
+/// Where a new key is written before it gets its name, so that no crash leaves half a key.
+const KEY_FILE_NEW: &str = "secret-key.new";
+
+pub(super) fn open_journal(directory: &Path) -> Result<Box<dyn StorageBackend>, OpenError> {
+    let file = JournalFile::open(directory).map_err(at(&directory.join(JOURNAL_FILE)))?;
+    Ok(Box::new(file))
+}
+
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |error| OpenError::Io { path, error }
+}
+
+/// A directory that only its owner may look into. One that exists stays as it is.
+pub(super) fn make_directory(directory: &Path) -> Result<(), OpenError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))
+}
+
+pub(super) fn holds_something(file: &Path) -> Result<bool, OpenError> {
+    match std::fs::metadata(file) {
+        Ok(metadata) => Ok(metadata.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(at(file)(error)),
+    }
+}
+
+/// A new store gets its name when it is whole: redb does not open a file whose making was interrupted.
+pub(super) fn make_file(
+    builder: &Builder,
+    directory: &Path,
+    file: &Path,
+    beginning: &Beginning<'_>,
+) -> Result<Database, OpenError> {
+    let new = directory.join(STORE_FILE_NEW);
+    let database = match builder.create(&new) {
+        Err(DatabaseError::Storage(_)) => {
+            std::fs::remove_file(&new).map_err(at(&new))?;
+            builder.create(&new)?
+        }
+        created => created?,
+    };
+    migrate(&database, beginning)?;
+    let name = || {
+        if std::fs::metadata(file).is_ok_and(|metadata| metadata.len() == 0) {
+            std::fs::remove_file(file)?;
+        }
+        // Like the key: a link does not replace the store of another process that is faster.
+        std::fs::hard_link(&new, file)?;
+        std::fs::remove_file(&new)?;
+        File::open(directory)?.sync_all()
+    };
+    match name() {
+        Ok(()) => Ok(database),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(OpenError::Locked),
+        Err(error) => Err(at(file)(error)),
+    }
+}
+
+pub(super) fn read_key(file: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, OpenError> {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => Zeroizing::new(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(OpenError::KeyUnreadable { path: file.to_owned() });
+        }
+        Err(error) => return Err(at(file)(error)),
+    };
+    let mut key = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(text.trim(), &mut *key).map_err(|_| OpenError::KeyUnreadable { path: file.to_owned() })?;
+    Ok(Some(key))
+}
+
+/// The key is durable before the store can hold anything that needs it.
+pub(super) fn read_or_make_key(directory: &Path, store_exists: bool) -> Result<Zeroizing<[u8; 32]>, OpenError> {
+    let file = directory.join(KEY_FILE);
+    if let Some(key) = read_key(&file)? {
+        return Ok(key);
+    }
+    if store_exists {
+        return Err(OpenError::KeyMissing);
+    }
+    let mut key = Zeroizing::new([0; 32]);
+    SysRng
+        .try_fill_bytes(&mut *key)
+        .map_err(|error| OpenError::Io { path: file.clone(), error: io::Error::other(error.to_string()) })?;
+    let text = Zeroizing::new(hex::encode(*key) + "\n");
+    let new = directory.join(KEY_FILE_NEW);
+    let write = || {
+        write_private(&new, text.as_bytes())?;
+        // A link, unlike a rename, does not replace the key of another process that is faster.
+        std::fs::hard_link(&new, &file)?;
+        std::fs::remove_file(&new)?;
+        File::open(directory)?.sync_all()
+    };
+    match write() {
+        Ok(()) => Ok(key),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_key(&file)?.ok_or(OpenError::KeyMissing),
+        Err(error) => Err(at(&file)(error)),
+    }
+}
+
+/// Writes a file that only its owner can read; its content is durable before this returns, its name is the caller's.
+pub fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    out.write_all(text)?;
+    out.sync_all()
+}
