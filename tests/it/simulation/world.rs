@@ -777,12 +777,12 @@ impl World {
         if self.chance.random_bool(0.1) && self.plan.bulk_interventions == 0 {
             self.machine.writer.work_pass().expect("the disk works");
         }
+        if self.plan.is_long && self.chance.random_bool(0.2) {
+            self.machine.writer.backlog_pass().expect("the disk works");
+        }
         // No draw: the pictures of single stories stay as they are.
         if self.disk.syncs().is_multiple_of(16) {
             self.machine.writer.checkpoint().expect("the disk works");
-        }
-        if self.plan.is_long && self.chance.random_bool(0.2) {
-            self.machine.writer.backlog_pass().expect("the disk works");
         }
         self.changed(stepped.changes);
         self.collect();
@@ -1033,8 +1033,8 @@ impl Machine {
     }
 }
 
-/// Of what was decided together: once a tenant has had two more requests, every other that still has some had one. (Two,
-/// since lanes with failures and those without go round apart.)
+/// Of what was decided together: while a tenant has four requests, every other that still has some has one. (Lanes with
+/// failures and those without go round apart, and take turns: of four requests two are of the same kind.)
 fn tenants_take_turns(decided: &[Decided]) {
     let tenants = decided.iter().filter_map(|decided| match decided {
         Decided::Send(send) => Some(send.tenant),
@@ -1043,10 +1043,10 @@ fn tenants_take_turns(decided: &[Decided]) {
     let tenants: Vec<TenantId> = tenants.collect();
     for tenant in tenants.iter().copied().collect::<BTreeSet<_>>() {
         let turns: Vec<usize> = (0..tenants.len()).filter(|place| tenants[*place] == tenant).collect();
-        for three in turns.windows(3) {
-            let (between, later) = (&tenants[three[0]..three[2]], &tenants[three[2]..]);
+        for four in turns.windows(4) {
+            let (between, later) = (&tenants[four[0]..four[3]], &tenants[four[3]..]);
             let passed_over = later.iter().find(|other| !between.contains(other));
-            assert_eq!(passed_over, None, "{tenant} has three turns in {tenants:?}");
+            assert_eq!(passed_over, None, "{tenant} has four turns in {tenants:?}");
         }
     }
 }
