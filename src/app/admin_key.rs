@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 use super::StartError;
 use crate::clock::Clock;
 use crate::domain::id::KeyId;
-use crate::domain::key::{ApiKey, KeyHash, KeyText, Preset, RateLimits};
+use crate::domain::key::{ApiKey, KeyHash, KeyKind, KeyText, Preset, RateLimits};
+use crate::domain::restriction::Restriction;
 use crate::store::{self, Store};
 
 const FILE_NAME: &str = "admin-key";
@@ -37,7 +38,7 @@ pub(super) fn live_admin_key(store: &Store, data_dir: &Path) -> Option<Zeroizing
 pub(super) async fn create_admin_key(store: &Store, data_dir: &Path, clock: &Clock) -> Result<(), StartError> {
     let (path, path_until_stored) = (admin_key_path(data_dir), data_dir.join(FILE_NAME_UNTIL_STORED));
     let cannot = |error: io::Error| StartError::Failed(format!("{} cannot be written: {error}", path.display()));
-    let text = KeyText::generate(&mut rand::rng());
+    let text = KeyText::generate(KeyKind::Native, &mut rand::rng());
     store::write_private(&path_until_stored, format!("{}\n", text.as_str()).as_bytes()).map_err(cannot)?;
     let key = new_key("admin (first start)", &text, clock);
     store.create_key(key, None).await.map_err(|error| StartError::Failed(error.to_string()))?;
@@ -62,11 +63,13 @@ pub(super) fn finish_admin_key(store: &Store, data_dir: &Path) -> Result<(), Sta
 fn new_key(name: &str, text: &KeyText, clock: &Clock) -> ApiKey {
     ApiKey {
         id: KeyId::from_u128(0),
+        kind: KeyKind::Native,
         name: name.to_owned(),
         hash: text.hash(),
         tenant: None,
         scopes: Preset::FullAccess.scopes(),
         preset: Some(Preset::FullAccess),
+        restriction: Restriction::default(),
         rate_limits: RateLimits::default(),
         expires_at: None,
         revoked_at: None,

@@ -20,7 +20,7 @@ use crate::domain::profile::Profile;
 use crate::domain::profile::verify::{TOLERANCE_DEFAULT, verify};
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{
-    DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, Subscription, TIMEOUT_SECONDS_DEFAULT,
+    DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, Owner, Subscription, TIMEOUT_SECONDS_DEFAULT,
 };
 use crate::domain::target::{TEST_RECEIVER_HOST, TargetUrl};
 use crate::domain::tenant::{SUBSCRIPTIONS_MAX_DEFAULT, Tenant};
@@ -129,6 +129,7 @@ async fn make_samples(store: &Store, clock: &Clock) -> Result<(), StoreError> {
         circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
+        owner: Owner::Tenant,
         profile: Profile::Standard,
         envelope: Envelope::Profile,
         metadata: Default::default(),

@@ -10,7 +10,8 @@ use crate::app::{self, StartError};
 use crate::clock::Clock;
 use crate::config::Args;
 use crate::domain::id::{KeyId, TenantId};
-use crate::domain::key::{ApiKey, KeyText, NAME_LENGTH_MAX, Preset, RateLimits, Scope, Scopes};
+use crate::domain::key::{ApiKey, KeyKind, KeyText, NAME_LENGTH_MAX, Preset, RateLimits, Scope, Scopes};
+use crate::domain::restriction::Restriction;
 use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
 use crate::store::{Catalogue, Store};
@@ -228,14 +229,16 @@ async fn create_in_store(wanted: Wanted, store: &Store) -> Result<(Shown, String
         return Err(Failure::Usage(format!("--name has 1 to {NAME_LENGTH_MAX} characters")));
     }
     let tenant = tenant.map(|named| find_tenant(&store.catalogue(), &named)).transpose()?;
-    let text = KeyText::generate(&mut rand::rng());
+    let text = KeyText::generate(KeyKind::Native, &mut rand::rng());
     let key = ApiKey {
         id: KeyId::from_u128(0),
+        kind: KeyKind::Native,
         name,
         hash: text.hash(),
         tenant,
         scopes,
         preset,
+        restriction: Restriction::default(),
         rate_limits: RateLimits::default(),
         expires_at,
         revoked_at: None,

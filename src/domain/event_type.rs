@@ -102,6 +102,21 @@ impl EventPattern {
             Self::Exact(exact) => exact == name,
         }
     }
+
+    /// Whether everything that it matches is matched by the other one, too.
+    pub fn is_within(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::All) => true,
+            (Self::All, Self::Below(_) | Self::Exact(_)) | (Self::Below(_), Self::Exact(_)) => false,
+            (Self::Below(inner), Self::Below(outer)) => inner == outer || other.matches(inner),
+            (Self::Exact(name), _) => other.matches(name),
+        }
+    }
+
+    /// Whether some name is matched by both: of two patterns that meet, one is within the other.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.is_within(other) || other.is_within(self)
+    }
 }
 
 impl FromStr for EventPattern {

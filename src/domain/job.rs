@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::delivery::{CanceledReason, DeliveryFilter, State};
-use super::id::{JobId, SubscriptionId, TenantId};
+use super::id::{JobId, KeyId, SubscriptionId, TenantId};
 use super::time::Timestamp;
 
 /// Jobs of one tenant that run at once.
@@ -19,6 +19,8 @@ pub const FINISHED_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub struct Job {
     pub id: JobId,
     pub tenant: TenantId,
+    /// The restricted key that asked for it: it concerns only deliveries of the subscriptions that this key made.
+    pub key: Option<KeyId>,
     pub kind: JobKind,
     pub state: JobState,
     /// Deliveries that it concerns, as far as they are counted.

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::id::{KeyId, TenantId};
+use super::restriction::Restriction;
 use super::time::Timestamp;
 
 pub const NAME_LENGTH_MAX: usize = 128;
@@ -16,6 +17,7 @@ pub const RATE_CEILING: u32 = 1_000_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
     pub id: KeyId,
+    pub kind: KeyKind,
     pub name: String,
     pub hash: KeyHash,
     /// The tenant that it is bound to; none for a key of the whole instance.
@@ -23,6 +25,8 @@ pub struct ApiKey {
     pub scopes: Scopes,
     /// The preset that the scopes were made from, so that `read_only` can be told from a list of read scopes.
     pub preset: Option<Preset>,
+    /// Set when it is made, and never changed. A restricted key is bound to a tenant.
+    pub restriction: Restriction,
     pub rate_limits: RateLimits,
     pub expires_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
@@ -61,22 +65,109 @@ impl fmt::Debug for KeyHash {
     }
 }
 
+/// Which API a key is made for. It says how the key's text looks; at the native API each works with its scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyKind {
+    #[default]
+    Native,
+    MareaDeveloper,
+    /// Of one merchant: it has exactly one channel, its storefront.
+    MareaUser,
+    Agentmessage,
+}
+
+impl KeyKind {
+    pub const ALL: [Self; 4] = [Self::Native, Self::MareaDeveloper, Self::MareaUser, Self::Agentmessage];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::MareaDeveloper => "marea_developer",
+            Self::MareaUser => "marea_user",
+            Self::Agentmessage => "agentmessage",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// What the text of such a key begins with.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Native => PREFIX,
+            Self::MareaDeveloper => "mk_dev_",
+            Self::MareaUser => "mk_user_",
+            Self::Agentmessage => "am_live_",
+        }
+    }
+
+    fn random_length(self) -> usize {
+        match self {
+            Self::Native | Self::Agentmessage => RANDOM_LENGTH,
+            // As Marea publishes it.
+            Self::MareaDeveloper | Self::MareaUser => 24,
+        }
+    }
+}
+
+/// The length of a text that is imported, in characters …
+pub const IMPORTED_LENGTH_MIN: usize = 24;
+pub const IMPORTED_LENGTH_MAX: usize = 256;
+/// … and how many different ones it has: 24 random hexadecimal digits have fewer less than once in 10,000 times.
+pub const IMPORTED_DIFFERENT_MIN: usize = 8;
+
 const PREFIX: &str = "ww_";
 const RANDOM_LENGTH: usize = 32;
 const CHECKSUM_LENGTH: usize = 6;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The text of a new key: `ww_`, 32 random base62 characters, 6 characters of CRC-32.
+/// The text of a key: its kind's prefix and 24 or 32 random base62 characters, after `ww_` also 6 characters of CRC-32;
+/// or what was imported.
 pub struct KeyText(Zeroizing<String>);
 
+/// Why a text cannot be imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnfitKeyText {
+    /// It is too short, too long, has characters that a header cannot carry, or could be guessed.
+    Weak,
+    /// It does not begin as texts of its kind do.
+    OtherKind,
+    /// It begins with `ww_`, and its checksum is wrong: the key would be refused as a typo.
+    Checksum,
+}
+
 impl KeyText {
-    pub fn generate(chance: &mut impl Rng) -> Self {
-        let mut text = String::with_capacity(PREFIX.len() + RANDOM_LENGTH + CHECKSUM_LENGTH);
-        text.push_str(PREFIX);
-        text.extend((0..RANDOM_LENGTH).map(|_| char::from(BASE62[chance.random_range(0..BASE62.len())])));
-        let checksum = checksum(&text);
-        text.push_str(&checksum);
+    pub fn generate(kind: KeyKind, chance: &mut impl Rng) -> Self {
+        let prefix = kind.prefix();
+        let mut text = String::with_capacity(prefix.len() + kind.random_length() + CHECKSUM_LENGTH);
+        text.push_str(prefix);
+        text.extend((0..kind.random_length()).map(|_| char::from(BASE62[chance.random_range(0..BASE62.len())])));
+        if kind == KeyKind::Native {
+            let checksum = checksum(&text);
+            text.push_str(&checksum);
+        }
         Self(Zeroizing::new(text))
+    }
+
+    /// A text that another program made and somebody uses already. A native key may look like anything.
+    pub fn import(kind: KeyKind, text: String) -> Result<Self, UnfitKeyText> {
+        let text = Zeroizing::new(text);
+        let is_visible = text.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
+        let different: std::collections::BTreeSet<u8> = text.bytes().collect();
+        if !(IMPORTED_LENGTH_MIN..=IMPORTED_LENGTH_MAX).contains(&text.len())
+            || !is_visible
+            || different.len() < IMPORTED_DIFFERENT_MIN
+        {
+            return Err(UnfitKeyText::Weak);
+        }
+        if kind != KeyKind::Native && !text.starts_with(kind.prefix()) {
+            return Err(UnfitKeyText::OtherKind);
+        }
+        if !may_be_a_key(&text) {
+            return Err(UnfitKeyText::Checksum);
+        }
+        Ok(Self(text))
     }
 
     pub fn as_str(&self) -> &str {
@@ -248,8 +339,48 @@ mod tests {
     use rand::rngs::StdRng;
 
     #[test]
+    fn a_new_key_looks_as_its_kind_says() {
+        for (kind, prefix, length) in [
+            (KeyKind::Native, "ww_", 41),
+            (KeyKind::MareaDeveloper, "mk_dev_", 31),
+            (KeyKind::MareaUser, "mk_user_", 32),
+            (KeyKind::Agentmessage, "am_live_", 40),
+        ] {
+            let text = KeyText::generate(kind, &mut StdRng::seed_from_u64(7));
+            let text = text.as_str();
+            assert!(text.starts_with(prefix) && text.len() == length, "{kind:?} {text}");
+            assert!(text[prefix.len()..].bytes().all(|byte| byte.is_ascii_alphanumeric()), "{kind:?} {text}");
+            assert!(may_be_a_key(text), "{kind:?} {text}");
+            assert_eq!(KeyText::import(kind, text.to_owned()).map(|text| text.hash()), Ok(KeyHash::of(text)));
+        }
+    }
+
+    #[test]
+    fn what_could_be_guessed_or_would_not_work_is_not_imported() {
+        let own = KeyText::generate(KeyKind::Native, &mut StdRng::seed_from_u64(7)).as_str().to_owned();
+        let longest = "0123456789abcdef".repeat(16);
+        for (kind, text, expected) in [
+            (KeyKind::Native, "sk_live_0123456789abcdef", Ok(())),
+            (KeyKind::Native, &own, Ok(())),
+            (KeyKind::Native, &longest, Ok(())),
+            (KeyKind::Native, "mk_dev_0123456789abcdefghijklmn", Ok(())),
+            (KeyKind::MareaDeveloper, "mk_dev_0123456789abcdefghijklmn", Ok(())),
+            (KeyKind::Native, "sk_live_0123456789abcde", Err(UnfitKeyText::Weak)),
+            (KeyKind::Native, &format!("{longest}0"), Err(UnfitKeyText::Weak)),
+            (KeyKind::Native, "abcabcabcabcabcabcabcabcabcabc", Err(UnfitKeyText::Weak)),
+            (KeyKind::Native, "a text with spaces 0123456789", Err(UnfitKeyText::Weak)),
+            (KeyKind::Native, "ein_schlüssel_0123456789abcdef", Err(UnfitKeyText::Weak)),
+            (KeyKind::Native, &own.replace("ww_", "ww_0"), Err(UnfitKeyText::Checksum)),
+            (KeyKind::MareaUser, "mk_dev_0123456789abcdefghijklmn", Err(UnfitKeyText::OtherKind)),
+            (KeyKind::Agentmessage, &own, Err(UnfitKeyText::OtherKind)),
+        ] {
+            assert_eq!(KeyText::import(kind, text.to_owned()).map(drop), expected, "{kind:?} {text}");
+        }
+    }
+
+    #[test]
     fn a_new_key_passes_its_own_checksum_and_no_typo_does() {
-        let text = KeyText::generate(&mut StdRng::seed_from_u64(7));
+        let text = KeyText::generate(KeyKind::Native, &mut StdRng::seed_from_u64(7));
         let text = text.as_str();
         assert_eq!(text.len(), 41);
         assert!(may_be_a_key(text));

@@ -11,6 +11,7 @@ pub mod job;
 pub mod key;
 pub mod operational;
 pub mod profile;
+pub mod restriction;
 pub mod retry;
 pub mod secret;
 pub mod stats;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::channel::Channel;
 use super::event_type::{EventPattern, EventTypeName};
 use super::header::CustomHeaders;
-use super::id::{SubscriptionId, TenantId};
+use super::id::{KeyId, SubscriptionId, TenantId};
 use super::profile::Profile;
+use super::restriction::Restriction;
 use super::retry::Schedule;
 use super::secret::Secret;
 use super::target::TargetUrl;
@@ -49,6 +50,8 @@ pub struct Subscription {
     pub headers: CustomHeaders,
     /// None: takes all events. Some: only events that share at least one. Each once.
     pub channels: Vec<Channel>,
+    /// Fixed at creation.
+    pub owner: Owner,
     /// Fixed at creation; changes only together with the secret.
     pub profile: Profile,
     pub envelope: Envelope,
@@ -72,6 +75,11 @@ impl Subscription {
         self.channels.is_empty() || self.channels.iter().any(|channel| channels.contains(channel))
     }
 
+    /// Whether the restriction of the key that made it, if there is one, admits the event.
+    pub fn may_have(&self, event_type: &EventTypeName, channels: &[Channel]) -> bool {
+        self.owner.restriction().is_none_or(|restriction| restriction.admits(event_type, channels))
+    }
+
     /// When a failed delivery is tried again.
     pub fn schedule(&self) -> &Schedule {
         self.retry_schedule.as_ref().unwrap_or_else(|| self.profile.schedule())
@@ -93,6 +101,41 @@ impl Subscription {
 pub struct PreviousSecret {
     pub secret: Secret,
     pub expires_at: Timestamp,
+}
+
+/// Who made it, as far as that has consequences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// An unrestricted key, or the program itself.
+    Tenant,
+    /// A restricted key, which sees it, with what it was restricted to. A copy, so that it holds also when the key is
+    /// gone: a key's restriction never changes.
+    Key { id: KeyId, restriction: Box<Restriction> },
+}
+
+impl Owner {
+    pub const NAMES: [&str; 2] = ["tenant", "key"];
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Tenant => "tenant",
+            Self::Key { .. } => "key",
+        }
+    }
+
+    pub fn key(&self) -> Option<KeyId> {
+        match self {
+            Self::Tenant => None,
+            Self::Key { id, restriction: _ } => Some(*id),
+        }
+    }
+
+    pub fn restriction(&self) -> Option<&Restriction> {
+        match self {
+            Self::Tenant => None,
+            Self::Key { id: _, restriction } => Some(restriction),
+        }
+    }
 }
 
 /// What the body of a delivery is.

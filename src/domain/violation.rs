@@ -96,6 +96,12 @@ pub enum Rule {
     UnknownEventType {
         name: String,
     },
+    /// A restricted key may not have events of this type or pattern.
+    EventNotAllowed {
+        name: String,
+    },
+    /// A restricted key is held to other channels.
+    ChannelNotAllowed,
     DescriptionTooLong {
         max: usize,
     },
@@ -119,7 +125,7 @@ impl Rule {
             Self::UnknownField { .. } => "unknown_field",
             Self::MissingField { .. } => "missing_field",
             Self::InvalidType { .. } => "invalid_type",
-            Self::InvalidParameter { .. } | Self::InvalidFormat { .. } => "invalid_parameter",
+            Self::InvalidParameter { .. } | Self::InvalidFormat { .. } | Self::ChannelNotAllowed => "invalid_parameter",
             Self::OutOfRange { .. } | Self::TooFarAhead { .. } | Self::TooShort { .. } | Self::TooLong { .. } => {
                 "out_of_range"
             }
@@ -134,6 +140,7 @@ impl Rule {
             Self::OverlapNotSupported { .. } => "overlap_not_supported",
             Self::EventsEmpty => "events_empty",
             Self::UnknownEventType { .. } => "unknown_event_type",
+            Self::EventNotAllowed { .. } => "event_not_allowed",
             Self::DescriptionTooLong { .. } => "description_too_long",
             Self::PayloadTooLarge { .. } => "payload_too_large",
             Self::PayloadTooDeep { .. } => "payload_too_deep",

@@ -20,12 +20,14 @@ use super::limit::{Charge, Over, whole_seconds};
 use super::problem::{Ground, Refusal, Source};
 use super::visit::Visit;
 use crate::domain::id::{KeyId, TenantId};
-use crate::domain::key::{ApiKey, KeyHash, Preset, RateLimits, Scope, may_be_a_key};
+use crate::domain::key::{ApiKey, KeyHash, KeyKind, Preset, RateLimits, Scope, may_be_a_key};
+use crate::domain::restriction::Restriction;
+use crate::domain::subscription::{Owner, Subscription};
 use crate::domain::tenant::Tenant;
 use crate::domain::time::Timestamp;
 use crate::domain::violation::{Rule, Violation};
-use crate::store::Catalogue;
 use crate::store::catalogue::TenantEntry;
+use crate::store::{Catalogue, Reach};
 
 const TENANT: HeaderName = HeaderName::from_static("waxwing-tenant");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -201,6 +203,25 @@ impl Call {
         self.key.tenant.is_none()
     }
 
+    /// What the caller sees of the tenant.
+    pub fn reach(&self) -> Reach {
+        let is_restricted = !self.key.restriction.is_empty();
+        Reach { tenant: self.tenant().id, key: is_restricted.then_some(self.key.id) }
+    }
+
+    pub fn sees(&self, subscription: &Subscription) -> bool {
+        let Reach { tenant, key } = self.reach();
+        subscription.tenant == tenant && (key.is_none() || subscription.owner.key() == key)
+    }
+
+    /// The owner of the subscriptions that the caller makes.
+    pub fn owner(&self) -> Owner {
+        match self.reach().key {
+            None => Owner::Tenant,
+            Some(id) => Owner::Key { id, restriction: Box::new(self.key.restriction.clone()) },
+        }
+    }
+
     /// Refuses a key that is bound to a tenant.
     pub fn instance_key_only(&self) -> Result<(), Refusal> {
         if self.is_of_the_instance() { Ok(()) } else { Err(Ground::InstanceKeyOnly.into()) }
@@ -296,11 +317,13 @@ fn refuse_credentials(app: &App, client: Option<IpAddr>, ground: Ground, now: Ti
 pub fn admin_key(hash: KeyHash) -> ApiKey {
     ApiKey {
         id: KeyId::ENVIRONMENT,
+        kind: KeyKind::Native,
         name: "WAXWING_ADMIN_KEY".to_owned(),
         hash,
         tenant: None,
         scopes: Preset::FullAccess.scopes(),
         preset: Some(Preset::FullAccess),
+        restriction: Restriction::default(),
         rate_limits: RateLimits::default(),
         expires_at: None,
         revoked_at: None,

@@ -179,8 +179,8 @@ impl DeliveriesApi {
         query: Query<DeliveryList>,
     ) -> Result<Answer<Walked<DeliveryAttributes>, 200>, Refusal> {
         let Query(DeliveryList { cursor, filter }) = query;
-        let (tenant, now) = (caller.tenant().id, self.app.clock.now());
-        let page = read_disk(&self.app.store, move |store| store.deliveries(tenant, &filter, cursor.walk)).await?;
+        let (reach, now) = (caller.reach(), self.app.clock.now());
+        let page = read_disk(&self.app.store, move |store| store.deliveries(reach, &filter, cursor.walk)).await?;
         let rows = page.rows.iter().map(|delivery| object(delivery, &self.app.store, now)).collect();
         Ok(Reply::json(StatusCode::OK, &cursor.list(&caller, rows, page.next, page.previous)).into())
     }
@@ -256,8 +256,12 @@ impl DeliveriesApi {
 async fn find(store: &Store, call: &Call, id: &str) -> Result<Delivery, Refusal> {
     let not_found = || Refusal::not_found(THING, id);
     let parsed: DeliveryId = id.parse().map_err(|_| not_found())?;
-    let delivery = read_disk(store, move |store| store.delivery(parsed)).await?;
-    delivery.filter(|delivery| delivery.tenant == call.tenant().id).ok_or_else(not_found)
+    let reach = call.reach();
+    let read = move |store: &Store| {
+        let Some(delivery) = store.delivery(parsed)? else { return Ok(None) };
+        Ok(store.reaches(reach, &delivery)?.then_some(delivery))
+    };
+    read_disk(store, read).await?.ok_or_else(not_found)
 }
 
 /// The state as it is shown, and its reason.

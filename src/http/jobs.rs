@@ -255,8 +255,8 @@ impl JobsApi {
         query: Query<JobList>,
     ) -> Result<Answer<Listed<JobAttributes>, 200>, Refusal> {
         let Query(JobList(page)) = query;
-        let tenant = caller.tenant().id;
-        let jobs = read_disk(&self.app.store, move |store| store.jobs(tenant)).await?;
+        let reach = caller.reach();
+        let jobs = read_disk(&self.app.store, move |store| store.jobs(reach)).await?;
         let list = page.cut(&caller, jobs, |job| ResourceObject::new(job.id.to_string(), attributes(&job)));
         Ok(Reply::json(StatusCode::OK, &list).into())
     }
@@ -313,9 +313,9 @@ impl JobsApi {
     }
 
     async fn start(&self, call: &Call, kind: JobKind, dry_run: Option<bool>, memory: Memory) -> Result<Reply, Refusal> {
-        let tenant = call.tenant().id;
+        let reach = call.reach();
         if dry_run == Some(true) {
-            let counted = read_disk(&self.app.store, move |store| store.count_for_job(tenant, &kind)).await?;
+            let counted = read_disk(&self.app.store, move |store| store.count_for_job(reach, &kind)).await?;
             let Counted { matched, is_complete } = counted;
             return Ok(Reply::json(
                 StatusCode::OK,
@@ -323,7 +323,7 @@ impl JobsApi {
             ));
         }
         let render = |job: &Job| answer(StatusCode::ACCEPTED, job).header("location", format!("/v1/jobs/{}", job.id));
-        let job = self.app.store.start_job(tenant, kind, memory.keep(render)).await?;
+        let job = self.app.store.start_job(reach, kind, memory.keep(render)).await?;
         Ok(render(&job))
     }
 
@@ -331,7 +331,9 @@ impl JobsApi {
         let not_found = || Refusal::not_found(THING, id);
         let parsed: JobId = id.parse().map_err(|_| not_found())?;
         let job = read_disk(&self.app.store, move |store| store.job(parsed)).await?;
-        job.filter(|job| job.tenant == call.tenant().id).ok_or_else(not_found)
+        let reach = call.reach();
+        let is_seen = |job: &Job| job.tenant == reach.tenant && (reach.key.is_none() || job.key == reach.key);
+        job.filter(is_seen).ok_or_else(not_found)
     }
 }
 
@@ -401,7 +403,8 @@ fn answer(status: StatusCode, job: &Job) -> Reply {
 }
 
 fn attributes(job: &Job) -> JobAttributes {
-    let Job { id: _, tenant: _, kind, state, counted, is_counted, done, skipped, created_at, finished_at } = job;
+    let Job { id: _, tenant: _, key: _, kind, state, counted, is_counted, done, skipped, created_at, finished_at } =
+        job;
     let filter = kind.filter();
     let DeliveryFilter { state: wanted, subscription, event, event_type, since, until, http_status } = filter;
     JobAttributes {

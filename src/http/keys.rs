@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::auth::{Call, Caller, find_tenant, scope};
 use super::body::{Body, Fields, Findings, Scalar, Wire, pointer_of};
+use super::channels::check_channels;
 use super::idempotency::{Fingerprint, once};
 use super::limit::PerSecond;
 use super::page::{Listed, Numbered, Parameter, Parameters, Params, Query};
@@ -21,14 +22,21 @@ use super::problem::{Ground, Refusal, Source};
 use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply, inline};
 use super::value::{MomentText, Nullable, Time, choice, choice_text, documented};
 use super::{App, Tag};
+use crate::domain::channel::Channel;
+use crate::domain::event_type::EventPattern;
 use crate::domain::id::{KeyId, TenantId};
-use crate::domain::key::{ApiKey, KeyText, NAME_LENGTH_MAX, Preset, Quota, RATE_CEILING, RateLimits, Scope, Scopes};
+use crate::domain::key::{
+    ApiKey, KeyKind, KeyText, NAME_LENGTH_MAX, Preset, Quota, RATE_CEILING, RateLimits, Scope, Scopes, UnfitKeyText,
+};
+use crate::domain::restriction::{ALLOWED_EVENTS_MAX, RESTRICTION_CHANNELS_MAX, Restriction};
 use crate::domain::time::Timestamp;
 use crate::domain::violation::Rule;
-use crate::store::SecretOwner;
+use crate::store::{SecretOwner, StoreError};
 
 const THING: &str = "API key";
 
+choice!(KindName, "key_kind", KeyKind::ALL.map(KeyKind::name));
+choice_text!(KindText, "key_kind_text", KeyKind::ALL.map(KeyKind::name));
 choice!(PresetName, "preset", Preset::ALL.map(Preset::name));
 choice_text!(PresetText, "preset_text", Preset::ALL.map(Preset::name));
 choice_text!(ScopeText, "scope_text", Scope::ALL.iter().map(|scope| scope.name()));
@@ -38,7 +46,9 @@ choice!(ScopeName, "scope", Scope::ALL.iter().map(|scope| scope.name()));
 #[derive(Debug, Serialize, Object)]
 struct KeyAttributes {
     name: String,
-    /// The key itself: only in the answer of create
+    /// The API that it is made for. Each kind works at this API with its scopes
+    kind: KindName,
+    /// The key itself: only in the answer of create, and not when it was imported
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     /// The id of the tenant that it is bound to; null: the whole instance
@@ -46,6 +56,10 @@ struct KeyAttributes {
     /// The preset that its scopes came from
     preset: Nullable<PresetName>,
     scopes: Vec<ScopeName>,
+    /// It is held to events of these types and patterns; empty: of all types
+    allowed_events: Vec<String>,
+    /// It is held to events that have one of these channels; empty: to no channels
+    channels: Vec<String>,
     rate_limits: RateLimitsView,
     expires_at: Nullable<Time>,
     last_used_at: Nullable<Time>,
@@ -75,6 +89,14 @@ struct RateLimitsView {
 struct CreateKey {
     #[oai(validator(min_length = 1, max_length = 128))]
     name: String,
+    /// `native` (default, `ww_…`), `marea_developer` (`mk_dev_…`), `marea_user` (`mk_user_…`: of one merchant, with exactly
+    /// one channel, its storefront) or `agentmessage` (`am_live_…`)
+    kind: Option<KindText>,
+    /// The text of a key that another program made and somebody uses: it is imported, and not shown again. By an instance
+    /// key only. 24 to 256 visible ASCII characters, at least 8 of them different, beginning as its kind does unless that is
+    /// `native`
+    #[oai(validator(min_length = 24, max_length = 256))]
+    secret: Option<String>,
     /// `full_access`, `read_only`, `publish_only` or `subscriber`
     preset: Option<PresetText>,
     /// Instead of a preset
@@ -83,6 +105,14 @@ struct CreateKey {
     /// An id or `external_id`; null: a key of the whole instance; absent: the tenant of the request
     #[oai(nullable)]
     tenant: MaybeUndefined<String>,
+    /// Restricts it to events of these types and patterns (`order.*`), at most 50: it sees and changes only the
+    /// subscriptions that it made. Null: not restricted; absent: as the key of the request
+    #[oai(nullable, validator(max_items = 50, unique_items))]
+    allowed_events: MaybeUndefined<Vec<String>>,
+    /// Restricts it to events that have one of these channels, at most 10, which its subscriptions and its own events get
+    /// unless they name some of them. Null: not restricted; absent: as the key of the request
+    #[oai(nullable, validator(max_items = 10, unique_items))]
+    channels: MaybeUndefined<Vec<String>>,
     /// When it ends; null: never
     #[oai(nullable)]
     expires_at: MaybeUndefined<MomentText>,
@@ -96,9 +126,13 @@ impl Wire for CreateKey {
     fn read(fields: &mut Fields<'_>) -> Self {
         Self {
             name: fields.take("name"),
+            kind: fields.take("kind"),
+            secret: fields.take("secret"),
             preset: fields.take("preset"),
             scopes: fields.take("scopes"),
             tenant: fields.take("tenant"),
+            allowed_events: fields.take("allowed_events"),
+            channels: fields.take("channels"),
             expires_at: fields.take("expires_at"),
             rate_limits: fields.take("rate_limits"),
         }
@@ -189,6 +223,11 @@ impl KeysApi {
     /// Create an API key
     ///
     /// The answer is the only one that shows it. A key gives no more than it has itself.
+    ///
+    /// With `allowed_events` or `channels` it is a restricted key, bound to a tenant: of all subscriptions it sees and
+    /// changes only those that it made, and their events and deliveries; anything else is not found. It subscribes to and
+    /// publishes nothing beyond its restriction, and its subscriptions get nothing beyond it, also when it is revoked: they
+    /// go on until somebody else changes or deletes them.
     #[oai(path = "/", method = "post", operation_id = "api_keys.create")]
     async fn create(
         &self,
@@ -197,18 +236,21 @@ impl KeysApi {
     ) -> Result<Answer<One<KeyAttributes>, 201>, Refusal> {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
             let (wire, findings) = body.read()?;
-            let text = KeyText::generate(&mut rand::rng());
-            let key = self.new_key(&caller, wire, findings, &text)?;
+            let is_imported = wire.secret.is_some();
+            let (key, text) = self.new_key(&caller, wire, findings)?;
             let app = self.app.clone();
-            let shown = text.as_str().to_owned();
+            let shown = (!is_imported).then(|| text.as_str().to_owned());
             let render = move |made: &ApiKey| {
-                let attributes = attributes(&app, made, Some(shown.clone()));
-                Reply::json(StatusCode::CREATED, &One::new(made.id.to_string(), attributes))
-                    .header("location", format!("/v1/api-keys/{}", made.id))
-                    .shows_secret_of(SecretOwner::Key(made.id))
+                let attributes = attributes(&app, made, shown.clone());
+                let reply = Reply::json(StatusCode::CREATED, &One::new(made.id.to_string(), attributes))
+                    .header("location", format!("/v1/api-keys/{}", made.id));
+                if is_imported { reply } else { reply.shows_secret_of(SecretOwner::Key(made.id)) }
             };
-            let made = self.app.store.create_key(key, memory.keep(render.clone())).await?;
-            Ok(render(&made))
+            match self.app.store.create_key(key, memory.keep(render.clone())).await {
+                Ok(made) => Ok(render(&made)),
+                Err(StoreError::AlreadyExists) => Err(key_exists()),
+                Err(error) => Err(error.into()),
+            }
         })
         .await
         .map(Into::into)
@@ -253,8 +295,9 @@ impl KeysApi {
 }
 
 impl KeysApi {
-    fn new_key(&self, call: &Call, wire: CreateKey, mut findings: Findings, text: &KeyText) -> Result<ApiKey, Refusal> {
-        let CreateKey { name, preset, scopes, tenant, expires_at, rate_limits } = wire;
+    fn new_key(&self, call: &Call, wire: CreateKey, mut findings: Findings) -> Result<(ApiKey, KeyText), Refusal> {
+        let CreateKey { name, kind, secret, preset, scopes, tenant, allowed_events, channels, expires_at, rate_limits } =
+            wire;
         let now = self.app.clock.now();
         if findings.is_sound("name") {
             if name.is_empty() {
@@ -265,22 +308,47 @@ impl KeysApi {
         }
         let (preset, scopes) = check_scopes(preset, scopes, &mut findings);
         let expires_at = check_expiry(expires_at, call, now, &mut findings);
+        let kind = check_kind(kind, &mut findings);
+        if secret.is_some() {
+            call.instance_key_only()?;
+        }
+        let text = check_text(secret, kind, &mut findings);
+        let own = &call.key.restriction;
+        let restriction = Restriction {
+            allowed_events: check_allowed_events(call, allowed_events, &mut findings)
+                .unwrap_or_else(|| own.allowed_events.clone()),
+            channels: check_key_channels(channels, &mut findings).unwrap_or_else(|| own.channels.clone()),
+        };
+        if kind == KeyKind::MareaUser && restriction.channels.len() != 1 && findings.is_sound("channels") {
+            let expected = "exactly one channel, the storefront, for the kind marea_user";
+            findings.add(Rule::InvalidFormat { expected }, "/channels");
+        }
+        if matches!(tenant, MaybeUndefined::Null) && !restriction.is_empty() {
+            let expected = "a tenant: a restricted key is bound to one";
+            findings.add(Rule::InvalidFormat { expected }, "/tenant");
+        }
         findings.finish()?;
+        let text = text.expect("what cannot be imported is among the findings");
+        if self.app.admin_key.as_ref().is_some_and(|admin| admin.hash == text.hash()) {
+            return Err(key_exists());
+        }
         let key = ApiKey {
             // The store assigns it.
             id: KeyId::from_u128(0),
+            kind,
             name,
             hash: text.hash(),
             tenant: tenant_of(call, tenant)?,
             scopes,
             preset,
+            restriction,
             rate_limits: self.limits_of(call, rate_limits),
             expires_at,
             revoked_at: None,
             created_at: now,
         };
         self.refuse_more_than_own(call, &key)?;
-        Ok(key)
+        Ok((key, text))
     }
 
     /// What is not asked for is what the caller's own key has, when that is something of its own.
@@ -297,6 +365,12 @@ impl KeysApi {
             |what, pointer: &str| Err(Refusal::at(Ground::BeyondOwnKey { what }, Source::Pointer(pointer.to_owned())));
         if !key.scopes.is_subset_of(own.scopes) {
             return beyond("it lacks some of these scopes", "/scopes");
+        }
+        if !key.restriction.events_are_within(&own.restriction) {
+            return beyond("it may not have some of these events", "/allowed_events");
+        }
+        if !key.restriction.channels_are_within(&own.restriction) {
+            return beyond("it is held to other channels", "/channels");
         }
         if own.expires_at.is_some_and(|own| key.expires_at.is_none_or(|expires_at| expires_at > own)) {
             return beyond("it expires earlier", "/expires_at");
@@ -316,9 +390,14 @@ impl KeysApi {
     }
 }
 
+/// To a restricted key only keys that are held to what it is held to itself.
 fn is_visible(call: &Call, key: &ApiKey) -> bool {
     let is_in_reach = if call.names_tenant { key.tenant == Some(call.tenant().id) } else { true };
-    key.revoked_at.is_none() && is_in_reach
+    key.revoked_at.is_none() && is_in_reach && key.restriction.is_within(&call.key.restriction)
+}
+
+fn key_exists() -> Refusal {
+    Refusal::at(Ground::KeyExists, Source::Pointer("/secret".to_owned()))
 }
 
 fn find<'a>(call: &'a Call, id: &str) -> Result<&'a Arc<ApiKey>, Refusal> {
@@ -386,6 +465,81 @@ fn check_scopes(
     }
 }
 
+fn check_kind(name: Option<KindText>, findings: &mut Findings) -> KeyKind {
+    let Some(KindText(name)) = name else { return KeyKind::Native };
+    let kind = KeyKind::from_name(&name);
+    if kind.is_none() && findings.is_sound("kind") {
+        let expected = "native, marea_developer, marea_user or agentmessage";
+        findings.add(Rule::InvalidFormat { expected }, "/kind");
+    }
+    kind.unwrap_or_default()
+}
+
+/// A new text, or the one that is imported; none when that cannot be.
+fn check_text(secret: Option<String>, kind: KeyKind, findings: &mut Findings) -> Option<KeyText> {
+    let Some(secret) = secret else { return Some(KeyText::generate(kind, &mut rand::rng())) };
+    let expected = match KeyText::import(kind, secret) {
+        Ok(text) => return Some(text),
+        Err(UnfitKeyText::Weak) => "24 to 256 visible ASCII characters, at least 8 of them different",
+        Err(UnfitKeyText::OtherKind) => match kind {
+            KeyKind::Native => unreachable!("native keys look like anything"),
+            KeyKind::MareaDeveloper => "a text that begins with mk_dev_, as this kind does",
+            KeyKind::MareaUser => "a text that begins with mk_user_, as this kind does",
+            KeyKind::Agentmessage => "a text that begins with am_live_, as this kind does",
+        },
+        Err(UnfitKeyText::Checksum) => "a text with the right checksum, since it begins as keys of Waxwing do",
+    };
+    if !findings.has_at("/secret") {
+        findings.add(Rule::InvalidFormat { expected }, "/secret");
+    }
+    None
+}
+
+/// None: absent, or wrong and noted.
+fn check_allowed_events(
+    call: &Call,
+    texts: MaybeUndefined<Vec<String>>,
+    findings: &mut Findings,
+) -> Option<Vec<EventPattern>> {
+    let texts = match texts {
+        MaybeUndefined::Undefined => return None,
+        MaybeUndefined::Null => return Some(Vec::new()),
+        MaybeUndefined::Value(texts) => texts,
+    };
+    if texts.len() > ALLOWED_EVENTS_MAX {
+        findings.add(Rule::TooManyItems { max: ALLOWED_EVENTS_MAX }, "/allowed_events");
+        return None;
+    }
+    let mut patterns = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        let pointer = format!("/allowed_events/{index}");
+        if findings.has_at(&pointer) {
+            continue;
+        }
+        let known = text.parse().ok().filter(|pattern| match pattern {
+            EventPattern::All | EventPattern::Below(_) => true,
+            EventPattern::Exact(name) => call.catalogue.event_type(name.as_str()).is_some(),
+        });
+        match known {
+            None => findings.add(Rule::UnknownEventType { name: text.clone() }, pointer),
+            Some(pattern) if patterns.contains(&pattern) => findings.add(Rule::DuplicateItem, pointer),
+            Some(pattern) => patterns.push(pattern),
+        }
+    }
+    Some(patterns)
+}
+
+/// None: absent, or wrong and noted.
+fn check_key_channels(texts: MaybeUndefined<Vec<String>>, findings: &mut Findings) -> Option<Vec<Channel>> {
+    match texts {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(Vec::new()),
+        MaybeUndefined::Value(texts) => {
+            check_channels(&texts, RESTRICTION_CHANNELS_MAX).map_err(|violations| findings.extend(violations)).ok()
+        }
+    }
+}
+
 /// Absent: as long as the caller's own key lives.
 fn check_expiry(
     text: MaybeUndefined<MomentText>,
@@ -407,13 +561,30 @@ fn check_expiry(
 }
 
 fn attributes(app: &App, key: &ApiKey, secret: Option<String>) -> KeyAttributes {
-    let ApiKey { id, name, hash: _, tenant, scopes, preset, rate_limits, expires_at, revoked_at: _, created_at } = key;
+    let ApiKey {
+        id,
+        kind,
+        name,
+        hash: _,
+        tenant,
+        scopes,
+        preset,
+        restriction,
+        rate_limits,
+        expires_at,
+        revoked_at: _,
+        created_at,
+    } = key;
+    let Restriction { allowed_events, channels } = restriction;
     KeyAttributes {
         name: name.clone(),
+        kind: KindName(kind.name()),
         secret,
         tenant: tenant.map(|tenant| tenant.to_string()).into(),
         preset: preset.map(|preset| PresetName(preset.name())).into(),
         scopes: scopes.iter().map(|scope| ScopeName(scope.name())).collect(),
+        allowed_events: allowed_events.iter().map(ToString::to_string).collect(),
+        channels: channels.iter().map(ToString::to_string).collect(),
         rate_limits: RateLimitsView {
             management: app.limits.management(rate_limits.management).map(NonZeroU32::get).into(),
             publish: app.limits.publish(rate_limits.publish).map(NonZeroU32::get).into(),

@@ -178,17 +178,20 @@ pub fn whole_seconds(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
-    use crate::domain::key::{KeyHash, Preset, RateLimits};
+    use crate::domain::key::{KeyHash, KeyKind, Preset, RateLimits};
+    use crate::domain::restriction::Restriction;
     use crate::domain::time::Timestamp;
 
     fn key(rate_limits: RateLimits) -> ApiKey {
         ApiKey {
             id: KeyId::ENVIRONMENT,
+            kind: KeyKind::Native,
             name: String::new(),
             hash: KeyHash([0; 32]),
             tenant: None,
             scopes: Preset::FullAccess.scopes(),
             preset: Some(Preset::FullAccess),
+            restriction: Restriction::default(),
             rate_limits,
             expires_at: None,
             revoked_at: None,

@@ -72,6 +72,10 @@ pub enum Ground {
     IdempotencyConflict,
     IdempotencyInProgress,
     AlreadyExists,
+    /// A key has the text that is imported.
+    KeyExists,
+    /// A subscription that was named is not for this event.
+    EventNotAllowed,
     ExternalIdConflict,
     InvalidState,
     EventExpired,
@@ -100,7 +104,7 @@ pub enum Ground {
 impl Ground {
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Rule(_) | Self::InvalidIdempotencyKey => StatusCode::BAD_REQUEST,
+            Self::Rule(_) | Self::InvalidIdempotencyKey | Self::EventNotAllowed => StatusCode::BAD_REQUEST,
             Self::MissingApiKey | Self::InvalidApiKey | Self::KeyExpired | Self::KeyRevoked => StatusCode::UNAUTHORIZED,
             Self::ReadOnlyKey | Self::MissingScope(_) | Self::InstanceKeyOnly | Self::BeyondOwnKey { .. } => {
                 StatusCode::FORBIDDEN
@@ -112,6 +116,7 @@ impl Ground {
             Self::IdempotencyConflict
             | Self::IdempotencyInProgress
             | Self::AlreadyExists
+            | Self::KeyExists
             | Self::ExternalIdConflict
             | Self::InvalidState
             | Self::SystemTenant
@@ -143,7 +148,8 @@ impl Ground {
             Self::InvalidIdempotencyKey => "invalid_idempotency_key",
             Self::IdempotencyConflict => "idempotency_conflict",
             Self::IdempotencyInProgress => "idempotency_in_progress",
-            Self::AlreadyExists => "already_exists",
+            Self::AlreadyExists | Self::KeyExists => "already_exists",
+            Self::EventNotAllowed => "event_not_allowed",
             Self::ExternalIdConflict => "external_id_conflict",
             Self::InvalidState | Self::SystemTenant => "invalid_state",
             Self::EventExpired => "event_expired",
@@ -270,6 +276,7 @@ impl From<&StoreError> for Refusal {
         let ground = match error {
             StoreError::NotFound => Ground::NoSuchPath,
             StoreError::AlreadyExists => Ground::AlreadyExists,
+            StoreError::EventNotAllowed => Ground::EventNotAllowed,
             StoreError::ExternalIdConflict => Ground::ExternalIdConflict,
             StoreError::LimitExceeded { max } => Ground::LimitExceeded { max: *max },
             StoreError::InvalidState => Ground::InvalidState,

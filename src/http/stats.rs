@@ -1,5 +1,6 @@
 //! `/v1/stats` and `/v1/webhook-subscriptions/{id}/stats`: figures over time (contract 4.1, 4.4).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::reply::{Answer, Attributes, One, Reply};
 use super::value::{Nullable, Time, choice};
 use super::{App, Tag, read_disk};
 use crate::domain::health::Hold;
+use crate::domain::id::SubscriptionId;
 use crate::domain::stats::{AttemptKind, Figures, Latencies, Resolution, Scope, StateCounts, StateKind};
 use crate::domain::time::Timestamp;
 use crate::domain::violation::{Rule, Violation};
@@ -23,6 +25,8 @@ use crate::store::{Store, StoreError};
 
 /// Points of one answer.
 const POINTS_MAX: u128 = 1000;
+/// Points of single subscriptions that one answer adds up.
+const POINTS_SUMMED_MAX: usize = 200_000;
 /// What the figures at the top of a subscription's statistics are about.
 const RECENT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -103,7 +107,7 @@ struct Recent {
 struct PointView {
     /// When it begins, in UTC
     at: Time,
-    /// Null for a subscription: events are published to a tenant
+    /// Null for a subscription, and for a restricted key: events are published to a tenant
     events_published: Nullable<u64>,
     deliveries: DeliveriesView,
     attempts: AttemptsView,
@@ -190,6 +194,10 @@ impl Parameters for Span {
     }
 }
 
+fn wrong(name: &str, expected: &'static str) -> Refusal {
+    Violation::new(Rule::InvalidParameter { name: name.to_owned(), expected: expected.into() }).into()
+}
+
 /// The points of a [`Span`].
 #[derive(Clone, Copy)]
 struct Points {
@@ -202,9 +210,6 @@ struct Points {
 impl Span {
     fn points(self, now: Timestamp) -> Result<Points, Refusal> {
         let Self { resolution, since, until } = self;
-        let wrong = |name: &str, expected: &'static str| {
-            Refusal::from(Violation::new(Rule::InvalidParameter { name: name.to_owned(), expected: expected.into() }))
-        };
         let end = until.unwrap_or_else(|| now.plus(Duration::from_millis(1)));
         let default_points = match resolution {
             Resolution::Minute => 60,
@@ -234,6 +239,17 @@ impl Points {
         let knows_events = !matches!(scope, Scope::Subscription(_));
         let series = stats.series(scope, resolution, since, count)?;
         Ok(series.iter().map(|(at, figures)| point_view(*at, figures, knows_events)).collect())
+    }
+
+    /// Of all these subscriptions together.
+    fn read_sum(
+        self,
+        stats: &StatsRead,
+        subscriptions: &BTreeSet<SubscriptionId>,
+    ) -> Result<Vec<PointView>, StoreError> {
+        let Self { resolution, since, until: _, count } = self;
+        let series = stats.series_of(subscriptions, resolution, since, count)?;
+        Ok(series.iter().map(|(at, figures)| point_view(*at, figures, false)).collect())
     }
 }
 
@@ -275,7 +291,8 @@ impl StatsApi {
     /// Figures over time
     ///
     /// Events, deliveries, attempts and latencies of the tenant, or of the whole instance, by minute, hour or day. What
-    /// happened is in them after about a second. At most 1,000 points.
+    /// happened is in them after about a second. At most 1,000 points. A restricted key gets those of the subscriptions that
+    /// it made, added up: at most 200,000 points of all of them.
     #[oai(path = "/stats", method = "get", operation_id = "stats.get", tag = "Tag::Activity")]
     async fn get(
         &self,
@@ -291,12 +308,26 @@ impl StatsApi {
             let id = caller.tenant().id;
             (Scope::Tenant(id), id.to_string())
         };
+        let own = caller.reach().key.map(|_| {
+            let own = caller.tenant_entry().subscriptions().filter(|subscription| caller.sees(subscription));
+            own.map(|subscription| subscription.id).collect::<BTreeSet<_>>()
+        });
+        if own.as_ref().is_some_and(|own| own.len() * points.count > POINTS_SUMMED_MAX) {
+            return Err(wrong("since", "a shorter time or a longer resolution, for so many subscriptions"));
+        }
+        let read = move |store: &Store| {
+            let stats = store.stats()?;
+            match own {
+                None => points.read(&stats, scope),
+                Some(own) => points.read_sum(&stats, &own),
+            }
+        };
         let attributes = StatsAttributes {
             scope: ScopeName(SCOPES[usize::from(is_of_the_instance)]),
             resolution: ResolutionName(points.resolution.name()),
             since: points.since.into(),
             until: points.until.into(),
-            points: read_disk(&self.app.store, move |store| points.read(&store.stats()?, scope)).await?,
+            points: read_disk(&self.app.store, read).await?,
         };
         Ok(Reply::json(StatusCode::OK, &One::new(id, attributes)).into())
     }

@@ -1,6 +1,6 @@
 //! `/v1/stream`: what happens, as it happens, as server-sent events (contract 4.4).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::io;
 use std::pin::{Pin, pin};
@@ -30,7 +30,7 @@ use crate::dispatch::feed::{DeliveryShown, Item, Shown, Viewer, What};
 use crate::domain::event_type::EventPattern;
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
 use crate::domain::time::Timestamp;
-use crate::store::AttemptSeen;
+use crate::store::{AttemptSeen, Catalogue};
 
 /// Viewers of the whole instance …
 pub const VIEWERS_MAX: usize = 64;
@@ -200,7 +200,8 @@ impl StreamApi {
     /// subscription, one that is too old) is told one by one, as far as it fits: the newest 4,096 messages are kept, and
     /// before them is a `gap`. It is for watching, not for bookkeeping: who reads too slowly, or
     /// comes back too late with `Last-Event-ID`, gets a `gap`. A line with a colon alone, every 15 seconds, keeps the
-    /// connection open. At most 64 viewers, and 8 of one key.
+    /// connection open. At most 64 viewers, and 8 of one key. A restricted key sees what concerns the subscriptions that it
+    /// made.
     #[oai(path = "/", method = "get", operation_id = "stream.read")]
     async fn read(&self, caller: Caller<scope::DeliveriesRead>, query: Query<Wanted>) -> Result<EventStream, Refusal> {
         let Query(wanted) = query;
@@ -217,7 +218,12 @@ impl StreamApi {
         let mut keep_alive = interval_at(Instant::now() + every, every);
         // Those that fell into a busy time are not made up for.
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let of_key = caller.reach().key.map(|key| {
+            let own = caller.tenant_entry().subscriptions().filter(|subscription| caller.sees(subscription));
+            OfKey { key, subscriptions: own.map(|subscription| subscription.id).collect() }
+        });
         let stream = Stream {
+            of_key,
             of_tenant: (!wanted.is_of_the_instance).then(|| caller.tenant().id),
             wanted,
             viewer,
@@ -234,6 +240,7 @@ impl StreamApi {
 /// The writing end of one viewer's answer. It ends with the answer, the feed, or the right to see it.
 struct Stream {
     of_tenant: Option<TenantId>,
+    of_key: Option<OfKey>,
     wanted: Wanted,
     viewer: Viewer,
     keep_alive: Interval,
@@ -241,6 +248,23 @@ struct Stream {
     /// The reading end has been dropped: the connection is closed.
     gone: oneshot::Receiver<()>,
     place: Place,
+}
+
+/// What a restricted key sees.
+struct OfKey {
+    key: KeyId,
+    /// Those that it made, also when they were deleted since: no more than it can make.
+    subscriptions: HashSet<SubscriptionId>,
+}
+
+impl OfKey {
+    fn sees(&mut self, catalogue: &Catalogue, subscription: SubscriptionId) -> bool {
+        let is_new = || catalogue.subscription(subscription).is_some_and(|it| it.owner.key() == Some(self.key));
+        if !self.subscriptions.contains(&subscription) && is_new() {
+            self.subscriptions.insert(subscription);
+        }
+        self.subscriptions.contains(&subscription)
+    }
 }
 
 /// Nothing more is written.
@@ -299,15 +323,19 @@ impl Stream {
         }
     }
 
-    fn render(&self, shown: &Shown) -> String {
+    fn render(&mut self, shown: &Shown) -> String {
         let mut text = String::new();
         match shown {
             Shown::Gap { up_to } => {
                 write_message(&mut text, *up_to, "gap", &GapMessage { reason: GapReasonName("missed") });
             }
             Shown::Items(items) => {
+                let catalogue = self.place.app.store.catalogue();
                 for item in items.iter().filter(|item| self.wanted.wants(item, self.of_tenant)) {
-                    write_item(&mut text, item);
+                    let is_seen = |of_key: &mut OfKey| of_key.sees(&catalogue, item.subscription);
+                    if self.of_key.as_mut().is_none_or(is_seen) {
+                        write_item(&mut text, item);
+                    }
                 }
             }
         }

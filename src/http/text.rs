@@ -33,6 +33,10 @@ pub fn detail(ground: &Ground) -> String {
         Ground::IdempotencyConflict => "This Idempotency-Key was used with another body".to_owned(),
         Ground::IdempotencyInProgress => "A request with this Idempotency-Key is still running".to_owned(),
         Ground::AlreadyExists => "The name is taken".to_owned(),
+        Ground::KeyExists => "There is a key with this text already".to_owned(),
+        Ground::EventNotAllowed => {
+            "A named subscription was made by a restricted API key, which may not have this event".to_owned()
+        }
         Ground::ExternalIdConflict => {
             "An event with this external_id was published with another type or other data".to_owned()
         }
@@ -87,6 +91,8 @@ fn rule_detail(rule: &Rule) -> String {
         }
         Rule::EventsEmpty => "At least one event type or pattern is needed".to_owned(),
         Rule::UnknownEventType { name } => format!("There is no event type '{name}'"),
+        Rule::EventNotAllowed { name } => format!("'{name}' is beyond what the API key is restricted to"),
+        Rule::ChannelNotAllowed => "This is not a channel of the restricted API key".to_owned(),
         Rule::DescriptionTooLong { max } => format!("A description has at most {max} characters"),
         Rule::PayloadTooLarge { max } => format!("This must have at most {max} bytes"),
         Rule::PayloadTooDeep { max } => format!("This nests deeper than {max} levels"),

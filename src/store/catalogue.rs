@@ -217,7 +217,10 @@ impl TenantEntry {
                 matching.insert(*id, subscription);
             }
         }
-        matching.into_values().filter(|subscription| subscription.listens_to(channels)).collect()
+        let gets = |subscription: &&Arc<Subscription>| {
+            subscription.listens_to(channels) && subscription.may_have(event_type, channels)
+        };
+        matching.into_values().filter(gets).collect()
     }
 
     fn insert(&mut self, subscription: Arc<Subscription>) {

@@ -152,10 +152,12 @@ impl Checker {
             }
         }
         self.each::<Keys>(|checker, id, record| {
-            if let Some(tenant) = record.into_domain(id).tenant
-                && !checker.tables.has::<Tenants>(&tenant)?
-            {
-                checker.wrong::<Keys>(&id, format_args!("belongs to {tenant}, which does not exist"));
+            match record.into_domain(id).map(|key| key.tenant) {
+                None => checker.wrong::<Keys>(&id, "cannot be read"),
+                Some(Some(tenant)) if !checker.tables.has::<Tenants>(&tenant)? => {
+                    checker.wrong::<Keys>(&id, format_args!("belongs to {tenant}, which does not exist"));
+                }
+                Some(_) => {}
             }
             Ok(())
         })?;

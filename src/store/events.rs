@@ -62,7 +62,7 @@ impl Store {
         Ok(self.shared.snapshot()?.get::<Payloads>(&id)?.map(|payload| payload.0))
     }
 
-    /// The deliveries of one event, in the order of its subscriptions.
+    /// All deliveries of one event, in the order of its subscriptions.
     pub fn deliveries_of(&self, event: &Event) -> Result<Vec<Delivery>, StoreError> {
         deliveries_as_seen(&self.shared.snapshot()?, &self.catalogue(), event)
     }

@@ -14,7 +14,7 @@ use super::record::{JobRecord, WorkRecord};
 use super::schema::{Deliveries, Events, JobDeliveries, Jobs, JobsByTenant, Key, MetaName, Payloads, Work, WorkName};
 use super::subscriptions::CONFIGURATION_BYTES;
 use super::tables::{Read, damaged};
-use super::{Change, Counted, Remember, StoreError, events, pages};
+use super::{Change, Counted, Reach, Remember, StoreError, events, pages, reach};
 use crate::domain::delivery::Delivery;
 use crate::domain::id::{DeliveryId, JobId, SubscriptionId, TenantId};
 use crate::domain::job::{FINISHED_KEPT_FOR, FINISHED_KEPT_MAX, Job, JobKind, JobState, RUNNING_MAX};
@@ -38,13 +38,14 @@ impl Store {
     /// Begins a job. `NotFound` (its tenant or subscription), `LimitExceeded` when too many of the tenant run already.
     pub async fn start_job(
         &self,
-        tenant: TenantId,
+        reach: impl Into<Reach>,
         kind: JobKind,
         remember: Option<Remember<Job>>,
     ) -> Result<Job, StoreError> {
+        let reach @ Reach { tenant, key } = reach.into();
         self.sentence(CONFIGURATION_BYTES, move |transaction| {
             transaction.check_space()?;
-            transaction.check_owner(tenant, &kind)?;
+            transaction.check_owner(reach, &kind)?;
             let known = of_tenant(&transaction.tables, tenant)?;
             if known.iter().filter(|job| job.state == JobState::Running).count() >= RUNNING_MAX {
                 return Err(StoreError::LimitExceeded { max: RUNNING_MAX as u32 });
@@ -53,6 +54,7 @@ impl Store {
             let job = Job {
                 id,
                 tenant,
+                key,
                 kind,
                 state: JobState::Running,
                 counted: 0,
@@ -78,18 +80,19 @@ impl Store {
     }
 
     /// What a job would concern now. Reads the disk.
-    pub fn count_for_job(&self, tenant: TenantId, kind: &JobKind) -> Result<Counted, StoreError> {
+    pub fn count_for_job(&self, reach: impl Into<Reach>, kind: &JobKind) -> Result<Counted, StoreError> {
+        let reach: Reach = reach.into();
         let mut counted = Counted { matched: 0, is_complete: false };
         let (mut low, mut looked_at) = (0, 0);
         while looked_at < DRY_RUN_ROWS_MAX {
             // A snapshot each, so that none holds back the pages that a long count outlives.
             let snapshot = self.shared.snapshot()?;
-            let candidates = Candidates::after(&snapshot, tenant, kind, (low, u128::MAX))?;
+            let candidates = Candidates::after(&snapshot, reach.tenant, kind, (low, u128::MAX))?;
             for id in &candidates.ids {
                 let id = DeliveryId::from_u128(*id);
                 let delivery = snapshot.get::<Deliveries>(&id)?.map(|record| deliveries::domain(record, id));
                 if let Some(delivery) = delivery.transpose()?
-                    && self.with_known(|known| concerns(&snapshot, known, tenant, kind, delivery))?
+                    && self.with_known(|known| concerns(&snapshot, known, reach, kind, delivery))?
                 {
                     counted.matched += 1;
                 }
@@ -109,9 +112,13 @@ impl Store {
         domain(record, id).map(Some)
     }
 
-    /// All that run and the newest that are finished, oldest first. Reads the disk.
-    pub fn jobs(&self, tenant: TenantId) -> Result<Vec<Job>, StoreError> {
-        of_tenant(&self.shared.snapshot()?, tenant)
+    /// All that run and the newest that are finished, oldest first; of a restricted key, those that it began. Reads the
+    /// disk.
+    pub fn jobs(&self, reach: impl Into<Reach>) -> Result<Vec<Job>, StoreError> {
+        let Reach { tenant, key } = reach.into();
+        let mut jobs = of_tenant(&self.shared.snapshot()?, tenant)?;
+        jobs.retain(|job| key.is_none() || job.key == key);
+        Ok(jobs)
     }
 
     /// It goes no further; what it did stays done. `InvalidState` when it is finished.
@@ -199,12 +206,15 @@ impl Candidates {
 fn concerns(
     tables: &impl Read,
     known: &Known<'_>,
-    tenant: TenantId,
+    reach: Reach,
     kind: &JobKind,
     delivery: Delivery,
 ) -> Result<bool, StoreError> {
     let delivery = deliveries::present(delivery, known.catalogue);
-    if !kind.concerns(delivery.state) || !pages::is_wanted(known, &delivery, tenant, &kind.filter()) {
+    if !kind.concerns(delivery.state) || !pages::is_wanted(known, &delivery, reach.tenant, &kind.filter()) {
+        return Ok(false);
+    }
+    if !reach::has(tables, known.catalogue, reach, delivery.subscription)? {
         return Ok(false);
     }
     Ok(!kind.sends()
@@ -332,9 +342,11 @@ pub(super) fn erase_one(transaction: &mut Transaction<'_>, tenant: TenantId) -> 
 }
 
 impl Transaction<'_> {
-    fn check_owner(&self, tenant: TenantId, kind: &JobKind) -> Result<(), StoreError> {
+    fn check_owner(&self, Reach { tenant, key }: Reach, kind: &JobKind) -> Result<(), StoreError> {
         let is_known = self.with_catalogue(|catalogue| match (catalogue.tenant(tenant), kind) {
-            (Some(entry), JobKind::Recover { subscription, .. }) => entry.subscription(*subscription).is_some(),
+            (Some(entry), JobKind::Recover { subscription, .. }) => entry
+                .subscription(*subscription)
+                .is_some_and(|subscription| key.is_none() || subscription.owner.key() == key),
             (Some(_), JobKind::Retry(_) | JobKind::Cancel(_)) => true,
             (None, _) => false,
         });
@@ -347,7 +359,7 @@ impl Transaction<'_> {
         let health = |id| self.health(id);
         self.with_catalogue(|catalogue| {
             let known = Known { catalogue, health: &health };
-            concerns(&self.tables, &known, job.tenant, &job.kind, delivery)
+            concerns(&self.tables, &known, Reach { tenant: job.tenant, key: job.key }, &job.kind, delivery)
         })
     }
 

@@ -27,6 +27,7 @@ mod open;
 mod pages;
 mod postings;
 mod query;
+mod reach;
 mod record;
 mod recovery;
 mod redelivery;
@@ -66,6 +67,7 @@ pub use deliveries::EventsRead;
 pub use folder::{STORE_FILE, write_private};
 pub use open::{OpenError, Opened};
 pub use query::{DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Walk};
+pub use reach::Reach;
 pub use writer::{Stepped, Writer};
 
 pub struct Options {
@@ -145,6 +147,9 @@ pub enum StoreError {
     ExternalIdConflict,
     #[error("no more than {max} are allowed")]
     LimitExceeded { max: u32 },
+    /// The restriction of the key that made a subscription does not admit the event.
+    #[error("a subscription may not have this event")]
+    EventNotAllowed,
     /// Retention removed what an event says.
     #[error("the event's data is gone")]
     PayloadExpired,

@@ -199,7 +199,7 @@ fn load_catalogue(tables: &impl Read, crypt: &Crypt) -> Result<Catalogue, StoreE
     }
     for row in tables.scan::<Keys>(..)? {
         let (id, record) = row?;
-        catalogue.put_key(record.into_domain(id));
+        catalogue.put_key(record.into_domain(id).ok_or_else(|| damaged::<Keys>(&id.to_key()))?);
     }
     for row in tables.scan::<EventTypes>(..)? {
         let (name, record) = row?;

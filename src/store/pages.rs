@@ -1,5 +1,7 @@
 //! Lists that grow: one page of events or deliveries, walked from an index with filters applied on the way.
 
+use std::cell::Cell;
+
 use super::catalogue::Known;
 use super::commit::Store;
 use super::postings::{self, Direction};
@@ -8,7 +10,9 @@ use super::schema::{
     OpenRows,
 };
 use super::tables::{Read, Snapshot};
-use super::{DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, StoreError, Walk, deliveries, events};
+use super::{
+    DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Reach, StoreError, Walk, deliveries, events, reach,
+};
 use crate::domain::delivery::{Delivery, ShownState};
 use crate::domain::event::Event;
 use crate::domain::id::{DeliveryId, EventId, TenantId};
@@ -17,14 +21,17 @@ use crate::domain::time::Timestamp;
 pub(super) type Ids<'a> = Box<dyn Iterator<Item = Result<u128, StoreError>> + 'a>;
 
 impl Store {
-    /// Newest first. Reads the disk.
+    /// Newest first, each as [`Store::event_within`] shows it, without its deliveries. Reads the disk.
     pub fn events(
         &self,
-        tenant: TenantId,
+        reach: impl Into<Reach>,
         filter: &EventFilter,
         walk: Walk<EventId>,
     ) -> Result<Page<Event, EventId>, StoreError> {
-        let snapshot = self.shared.snapshot()?;
+        let reach: Reach = reach.into();
+        let (snapshot, catalogue, tenant) = (self.shared.snapshot()?, self.catalogue(), reach.tenant);
+        // Whether a restricted key sees an event, its deliveries tell: they are rows to look at, too.
+        let deliveries_walked = Cell::new(0);
         let EventFilter { event_type, since, until, unmatched, channel } = filter;
         let fetch = |id| {
             let Some(record) = snapshot.get::<Events>(&id)? else { return Ok(None) };
@@ -34,29 +41,36 @@ impl Store {
                 && is_between(event.created_at, *since, *until)
                 && unmatched.is_none_or(|wanted| wanted == (event.deliveries == 0))
                 && channel.as_ref().is_none_or(|wanted| event.channels.contains(wanted));
-            Ok(is_wanted.then_some(event))
+            if !is_wanted || reach.key.is_none() {
+                return Ok(is_wanted.then_some(event));
+            }
+            deliveries_walked.set(deliveries_walked.get() + event.deliveries as usize);
+            Ok(reach::cut(&snapshot, &catalogue, reach, event)?.map(|(event, _)| event))
         };
         let bounds = id_bounds(&snapshot, *since, *until)?;
         let source = |bounds, direction| postings::walk::<EventsByTenant>(&snapshot, tenant, bounds, direction);
-        page(walk, bounds, EventId::as_u128, EventId::from_u128, source, fetch)
+        page(walk, bounds, EventId::as_u128, EventId::from_u128, source, fetch, &deliveries_walked)
     }
 
     /// Newest first. Reads the disk.
     pub fn deliveries(
         &self,
-        tenant: TenantId,
+        reach: impl Into<Reach>,
         filter: &DeliveryFilter,
         walk: Walk<DeliveryId>,
     ) -> Result<Page<Delivery, DeliveryId>, StoreError> {
-        let (snapshot, catalogue) = (self.shared.snapshot()?, self.catalogue());
+        let reach: Reach = reach.into();
+        let (snapshot, catalogue, tenant) = (self.shared.snapshot()?, self.catalogue(), reach.tenant);
         let fetch = |id| {
             let Some(record) = snapshot.get::<Deliveries>(&id)? else { return Ok(None) };
             let delivery = deliveries::present(deliveries::domain(record, id)?, &catalogue);
-            Ok(self.with_known(|known| is_wanted(known, &delivery, tenant, filter)).then_some(delivery))
+            let is_wanted = self.with_known(|known| is_wanted(known, &delivery, tenant, filter))
+                && reach::has(&snapshot, &catalogue, reach, delivery.subscription)?;
+            Ok(is_wanted.then_some(delivery))
         };
         let bounds = id_bounds(&snapshot, filter.since, filter.until)?;
         let source = |bounds, direction| source(&snapshot, tenant, filter, bounds, direction);
-        page(walk, bounds, DeliveryId::as_u128, DeliveryId::from_u128, source, fetch)
+        page(walk, bounds, DeliveryId::as_u128, DeliveryId::from_u128, source, fetch, &Cell::new(0))
     }
 }
 
@@ -170,7 +184,8 @@ pub(super) fn id_bounds(
     Ok((low, first_of(until.as_millis().saturating_add(lag))))
 }
 
-/// Walks `source` from where the page begins, and keeps what `fetch` finds.
+/// Walks `source` from where the page begins, and keeps what `fetch` finds, which counts other rows that it looks at in
+/// `walked_besides`.
 fn page<'a, T, Id: Copy>(
     walk: Walk<Id>,
     (low, high): (u128, u128),
@@ -178,6 +193,7 @@ fn page<'a, T, Id: Copy>(
     from_u128: impl Fn(u128) -> Id,
     source: impl FnOnce((u128, u128), Direction) -> Result<Ids<'a>, StoreError>,
     fetch: impl Fn(Id) -> Result<Option<T>, StoreError>,
+    walked_besides: &Cell<usize>,
 ) -> Result<Page<T, Id>, StoreError> {
     let (bounds, direction) = match walk.from {
         From::Newest => ((low, high), Direction::NewerFirst),
@@ -187,7 +203,7 @@ fn page<'a, T, Id: Copy>(
     let mut ids = source(bounds, direction)?.peekable();
     let mut rows = Vec::new();
     let (mut first, mut last, mut walked) = (None, None, 0);
-    while rows.len() < walk.size && walked < ROWS_WALKED_MAX {
+    while rows.len() < walk.size && walked + walked_besides.get() < ROWS_WALKED_MAX {
         let Some(id) = ids.next().transpose()? else { break };
         walked += 1;
         first.get_or_insert(id);

@@ -7,30 +7,33 @@ use super::events::{self, FirstState, first_state};
 use super::record::EventRecord;
 use super::schema::{Events, Payloads, Redeliveries};
 use super::tables::Read;
-use super::{Catalogue, Redelivered, Redelivery, Remember, StoreError};
+use super::{Catalogue, Reach, Redelivered, Redelivery, Remember, StoreError, reach};
 use crate::domain::event::{DELIVERIES_MAX, Event, EventWithData, NewEvent};
-use crate::domain::id::{EventId, SubscriptionId, TenantId};
+use crate::domain::id::{EventId, SubscriptionId};
+use crate::domain::subscription::Subscription;
 
 /// About what it writes for each subscription.
 const DELIVERY_BYTES: usize = 256;
 
 impl Store {
-    /// New deliveries of an event, in one commit. `NotFound` (the event, or one of the subscriptions),
+    /// New deliveries of an event, in one commit: of a restricted key, to its own subscriptions alone. `NotFound` (the
+    /// event, or one of the subscriptions), `EventNotAllowed` when a named one may not have it,
     /// `PayloadExpired` when retention removed what is to be sent, `LimitExceeded` when the event had too many already.
     pub async fn redeliver(
         &self,
-        tenant: TenantId,
+        reach: impl Into<Reach>,
         event: EventId,
         how: Redelivery,
         remember: Option<Remember<Redelivered>>,
     ) -> Result<Redelivered, StoreError> {
+        let reach: Reach = reach.into();
         let bytes = match &how {
             Redelivery::ToMatching => DELIVERY_BYTES,
             Redelivery::To(named) | Redelivery::AsNewEvent(named) => DELIVERY_BYTES * named.len(),
         };
         self.sentence(bytes, move |transaction| {
             transaction.check_space()?;
-            let redelivered = transaction.redeliver(tenant, event, how)?;
+            let redelivered = transaction.redeliver(reach, event, how)?;
             transaction.remember(remember, &redelivered)?;
             Ok(redelivered)
         })
@@ -39,14 +42,17 @@ impl Store {
 }
 
 impl Transaction<'_> {
-    fn redeliver(&mut self, tenant: TenantId, id: EventId, how: Redelivery) -> Result<Redelivered, StoreError> {
+    fn redeliver(&mut self, reach: Reach, id: EventId, how: Redelivery) -> Result<Redelivered, StoreError> {
         let record = self.tables.get::<Events>(&id)?.ok_or(StoreError::NotFound)?;
         let data_sha256 = record.data_sha256;
         let event = events::domain(record, id)?;
-        if event.tenant != tenant {
+        let tenant = reach.tenant;
+        let cut =
+            |event: &Event| self.with_catalogue(|catalogue| reach::cut(&self.tables, catalogue, reach, event.clone()));
+        if event.tenant != tenant || (reach.key.is_some() && cut(&event)?.is_none()) {
             return Err(StoreError::NotFound);
         }
-        let receivers = self.with_catalogue(|catalogue| receivers(catalogue, &event, &how))?;
+        let receivers = self.with_catalogue(|catalogue| receivers(catalogue, reach, &event, &how))?;
         let data = self.tables.get::<Payloads>(&id)?.ok_or(StoreError::PayloadExpired)?.0;
         let made = u32::try_from(receivers.len()).unwrap_or(u32::MAX);
         let event = match how {
@@ -77,8 +83,9 @@ impl Transaction<'_> {
                 event
             }
         };
-        let deliveries =
-            self.with_catalogue(|catalogue| events::deliveries_as_seen(&self.tables, catalogue, &event))?;
+        let seen = self.with_catalogue(|catalogue| reach::cut(&self.tables, catalogue, reach, event.clone()))?;
+        // Nobody of the caller's got the new event.
+        let (event, deliveries) = seen.unwrap_or((event, Vec::new()));
         Ok(Redelivered { deliveries, event, made })
     }
 }
@@ -86,18 +93,25 @@ impl Transaction<'_> {
 /// Who gets it today.
 fn receivers(
     catalogue: &Catalogue,
+    reach: Reach,
     event: &Event,
     how: &Redelivery,
 ) -> Result<Vec<(SubscriptionId, FirstState)>, StoreError> {
     let tenant = catalogue.tenant(event.tenant).ok_or(StoreError::NotFound)?;
+    let is_reached = |subscription: &Subscription| reach.key.is_none_or(|key| subscription.owner.key() == Some(key));
     match how {
         Redelivery::ToMatching => {
             let matching = tenant.matching(&event.event_type, &event.channels).into_iter();
+            let matching = matching.filter(|subscription| is_reached(subscription));
             Ok(matching.map(|subscription| (subscription.id, first_state(subscription))).collect())
         }
         Redelivery::To(named) | Redelivery::AsNewEvent(named) => {
             let find = |id: &SubscriptionId| {
-                let subscription = tenant.subscription(*id).ok_or(StoreError::NotFound)?;
+                let subscription = tenant.subscription(*id).filter(|subscription| is_reached(subscription));
+                let subscription = subscription.ok_or(StoreError::NotFound)?;
+                if !subscription.may_have(&event.event_type, &event.channels) {
+                    return Err(StoreError::EventNotAllowed);
+                }
                 Ok((*id, first_state(subscription)))
             };
             named.iter().map(find).collect()

@@ -6,7 +6,7 @@
 //! still in the log. Buckets are kept by time first: those of one minute are neighbours, and a fold over ten thousand
 //! subscriptions touches hundreds of pages and not ten thousands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -545,12 +545,33 @@ impl StatsRead {
             series.push((start, bucket(snapshot, scope, resolution, start)?));
             start = start.plus(resolution.span());
         }
-        add_log(snapshot, scope, |at, measures| {
-            let start = resolution.start_of(at);
-            if let Ok(place) = series.binary_search_by_key(&start, |(start, _)| *start) {
-                add_to_figures(&mut series[place].1, measures);
+        add_log(snapshot, scope, |at, measures| add_to_series(&mut series, resolution, at, measures))?;
+        Ok(series)
+    }
+
+    /// As [`Self::series`], of all these subscriptions together. Reads the disk.
+    pub fn series_of(
+        &self,
+        subscriptions: &BTreeSet<SubscriptionId>,
+        resolution: Resolution,
+        since: Timestamp,
+        points: usize,
+    ) -> Result<Vec<(Timestamp, Figures)>, StoreError> {
+        let snapshot = &self.snapshot;
+        let mut series = Vec::with_capacity(points);
+        let mut start = resolution.start_of(since);
+        for _ in 0..points {
+            let mut figures = Figures::default();
+            for id in subscriptions {
+                figures += &bucket(snapshot, Scope::Subscription(*id), resolution, start)?;
             }
-        })?;
+            series.push((start, figures));
+            start = start.plus(resolution.span());
+        }
+        let is_wanted = |entry: &StatsLogEntry| {
+            entry.subscription.is_some_and(|id| subscriptions.contains(&SubscriptionId::from_bytes(id)))
+        };
+        add_log_where(snapshot, is_wanted, |at, measures| add_to_series(&mut series, resolution, at, measures))?;
         Ok(series)
     }
 
@@ -602,21 +623,34 @@ fn bucket(tables: &impl Read, scope: Scope, resolution: Resolution, start: Times
 }
 
 /// Tells each entry of the log that concerns the scope.
-fn add_log(tables: &impl Read, scope: Scope, mut add: impl FnMut(Timestamp, &Measures)) -> Result<(), StoreError> {
+fn add_log(tables: &impl Read, scope: Scope, add: impl FnMut(Timestamp, &Measures)) -> Result<(), StoreError> {
+    let is_wanted = |entry: &StatsLogEntry| match scope {
+        Scope::Instance => true,
+        Scope::Tenant(id) => entry.tenant == id.to_bytes(),
+        Scope::Subscription(id) => entry.subscription == Some(id.to_bytes()),
+    };
+    add_log_where(tables, is_wanted, add)
+}
+
+fn add_log_where(
+    tables: &impl Read,
+    is_wanted: impl Fn(&StatsLogEntry) -> bool,
+    mut add: impl FnMut(Timestamp, &Measures),
+) -> Result<(), StoreError> {
     for row in tables.scan::<StatsLog>(..)? {
         let (_, StatsLogRecord(entries)) = row?;
-        for StatsLogEntry { tenant, subscription, minute, measures } in &entries {
-            let is_wanted = match scope {
-                Scope::Instance => true,
-                Scope::Tenant(id) => *tenant == id.to_bytes(),
-                Scope::Subscription(id) => *subscription == Some(id.to_bytes()),
-            };
-            if is_wanted {
-                add(time_of(*minute), measures);
-            }
+        for entry in entries.iter().filter(|entry| is_wanted(entry)) {
+            add(time_of(entry.minute), &entry.measures);
         }
     }
     Ok(())
+}
+
+fn add_to_series(series: &mut [(Timestamp, Figures)], resolution: Resolution, at: Timestamp, measures: &Measures) {
+    let start = resolution.start_of(at);
+    if let Ok(place) = series.binary_search_by_key(&start, |(start, _)| *start) {
+        add_to_figures(&mut series[place].1, measures);
+    }
 }
 
 fn add_to_figures(figures: &mut Figures, measures: &Measures) {

@@ -42,7 +42,7 @@ impl Store {
 
     /// Applies `change`; when it changed anything, `revision` and `updated_at` move. Setting `is_active` from false
     /// to true clears `disabled_reason` and resets the health counters. A changed secret removes the stored answers
-    /// that show the old one. Id, tenant and `created_at` cannot be changed.
+    /// that show the old one. Id, tenant, owner and `created_at` cannot be changed.
     pub async fn update_subscription(
         &self,
         id: SubscriptionId,
@@ -55,7 +55,8 @@ impl Store {
             let mut changed = (*known).clone();
             change(&mut changed)?;
             let Subscription { id, tenant, created_at, revision, updated_at, .. } = *known;
-            changed = Subscription { id, tenant, created_at, revision, updated_at, ..changed };
+            let owner = known.owner.clone();
+            changed = Subscription { id, tenant, owner, created_at, revision, updated_at, ..changed };
             let is_enabled_again = changed.is_active && !known.is_active;
             // Another receiver has nothing to do with how the last one fared.
             let starts_anew = is_enabled_again || changed.url != known.url;

@@ -86,7 +86,7 @@ impl EventsApi {
 
     /// List events
     ///
-    /// Newest first. With a filter a page can come out short and still have a next one: at most 10,000 rows are looked
+    /// Newest first. A restricted key sees those that its own subscriptions got. With a filter a page can come out short and still have a next one: at most 10,000 rows are looked
     /// at for each.
     #[oai(path = "/", method = "get", operation_id = "events.list")]
     async fn list(
@@ -95,18 +95,17 @@ impl EventsApi {
         query: Query<EventList>,
     ) -> Result<Answer<Walked<EventAttributes>, 200>, Refusal> {
         let Query(EventList { cursor, filter }) = query;
-        let (tenant, now) = (caller.tenant().id, self.app.clock.now());
+        let (reach, now) = (caller.reach(), self.app.clock.now());
         let read = move |store: &Store| {
-            let page = store.events(tenant, &filter, cursor.walk)?;
-            let rows: Result<Vec<_>, StoreError> = page
-                .rows
-                .into_iter()
-                .map(|event| {
-                    let state = state(&event, &store.deliveries_of(&event)?, now);
-                    Ok(ResourceObject::new(event.id.to_string(), attributes(&event, state)))
-                })
-                .collect();
-            Ok((rows?, page.next, page.previous))
+            let page = store.events(reach, &filter, cursor.walk)?;
+            let mut rows = Vec::with_capacity(page.rows.len());
+            for event in page.rows {
+                // Retention may have taken it since.
+                let Some((event, deliveries)) = store.event_within(reach, event.id)? else { continue };
+                let state = state(&event, &deliveries, now);
+                rows.push(ResourceObject::new(event.id.to_string(), attributes(&event, state)));
+            }
+            Ok((rows, page.next, page.previous))
         };
         let (rows, next, previous) = read_disk(&self.app.store, read).await?;
         Ok(Reply::json(StatusCode::OK, &cursor.list(&caller, rows, next, previous)).into())
@@ -121,10 +120,9 @@ impl EventsApi {
     ) -> Result<Answer<One<EventDetailAttributes>, 200>, Refusal> {
         let not_found = || Refusal::not_found(THING, id.as_str());
         let event_id: EventId = id.parse().map_err(|_| not_found())?;
-        let (tenant, now) = (caller.tenant().id, self.app.clock.now());
+        let (reach, now) = (caller.reach(), self.app.clock.now());
         let read = move |store: &Store| {
-            let Some(event) = store.event(event_id)?.filter(|event| event.tenant == tenant) else { return Ok(None) };
-            let deliveries = store.deliveries_of(&event)?;
+            let Some((event, deliveries)) = store.event_within(reach, event_id)? else { return Ok(None) };
             let data = store.event_data(event_id)?;
             Ok(Some((event, deliveries, data)))
         };

@@ -23,7 +23,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::violation::{Rule, Violation};
 use crate::http::auth::Call;
 use crate::http::body::{is_json, media_type, pointer_of, take_bytes};
-use crate::http::channels::check_channels;
+use crate::http::channels::{check_channels, check_restriction};
 use crate::http::json::{Members, is_deeper, members, text_of};
 use crate::http::problem::{Ground, Refusal};
 use crate::http::reply::inline;
@@ -232,6 +232,12 @@ pub(super) fn read_event(call: &Call, event: Item<'_>, body: Option<&Bytes>) -> 
         missing("data");
     }
     let entry = event_type.and_then(|value| note(find_type(call, value), &mut violations));
+    if let Some(entry) = entry
+        && !call.key.restriction.allows(&entry.event_type.name)
+    {
+        let name = entry.event_type.name.to_string();
+        violations.push(Violation::at(Rule::EventNotAllowed { name }, "/type"));
+    }
     let external_id = external_id.and_then(|value| {
         let parsed = string(value, "/external_id").and_then(|text| {
             text.parse()
@@ -241,6 +247,8 @@ pub(super) fn read_event(call: &Call, event: Item<'_>, body: Option<&Bytes>) -> 
     });
     let occurred_at = occurred_at.and_then(|value| note(moment(value, "/occurred_at"), &mut violations));
     let channels = channels.map(read_channels).unwrap_or(Ok(Vec::new()));
+    let channels = channels.and_then(|asked| check_restriction(asked, Some(&call.key.restriction)));
+    let channels = channels.map(|asked| call.key.restriction.forced_onto(asked));
     let channels = channels.unwrap_or_else(|found| {
         violations.extend(found);
         Vec::new()

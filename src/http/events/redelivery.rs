@@ -79,7 +79,7 @@ impl RedeliveryApi {
             }
             let now = self.app.clock.now();
             let render = move |made: &Redelivered| render(made, now);
-            let made = self.app.store.redeliver(caller.tenant().id, event, how, memory.keep(render)).await;
+            let made = self.app.store.redeliver(caller.reach(), event, how, memory.keep(render)).await;
             match made {
                 Ok(made) => Ok(render(&made)),
                 Err(StoreError::NotFound) => Err(not_found()),
@@ -121,7 +121,10 @@ fn read_ids(call: &Call, ids: &[String], findings: &mut Findings) -> Vec<Subscri
         if findings.has_at(&pointer) {
             continue;
         }
-        let known = text.parse().ok().filter(|id| call.tenant_entry().subscription(*id).is_some());
+        let known = text
+            .parse()
+            .ok()
+            .filter(|id| call.tenant_entry().subscription(*id).is_some_and(|subscription| call.sees(subscription)));
         match known {
             None => findings.add(Rule::InvalidFormat { expected: "the id of a subscription that exists" }, pointer),
             Some(id) if !seen.insert(id) => findings.add(Rule::DuplicateItem, pointer),

@@ -104,7 +104,8 @@ pub(super) struct PublishEvent {
     external_id: Option<String>,
     /// When the fact happened (default now)
     occurred_at: Option<MomentText>,
-    /// At most 5: subscriptions that have channels get it only when they share one
+    /// At most 5: subscriptions that have channels get it only when they share one. None with a restricted key: all of the
+    /// key's
     #[oai(validator(max_items = 5, unique_items))]
     channels: Option<Vec<String>>,
     /// When its deliveries begin: at most 30 days ahead. What has passed means now. Who gets it is decided when it is

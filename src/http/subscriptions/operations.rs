@@ -83,6 +83,7 @@ impl SubscriptionsApi {
         let rows: Vec<(&Arc<Subscription>, Health)> = caller
             .tenant_entry()
             .subscriptions()
+            .filter(|subscription| caller.sees(subscription))
             .map(|subscription| (subscription, self.app.store.health(subscription.id)))
             .filter(|(subscription, health)| list.takes(subscription, health))
             .collect();
@@ -191,7 +192,7 @@ impl SubscriptionsApi {
         once(&caller, Fingerprint::Json(body.bytes()), async |_memory| {
             let subscription = find(&caller, &id)?;
             let (wire, findings) = body.read()?;
-            let event = self.test_event(&caller, wire, findings)?;
+            let event = self.test_event(&caller, subscription, wire, findings)?;
             let attempt = self.app.dispatch.test(caller.tenant(), subscription, &event).await;
             if attempt.outcome.is_success() {
                 self.app.store.receiver_is_well(subscription.id).await?;
@@ -220,8 +221,9 @@ impl SubscriptionsApi {
         let NewSubscription { url, events, settings, secret } = wire;
         let profile = call.tenant().profile;
         let url = self.check_url(call, &url, &mut findings).await;
-        let events = check_events(call, &events, &mut findings);
-        let changes = settings.check(None, None, &mut findings);
+        let owner = call.owner();
+        let events = check_events(call, &owner, &events, &mut findings);
+        let changes = settings.check(None, None, &owner, &mut findings);
         let secret = match secret {
             None => Some(Secret::generate(&mut rand::rng())),
             Some(text) => profile.read_secret(&text),
@@ -251,6 +253,7 @@ impl SubscriptionsApi {
             circuit_breaker: profile.has_circuit_breaker(),
             headers: CustomHeaders::new(),
             channels: Vec::new(),
+            owner,
             profile,
             envelope: Envelope::default(),
             metadata: Metadata::new(),
@@ -278,8 +281,8 @@ impl SubscriptionsApi {
             Some(url) => self.check_url(call, &url, &mut findings).await,
             None => None,
         };
-        let events = events.map(|events| check_events(call, &events, &mut findings));
-        let changes = settings.check(url, Some(subscription), &mut findings);
+        let events = events.map(|events| check_events(call, &subscription.owner, &events, &mut findings));
+        let changes = settings.check(url, Some(subscription), &subscription.owner, &mut findings);
         findings.finish()?;
         let if_match = IfMatch::of(call);
         let change = Box::new(move |subscription: &mut Subscription| {
@@ -313,10 +316,22 @@ impl SubscriptionsApi {
         Some(url)
     }
 
-    fn test_event(&self, call: &Call, wire: SendTest, mut findings: Findings) -> Result<EventWithData, Refusal> {
+    fn test_event(
+        &self,
+        call: &Call,
+        subscription: &Subscription,
+        wire: SendTest,
+        mut findings: Findings,
+    ) -> Result<EventWithData, Refusal> {
+        let is_allowed =
+            |name: &EventTypeName| subscription.owner.restriction().is_none_or(|restriction| restriction.allows(name));
         let (event_type, data) = match wire.event_type {
             None => (WEBHOOK_TEST.parse().ok(), r#"{"message":"Hello from Waxwing"}"#.to_owned()),
             Some(name) => match call.catalogue.event_type(&name) {
+                Some(entry) if !is_allowed(&entry.event_type.name) => {
+                    findings.add(Rule::EventNotAllowed { name }, "/event_type");
+                    (None, String::new())
+                }
                 Some(entry) => {
                     let example = entry.event_type.example.as_ref();
                     (Some(entry.event_type.name.clone()), example.map_or("{}", |example| example.get()).to_owned())
@@ -349,6 +364,7 @@ impl SubscriptionsApi {
 
 pub fn find<'a>(call: &'a Call, id: &str) -> Result<&'a Arc<Subscription>, Refusal> {
     let found = id.parse().ok().and_then(|id| call.tenant_entry().subscription(id));
+    let found = found.filter(|subscription| call.sees(subscription));
     found.ok_or_else(|| Refusal::not_found(THING, id))
 }
 

@@ -13,7 +13,7 @@ use crate::domain::operational::What;
 use crate::domain::profile::Profile;
 use crate::domain::retry::{RETRIES_MAX, RETRY_WAIT_SECONDS_MAX, Schedule};
 use crate::domain::subscription::{
-    DESCRIPTION_LENGTH_MAX, DeliveryOrder, EVENTS_MAX, Envelope, MAX_IN_FLIGHT_CEILING, RATE_LIMIT_CEILING,
+    DESCRIPTION_LENGTH_MAX, DeliveryOrder, EVENTS_MAX, Envelope, MAX_IN_FLIGHT_CEILING, Owner, RATE_LIMIT_CEILING,
     TIMEOUT_SECONDS_CEILING,
 };
 use crate::domain::tenant::{METADATA_KEY_LENGTH_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_LENGTH_MAX, Metadata};
@@ -21,7 +21,13 @@ use crate::domain::violation::Rule;
 use crate::http::auth::Call;
 use crate::http::body::{Findings, pointer_of};
 
-pub(super) fn check_events(call: &Call, events: &[String], findings: &mut Findings) -> Vec<EventPattern> {
+/// What is asked for must meet what the subscription's owner is restricted to, if only in part.
+pub(super) fn check_events(
+    call: &Call,
+    owner: &Owner,
+    events: &[String],
+    findings: &mut Findings,
+) -> Vec<EventPattern> {
     if findings.has_at("/events") {
         return Vec::new();
     }
@@ -52,6 +58,9 @@ pub(super) fn check_events(call: &Call, events: &[String], findings: &mut Findin
         match known {
             None => findings.add(Rule::UnknownEventType { name: text.clone() }, pointer),
             Some(pattern) if patterns.contains(&pattern) => findings.add(Rule::DuplicateItem, pointer),
+            Some(pattern) if owner.restriction().is_some_and(|restriction| !restriction.allows_some_of(&pattern)) => {
+                findings.add(Rule::EventNotAllowed { name: text.clone() }, pointer);
+            }
             Some(pattern) => patterns.push(pattern),
         }
     }

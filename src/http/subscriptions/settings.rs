@@ -13,11 +13,11 @@ use super::wire::{EnvelopeText, OrderingText, RetryWaits};
 use crate::domain::channel::{Channel, SUBSCRIPTION_CHANNELS_MAX};
 use crate::domain::header::CustomHeaders;
 use crate::domain::retry::Schedule;
-use crate::domain::subscription::{DeliveryOrder, Envelope, Subscription};
+use crate::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::Metadata;
 use crate::http::body::{Fields, Findings, Wire};
-use crate::http::channels::check_channels;
+use crate::http::channels::{check_channels, check_restriction};
 use crate::store::StoreError;
 
 /// A [`CreateSubscription`](super::wire::CreateSubscription), as it came.
@@ -107,8 +107,15 @@ impl Settings {
         }
     }
 
-    /// `url` is the new one, if there is one; `known` is the subscription that is changed.
-    pub fn check(self, url: Option<TargetUrl>, known: Option<&Subscription>, findings: &mut Findings) -> Changes {
+    /// `url` is the new one, if there is one; `known` is the subscription that is changed, and `owner` whose it is or will
+    /// be.
+    pub fn check(
+        self,
+        url: Option<TargetUrl>,
+        known: Option<&Subscription>,
+        owner: &Owner,
+        findings: &mut Findings,
+    ) -> Changes {
         let Self {
             description,
             is_active,
@@ -137,8 +144,16 @@ impl Settings {
         };
         let headers = read(headers, |pairs| Some(check_headers(pairs, kept, findings)));
         let channels = read(channels, |texts| {
-            check_channels(&texts, SUBSCRIPTION_CHANNELS_MAX).map_err(|violations| findings.extend(violations)).ok()
+            let checked = check_channels(&texts, SUBSCRIPTION_CHANNELS_MAX)
+                .and_then(|channels| check_restriction(channels, owner.restriction()));
+            checked.map_err(|violations| findings.extend(violations)).ok()
         });
+        // What is cleared, and a new one that names none, has all channels of its owner.
+        let forced = |channels: Option<Vec<Channel>>| {
+            let asked = channels.unwrap_or_default();
+            owner.restriction().map_or(asked.clone(), |restriction| restriction.forced_onto(asked))
+        };
+        let channels = if channels.is_none() && known.is_none() { Some(None) } else { channels };
         let envelope = check_envelope(envelope, findings);
         if let Some(metadata) = metadata.value() {
             check_metadata(metadata, findings);
@@ -154,7 +169,7 @@ impl Settings {
             ordering,
             circuit_breaker,
             headers: headers.map(Option::unwrap_or_default),
-            channels: channels.map(Option::unwrap_or_default),
+            channels: channels.map(forced),
             envelope,
             metadata: read(metadata, Some).map(Option::unwrap_or_default),
         }

@@ -15,7 +15,7 @@ use crate::domain::header::MASK;
 use crate::domain::health::{Health, HealthStatus};
 use crate::domain::profile::Profile;
 use crate::domain::retry::{RETRIES_MAX, RETRY_WAIT_SECONDS_MAX};
-use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Subscription};
+use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Owner, Subscription};
 use crate::domain::violation::Rule;
 use crate::http::body::{Fields, Findings, Scalar, Wire};
 use crate::http::page::{Numbered, Parameter, Parameters, Params, bool_parameter, choice_parameter, text_parameter};
@@ -31,6 +31,7 @@ choice_text!(OrderingText, "ordering_text", DeliveryOrder::NAMES);
 choice!(ProfileName, "profile", Profile::ALL.map(Profile::name));
 choice!(EnvelopeName, "envelope", Envelope::NAMES);
 choice!(OrderingName, "ordering", DeliveryOrder::NAMES);
+choice!(OwnerName, "owner", Owner::NAMES);
 choice!(HealthName, "health", HealthStatus::ALL.map(HealthStatus::name));
 choice!(DisabledReasonName, "disabled_reason", DisabledReason::ALL.map(DisabledReason::name));
 choice!(DeliveryStatusName, "delivery_status", ["success", "failure"]);
@@ -112,6 +113,9 @@ pub struct SubscriptionAttributes {
     headers: BTreeMap<String, String>,
     /// It gets only events that share at least one; empty: all events
     channels: Vec<String>,
+    /// `key`: a restricted API key made it. That key sees it, and it gets only events within the key's restriction, also when
+    /// the key is revoked
+    owner: OwnerName,
     /// Your own pairs
     metadata: BTreeMap<String, String>,
     /// How deliveries fare
@@ -173,7 +177,8 @@ pub(super) struct CreateSubscription {
     /// encrypted and shown as `***`
     #[oai(nullable)]
     headers: MaybeUndefined<BTreeMap<String, String>>,
-    /// At most 10: it then gets only events that share at least one; none: all events
+    /// At most 10: it then gets only events that share at least one; none: all events, or those of all channels of a
+    /// restricted key
     #[oai(nullable, validator(max_items = 10, unique_items))]
     channels: MaybeUndefined<Vec<String>>,
     /// `profile` (default): `data` inside the profile's envelope; `raw`: `data` alone
@@ -225,7 +230,8 @@ pub(super) struct UpdateSubscription {
     /// another host drops them all, unless they are sent with it
     #[oai(nullable)]
     headers: MaybeUndefined<BTreeMap<String, String>>,
-    /// Replaces all channels: it then gets only events that share at least one; none: all events
+    /// Replaces all channels: it then gets only events that share at least one; none: all events, or those of all
+    /// channels of the restricted key that made it
     #[oai(nullable, validator(max_items = 10, unique_items))]
     channels: MaybeUndefined<Vec<String>>,
     /// `profile`: `data` inside the profile's envelope; `raw`: `data` alone
@@ -352,6 +358,7 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         circuit_breaker,
         headers,
         channels,
+        owner,
         profile,
         envelope,
         metadata,
@@ -382,6 +389,7 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         circuit_breaker: *circuit_breaker,
         headers: headers.keys().map(|name| (name.as_str().to_owned(), MASK.to_owned())).collect(),
         channels: channels.iter().map(ToString::to_string).collect(),
+        owner: OwnerName(owner.name()),
         metadata: metadata.clone(),
         health: HealthName(health.status(subscription).name()),
         failing_since: failing_since.map(Time).into(),

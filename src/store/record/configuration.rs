@@ -6,18 +6,19 @@ use std::num::NonZeroU16;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::earlier::SubscriptionRecordV1;
+use super::earlier::{KeyRecordV1, SubscriptionRecordV1, SubscriptionRecordV2};
 use super::{
-    DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, PresetRecord, ProfileRecord, Record, millis,
-    timestamp, whole,
+    DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, KeyKindRecord, PresetRecord, ProfileRecord,
+    Record, millis, timestamp, whole,
 };
 use crate::domain::event_type::{EventType, EventTypeName};
 use crate::domain::header::{HeaderName, HeaderValue};
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits, Scopes};
+use crate::domain::restriction::Restriction;
 use crate::domain::retry::Schedule;
 use crate::domain::secret::Secret;
-use crate::domain::subscription::{PreviousSecret, Subscription};
+use crate::domain::subscription::{Owner, PreviousSecret, Subscription};
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::Tenant;
 use crate::domain::time::Timestamp;
@@ -71,7 +72,7 @@ impl TenantRecord {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum QuotaRecord {
+pub(super) enum QuotaRecord {
     InstanceDefault,
     PerSecond(std::num::NonZeroU32),
     Unlimited,
@@ -97,24 +98,74 @@ impl From<QuotaRecord> for Quota {
     }
 }
 
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RestrictionRecord {
+    allowed_events: Vec<String>,
+    channels: Vec<String>,
+}
+
+impl From<&Restriction> for RestrictionRecord {
+    fn from(restriction: &Restriction) -> Self {
+        let Restriction { allowed_events, channels } = restriction;
+        Self {
+            allowed_events: allowed_events.iter().map(ToString::to_string).collect(),
+            channels: channels.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl RestrictionRecord {
+    fn to_domain(&self) -> Option<Restriction> {
+        let Self { allowed_events, channels } = self;
+        Some(Restriction {
+            allowed_events: allowed_events.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?,
+            channels: channels.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?,
+        })
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct KeyRecord {
-    name: String,
-    hash: [u8; 32],
-    tenant: Option<IdBytes>,
-    scopes: u32,
-    preset: Option<PresetRecord>,
-    management: QuotaRecord,
-    publish: QuotaRecord,
-    expires_at: Option<i64>,
-    revoked_at: Option<i64>,
-    created_at: i64,
+    pub(super) name: String,
+    pub(super) hash: [u8; 32],
+    pub(super) tenant: Option<IdBytes>,
+    pub(super) scopes: u32,
+    pub(super) preset: Option<PresetRecord>,
+    pub(super) management: QuotaRecord,
+    pub(super) publish: QuotaRecord,
+    pub(super) expires_at: Option<i64>,
+    pub(super) revoked_at: Option<i64>,
+    pub(super) created_at: i64,
+    pub(super) kind: KeyKindRecord,
+    pub(super) restriction: RestrictionRecord,
 }
-impl Record for KeyRecord {}
+impl Record for KeyRecord {
+    const VERSION: u8 = 2;
+
+    fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
+        match version {
+            1 => whole::<KeyRecordV1>(rest).map(Into::into),
+            _ => None,
+        }
+    }
+}
 
 impl From<&ApiKey> for KeyRecord {
     fn from(key: &ApiKey) -> Self {
-        let ApiKey { id: _, name, hash, tenant, scopes, preset, rate_limits, expires_at, revoked_at, created_at } = key;
+        let ApiKey {
+            id: _,
+            kind,
+            name,
+            hash,
+            tenant,
+            scopes,
+            preset,
+            restriction,
+            rate_limits,
+            expires_at,
+            revoked_at,
+            created_at,
+        } = key;
         let RateLimits { management, publish } = *rate_limits;
         Self {
             name: name.clone(),
@@ -127,25 +178,42 @@ impl From<&ApiKey> for KeyRecord {
             expires_at: millis(*expires_at),
             revoked_at: millis(*revoked_at),
             created_at: created_at.as_millis(),
+            kind: (*kind).into(),
+            restriction: restriction.into(),
         }
     }
 }
 
 impl KeyRecord {
-    pub(in crate::store) fn into_domain(self, id: KeyId) -> ApiKey {
-        let Self { name, hash, tenant, scopes, preset, management, publish, expires_at, revoked_at, created_at } = self;
-        ApiKey {
+    pub(in crate::store) fn into_domain(self, id: KeyId) -> Option<ApiKey> {
+        let Self {
+            name,
+            hash,
+            tenant,
+            scopes,
+            preset,
+            management,
+            publish,
+            expires_at,
+            revoked_at,
+            created_at,
+            kind,
+            restriction,
+        } = self;
+        Some(ApiKey {
             id,
+            kind: kind.into(),
             name,
             hash: KeyHash(hash),
             tenant: tenant.map(TenantId::from_bytes),
             scopes: Scopes::from_bits(scopes),
             preset: preset.map(Into::into),
+            restriction: restriction.to_domain()?,
             rate_limits: RateLimits { management: management.into(), publish: publish.into() },
             expires_at: timestamp(expires_at),
             revoked_at: timestamp(revoked_at),
             created_at: Timestamp::from_millis(created_at),
-        }
+        })
     }
 }
 
@@ -224,13 +292,16 @@ pub(in crate::store) struct SubscriptionRecord {
     pub(super) headers: Vec<(String, Sealed)>,
     pub(super) channels: Vec<String>,
     pub(super) circuit_breaker: bool,
+    /// The restricted key that made it, and what that was restricted to.
+    pub(super) owner: Option<(IdBytes, RestrictionRecord)>,
 }
 impl Record for SubscriptionRecord {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
         match version {
-            1 => whole::<SubscriptionRecordV1>(rest).map(Into::into),
+            1 => whole::<SubscriptionRecordV1>(rest).map(|record| SubscriptionRecordV2::from(record).into()),
+            2 => whole::<SubscriptionRecordV2>(rest).map(Into::into),
             _ => None,
         }
     }
@@ -264,6 +335,7 @@ impl SubscriptionRecord {
             circuit_breaker,
             headers,
             channels,
+            owner,
             profile,
             envelope,
             metadata,
@@ -274,6 +346,10 @@ impl SubscriptionRecord {
             created_at,
             updated_at,
         } = subscription;
+        let owner = match owner {
+            Owner::Tenant => None,
+            Owner::Key { id, restriction } => Some((id.to_bytes(), RestrictionRecord::from(&**restriction))),
+        };
         let previous_secret = previous_secret.as_ref().map(|PreviousSecret { secret, expires_at }| {
             (crypt.seal(secret.bytes(), &secret_label(*id, "previous")), expires_at.as_millis())
         });
@@ -308,7 +384,13 @@ impl SubscriptionRecord {
             circuit_breaker: *circuit_breaker,
             headers,
             channels: channels.iter().map(ToString::to_string).collect(),
+            owner,
         }
+    }
+
+    /// The restricted key that made it.
+    pub(in crate::store) fn owner_key(&self) -> Option<KeyId> {
+        self.owner.as_ref().map(|(key, _)| KeyId::from_bytes(*key))
     }
 
     pub(in crate::store) fn to_domain(&self, id: SubscriptionId, crypt: &Crypt) -> Option<Subscription> {
@@ -338,7 +420,14 @@ impl SubscriptionRecord {
             circuit_breaker,
             headers,
             channels,
+            owner,
         } = self;
+        let owner = match owner {
+            None => Owner::Tenant,
+            Some((key, restriction)) => {
+                Owner::Key { id: KeyId::from_bytes(*key), restriction: Box::new(restriction.to_domain()?) }
+            }
+        };
         let open = |sealed: &Sealed, which| {
             let bytes = crypt.open(sealed, &secret_label(id, which))?;
             Secret::from_bytes(bytes.to_vec()).ok()
@@ -374,6 +463,7 @@ impl SubscriptionRecord {
             circuit_breaker: *circuit_breaker,
             headers: headers.iter().map(open_header).collect::<Option<_>>()?,
             channels: channels.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?,
+            owner,
             profile: (*profile).into(),
             envelope: (*envelope).into(),
             metadata: metadata.clone(),

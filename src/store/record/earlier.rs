@@ -2,12 +2,17 @@
 //! had without being written.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
-use super::configuration::SubscriptionRecord;
+use super::configuration::{KeyRecord, QuotaRecord, RestrictionRecord, SubscriptionRecord};
 use super::history::EventRecord;
-use super::{DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, ProfileRecord};
+use super::job::{JobKindRecord, JobRecord};
+use super::{
+    DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, JobStateRecord, KeyKindRecord, PresetRecord,
+    ProfileRecord,
+};
 use crate::domain::profile::Profile;
 use crate::store::crypt::Sealed;
 
@@ -35,7 +40,7 @@ pub(super) struct SubscriptionRecordV1 {
     public_ids: Vec<(u8, String)>,
 }
 
-impl From<SubscriptionRecordV1> for SubscriptionRecord {
+impl From<SubscriptionRecordV1> for SubscriptionRecordV2 {
     fn from(record: SubscriptionRecordV1) -> Self {
         let SubscriptionRecordV1 {
             tenant,
@@ -85,6 +90,153 @@ impl From<SubscriptionRecordV1> for SubscriptionRecord {
             headers: Vec::new(),
             channels: Vec::new(),
         }
+    }
+}
+
+/// Before owners.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SubscriptionRecordV2 {
+    tenant: IdBytes,
+    url: String,
+    events: Vec<String>,
+    description: Option<String>,
+    is_active: bool,
+    disabled_reason: Option<DisabledReasonRecord>,
+    max_in_flight: u8,
+    timeout_seconds: u8,
+    profile: ProfileRecord,
+    envelope: EnvelopeRecord,
+    metadata: BTreeMap<String, String>,
+    secret: Sealed,
+    secret_version: u32,
+    previous_secret: Option<(Sealed, i64)>,
+    revision: u32,
+    created_at: i64,
+    updated_at: i64,
+    deleted_at: Option<i64>,
+    public_ids: Vec<(u8, String)>,
+    rate_limit: Option<NonZeroU16>,
+    retry_schedule: Option<Vec<u32>>,
+    ordering: DeliveryOrderRecord,
+    headers: Vec<(String, Sealed)>,
+    channels: Vec<String>,
+    circuit_breaker: bool,
+}
+
+impl From<SubscriptionRecordV2> for SubscriptionRecord {
+    fn from(record: SubscriptionRecordV2) -> Self {
+        let SubscriptionRecordV2 {
+            tenant,
+            url,
+            events,
+            description,
+            is_active,
+            disabled_reason,
+            max_in_flight,
+            timeout_seconds,
+            profile,
+            envelope,
+            metadata,
+            secret,
+            secret_version,
+            previous_secret,
+            revision,
+            created_at,
+            updated_at,
+            deleted_at,
+            public_ids,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
+            circuit_breaker,
+        } = record;
+        Self {
+            tenant,
+            url,
+            events,
+            description,
+            is_active,
+            disabled_reason,
+            max_in_flight,
+            timeout_seconds,
+            profile,
+            envelope,
+            metadata,
+            secret,
+            secret_version,
+            previous_secret,
+            revision,
+            created_at,
+            updated_at,
+            deleted_at,
+            public_ids,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
+            circuit_breaker,
+            owner: None,
+        }
+    }
+}
+
+/// Before kinds and restrictions.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeyRecordV1 {
+    name: String,
+    hash: [u8; 32],
+    tenant: Option<IdBytes>,
+    scopes: u32,
+    preset: Option<PresetRecord>,
+    management: QuotaRecord,
+    publish: QuotaRecord,
+    expires_at: Option<i64>,
+    revoked_at: Option<i64>,
+    created_at: i64,
+}
+
+impl From<KeyRecordV1> for KeyRecord {
+    fn from(record: KeyRecordV1) -> Self {
+        let KeyRecordV1 { name, hash, tenant, scopes, preset, management, publish, expires_at, revoked_at, created_at } =
+            record;
+        Self {
+            name,
+            hash,
+            tenant,
+            scopes,
+            preset,
+            management,
+            publish,
+            expires_at,
+            revoked_at,
+            created_at,
+            kind: KeyKindRecord::Native,
+            restriction: RestrictionRecord::default(),
+        }
+    }
+}
+
+/// Before jobs of restricted keys.
+#[derive(Serialize, Deserialize)]
+pub(super) struct JobRecordV1 {
+    tenant: IdBytes,
+    kind: JobKindRecord,
+    state: JobStateRecord,
+    counted: u64,
+    is_counted: bool,
+    done: u64,
+    skipped: u64,
+    created_at: i64,
+    finished_at: Option<i64>,
+}
+
+impl From<JobRecordV1> for JobRecord {
+    fn from(record: JobRecordV1) -> Self {
+        let JobRecordV1 { tenant, kind, state, counted, is_counted, done, skipped, created_at, finished_at } = record;
+        Self { tenant, kind, state, counted, is_counted, done, skipped, created_at, finished_at, key: None }
     }
 }
 

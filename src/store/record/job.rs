@@ -2,35 +2,46 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{IdBytes, JobStateRecord, Record, ShownStateRecord, millis, timestamp};
+use super::earlier::JobRecordV1;
+use super::{IdBytes, JobStateRecord, Record, ShownStateRecord, millis, timestamp, whole};
 use crate::domain::delivery::DeliveryFilter;
-use crate::domain::id::{EventId, JobId, SubscriptionId, TenantId};
+use crate::domain::id::{EventId, JobId, KeyId, SubscriptionId, TenantId};
 use crate::domain::job::{Job, JobKind};
 use crate::domain::time::Timestamp;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct JobRecord {
     pub tenant: IdBytes,
-    kind: JobKindRecord,
+    pub(super) kind: JobKindRecord,
     pub state: JobStateRecord,
-    counted: u64,
-    is_counted: bool,
-    done: u64,
-    skipped: u64,
-    created_at: i64,
+    pub(super) counted: u64,
+    pub(super) is_counted: bool,
+    pub(super) done: u64,
+    pub(super) skipped: u64,
+    pub(super) created_at: i64,
     pub finished_at: Option<i64>,
+    pub(super) key: Option<IdBytes>,
 }
-impl Record for JobRecord {}
+impl Record for JobRecord {
+    const VERSION: u8 = 2;
+
+    fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
+        match version {
+            1 => whole::<JobRecordV1>(rest).map(Into::into),
+            _ => None,
+        }
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum JobKindRecord {
+pub(super) enum JobKindRecord {
     Recover { subscription: IdBytes, since: i64 },
     Retry(DeliveryFilterRecord),
     Cancel(DeliveryFilterRecord),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct DeliveryFilterRecord {
+pub(super) struct DeliveryFilterRecord {
     state: Option<ShownStateRecord>,
     subscription: Option<IdBytes>,
     event: Option<IdBytes>,
@@ -72,7 +83,7 @@ impl DeliveryFilterRecord {
 
 impl From<&Job> for JobRecord {
     fn from(job: &Job) -> Self {
-        let Job { id: _, tenant, kind, state, counted, is_counted, done, skipped, created_at, finished_at } = job;
+        let Job { id: _, tenant, key, kind, state, counted, is_counted, done, skipped, created_at, finished_at } = job;
         Self {
             tenant: tenant.to_bytes(),
             kind: match kind {
@@ -89,16 +100,18 @@ impl From<&Job> for JobRecord {
             skipped: *skipped,
             created_at: created_at.as_millis(),
             finished_at: millis(*finished_at),
+            key: key.map(KeyId::to_bytes),
         }
     }
 }
 
 impl JobRecord {
     pub(in crate::store) fn into_domain(self, id: JobId) -> Option<Job> {
-        let Self { tenant, kind, state, counted, is_counted, done, skipped, created_at, finished_at } = self;
+        let Self { tenant, kind, state, counted, is_counted, done, skipped, created_at, finished_at, key } = self;
         Some(Job {
             id,
             tenant: TenantId::from_bytes(tenant),
+            key: key.map(KeyId::from_bytes),
             kind: match kind {
                 JobKindRecord::Recover { subscription, since } => JobKind::Recover {
                     subscription: SubscriptionId::from_bytes(subscription),

@@ -21,7 +21,7 @@ use crate::domain::delivery::{
     CanceledReason, ErrorClass, ExhaustedReason, ExpiredReason, RetryReason, ShownState, Trigger,
 };
 use crate::domain::job::JobState;
-use crate::domain::key::Preset;
+use crate::domain::key::{KeyKind, Preset};
 use crate::domain::profile::Profile;
 use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope};
 use crate::domain::time::Timestamp;
@@ -193,6 +193,7 @@ twins! {
     DeliveryOrder = DeliveryOrderRecord { None, Fifo }
     DisabledReason = DisabledReasonRecord { Gone, Failing }
     Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
+    KeyKind = KeyKindRecord { Native, MareaDeveloper, MareaUser, Agentmessage }
 }
 
 fn millis(at: Option<Timestamp>) -> Option<i64> {

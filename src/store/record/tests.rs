@@ -18,9 +18,10 @@ use crate::domain::health::{Circuit, Health};
 use crate::domain::id::{AttemptId, DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
 use crate::domain::job::{Job, JobKind};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits};
+use crate::domain::restriction::Restriction;
 use crate::domain::retry::Schedule;
 use crate::domain::secret::Secret;
-use crate::domain::subscription::{DeliveryOrder, PreviousSecret, Subscription};
+use crate::domain::subscription::{DeliveryOrder, Owner, PreviousSecret, Subscription};
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::Tenant;
 use crate::store::crypt::Crypt;
@@ -84,11 +85,13 @@ fn a_tenant() {
 fn a_key() {
     let key = ApiKey {
         id: KeyId::from_u128(1),
+        kind: KeyKind::MareaUser,
         name: "k".to_owned(),
         hash: KeyHash([4; 32]),
         tenant: Some(TenantId::from_u128(2)),
         scopes: Preset::Subscriber.scopes(),
         preset: Some(Preset::Subscriber),
+        restriction: a_restriction(),
         rate_limits: RateLimits {
             management: Quota::PerSecond(NonZeroU32::new(6).unwrap()),
             publish: Quota::Unlimited,
@@ -100,10 +103,22 @@ fn a_key() {
     let record = bytes_of(
         KeyRecord::from(&key),
         expect![
-            "01016b0404040404040404040404040404040404040404040404040404040404040404010000000000000000000000000000000277010301060201f8d9f8898e6700f6d9f8898e67"
+            "02016b0404040404040404040404040404040404040404040404040404040404040404010000000000000000000000000000000277010301060201f8d9f8898e6700f6d9f8898e670202076f726465722e2a0161010673686f703a31"
         ],
     );
-    assert_eq!(record.into_domain(key.id), key);
+    assert_eq!(record.into_domain(key.id), Some(key.clone()));
+
+    let version_1 = "01016b0404040404040404040404040404040404040404040404040404040404040404010000000000000000000000000000000277010301060201f8d9f8898e6700f6d9f8898e67";
+    let record = KeyRecord::decode(&hex::decode(version_1).unwrap()).unwrap();
+    let expected = ApiKey { kind: KeyKind::Native, restriction: Restriction::default(), ..key };
+    assert_eq!(record.into_domain(expected.id), Some(expected));
+}
+
+fn a_restriction() -> Restriction {
+    Restriction {
+        allowed_events: vec!["order.*".parse().unwrap(), "a".parse().unwrap()],
+        channels: vec!["shop:1".parse().unwrap()],
+    }
 }
 
 #[test]
@@ -147,6 +162,7 @@ fn a_full_subscription() -> Subscription {
         circuit_breaker: true,
         headers: [header("X-A", "1"), header("x-b", "Bearer 2")].into(),
         channels: vec!["shop:1".parse().unwrap()],
+        owner: Owner::Key { id: KeyId::from_u128(5), restriction: Box::new(a_restriction()) },
         profile: Profile::Standard,
         envelope: Envelope::Raw,
         metadata: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
@@ -165,12 +181,20 @@ fn a_subscription() {
     let record = bytes_of(
         SubscriptionRecord::from_domain(&subscription, &crypt()),
         expect![
-            "02000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a3101"
+            "03000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a3101010000000000000000000000000000000502076f726465722e2a0161010673686f703a31"
         ],
     );
     assert_eq!(record.to_domain(subscription.id, &crypt()), Some(subscription.clone()));
     let elsewhere = SubscriptionId::from_u128(9);
     assert_eq!(record.to_domain(elsewhere, &crypt()), None, "a row that was copied to another id");
+}
+
+#[test]
+fn a_subscription_of_version_2_still_reads() {
+    let written = "02000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a3101";
+    let record = SubscriptionRecord::decode(&hex::decode(written).unwrap()).unwrap();
+    let expected = Subscription { owner: Owner::Tenant, ..a_full_subscription() };
+    assert_eq!(record.to_domain(expected.id, &crypt()), Some(expected));
 }
 
 #[test]
@@ -196,6 +220,7 @@ fn a_subscription_of_version_1_still_reads() {
         circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
+        owner: Owner::Tenant,
         ..a_full_subscription()
     };
     assert_eq!(record.to_domain(expected.id, &crypt()), Some(expected));
@@ -350,6 +375,7 @@ fn a_job_of_every_kind() {
     let of_kind = |kind| Job {
         id: JobId::from_u128(1),
         tenant: TenantId::from_u128(2),
+        key: Some(KeyId::from_u128(9)),
         kind,
         state: JobState::Canceled,
         counted: 300,
@@ -363,15 +389,18 @@ fn a_job_of_every_kind() {
     let record = bytes_of(
         JobRecord::from(&recover),
         expect![
-            "01000000000000000000000000000000020000000000000000000000000000000003f6d9f8898e6702ac0201c80101f6d9f8898e6701f8d9f8898e67"
+            "02000000000000000000000000000000020000000000000000000000000000000003f6d9f8898e6702ac0201c80101f6d9f8898e6701f8d9f8898e670100000000000000000000000000000009"
         ],
     );
-    assert_eq!(record.into_domain(recover.id), Some(recover));
+    assert_eq!(record.into_domain(recover.id), Some(recover.clone()));
+    let version_1 = "01000000000000000000000000000000020000000000000000000000000000000003f6d9f8898e6702ac0201c80101f6d9f8898e6701f8d9f8898e67";
+    let record = JobRecord::decode(&hex::decode(version_1).unwrap()).unwrap();
+    assert_eq!(record.into_domain(recover.id), Some(Job { key: None, ..recover }));
     let retry = of_kind(JobKind::Retry(filter.clone()));
     let record = bytes_of(
         JobRecord::from(&retry),
         expect![
-            "01000000000000000000000000000000020101060100000000000000000000000000000003010000000000000000000000000000000401016101f6d9f8898e6701f8d9f8898e6701f70302ac0201c80101f6d9f8898e6701f8d9f8898e67"
+            "02000000000000000000000000000000020101060100000000000000000000000000000003010000000000000000000000000000000401016101f6d9f8898e6701f8d9f8898e6701f70302ac0201c80101f6d9f8898e6701f8d9f8898e670100000000000000000000000000000009"
         ],
     );
     assert_eq!(record.into_domain(retry.id), Some(retry));

@@ -19,6 +19,7 @@ async fn a_key_is_shown_once_listed_and_revoked() {
             "id": "key_…",
             "attributes": {
               "name": "shop",
+              "kind": "native",
               "secret": "<key>",
               "tenant": "tnt_…",
               "preset": "subscriber",
@@ -30,6 +31,8 @@ async fn a_key_is_shown_once_listed_and_revoked() {
                 "deliveries:write",
                 "event_types:read"
               ],
+              "allowed_events": [],
+              "channels": [],
               "rate_limits": {
                 "management": 20,
                 "publish": null
@@ -112,11 +115,42 @@ async fn what_cannot_be_a_key_is_refused() {
         "#]],
         ),
         (
-            json!({ "name": "a", "preset": "read_only", "allowed_events": ["*"], "kind": "native" }),
+            json!({
+                "name": "a", "preset": "read_only", "allowed_events": ["order.eaten", "*", "*", "order."],
+                "channels": ["eu", "eu", "a b"], "kind": "marea"
+            }),
             expect![[r#"
-            400 unknown_field /allowed_events: There is no field 'allowed_events' here
-            400 unknown_field /kind: There is no field 'kind' here
-        "#]],
+                400 invalid_parameter /kind: This must be native, marea_developer, marea_user or agentmessage
+                400 unknown_event_type /allowed_events/0: There is no event type 'order.eaten'
+                400 duplicate_item /allowed_events/2: This occurs twice
+                400 unknown_event_type /allowed_events/3: There is no event type 'order.'
+                400 duplicate_item /channels/1: This occurs twice
+                400 invalid_parameter /channels/2: This must be 1 to 64 characters of A-Z a-z 0-9 . _ : -
+            "#]],
+        ),
+        (
+            json!({ "name": "a", "preset": "read_only", "tenant": null, "channels": ["eu"] }),
+            expect![[r#"
+                400 invalid_parameter /tenant: This must be a tenant: a restricted key is bound to one
+            "#]],
+        ),
+        (
+            json!({ "name": "a", "preset": "read_only", "kind": "marea_user", "channels": ["shop:1", "shop:2"] }),
+            expect![[r#"
+                400 invalid_parameter /channels: This must be exactly one channel, the storefront, for the kind marea_user
+            "#]],
+        ),
+        (
+            json!({ "name": "a", "preset": "read_only", "kind": "marea_user" }),
+            expect![[r#"
+                400 invalid_parameter /channels: This must be exactly one channel, the storefront, for the kind marea_user
+            "#]],
+        ),
+        (
+            json!({ "name": "a", "preset": "read_only", "channels": (0..11).map(|n| n.to_string()).collect::<Vec<_>>() }),
+            expect![[r#"
+                400 too_many_items /channels: There may be at most 10
+            "#]],
         ),
     ] {
         app.post("/v1/api-keys", body).await.check(expected);

@@ -56,6 +56,7 @@ async fn the_published_request_creates_a_subscription_and_shows_its_secret() {
               "circuit_breaker": false,
               "headers": {},
               "channels": [],
+              "owner": "tenant",
               "metadata": {},
               "health": "healthy",
               "failing_since": null,

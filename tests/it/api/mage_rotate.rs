@@ -41,6 +41,7 @@ async fn the_published_request_replaces_the_secret_and_shows_the_new_one() {
               "circuit_breaker": false,
               "headers": {},
               "channels": [],
+              "owner": "tenant",
               "metadata": {},
               "health": "healthy",
               "failing_since": null,

@@ -45,6 +45,7 @@ async fn only_what_is_sent_changes_and_the_secret_is_not_shown() {
                   "circuit_breaker": false,
                   "headers": {},
                   "channels": [],
+                  "owner": "tenant",
                   "metadata": {},
                   "health": "healthy",
                   "failing_since": null,

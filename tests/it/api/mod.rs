@@ -16,6 +16,7 @@ mod mage_create;
 mod mage_rotate;
 mod mage_update;
 mod rate_limits;
+mod restricted_keys;
 mod stats;
 mod stream;
 mod subscription_settings;

@@ -174,6 +174,7 @@ async fn a_subscription_is_shown_without_its_secret_and_with_its_revision() {
               "circuit_breaker": true,
               "headers": {},
               "channels": [],
+              "owner": "tenant",
               "metadata": {
                 "team": "billing"
               },

@@ -28,7 +28,7 @@ use waxwing::domain::job::{Job, JobKind};
 use waxwing::domain::profile::{Message, Profile};
 use waxwing::domain::retry::Schedule;
 use waxwing::domain::secret::Secret;
-use waxwing::domain::subscription::{DeliveryOrder, Envelope, Subscription};
+use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
 use waxwing::domain::target::{TargetRules, TargetUrl};
 use waxwing::domain::tenant::{SUBSCRIPTIONS_MAX_DEFAULT, Tenant};
 use waxwing::domain::time::Timestamp;
@@ -405,6 +405,7 @@ impl World {
             circuit_breaker: self.plan.circuit_breaker.unwrap_or(self.plan.profile.has_circuit_breaker()),
             headers: CustomHeaders::new(),
             channels: Vec::new(),
+            owner: Owner::Tenant,
             profile: self.plan.profile,
             envelope: Envelope::Profile,
             metadata: BTreeMap::new(),

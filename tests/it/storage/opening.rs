@@ -9,7 +9,7 @@ use redb::{Database, ReadableDatabase, TableDefinition};
 use waxwing::clock::{Clock, ManualClock};
 use waxwing::domain::id::{KeyId, TenantId};
 use waxwing::domain::job::{JobKind, JobState};
-use waxwing::domain::key::KeyText;
+use waxwing::domain::key::{KeyKind, KeyText};
 use waxwing::store::check;
 use waxwing::store::{
     CACHE_BYTES_DEFAULT, Location, OpenError, Opened, Options, RequestName, Retention, SecretOwner, Store,
@@ -175,7 +175,7 @@ fn no_secret_is_in_the_file() {
         Ok(())
     });
     world.run(store.update_subscription(subscription.id, rotate, None)).unwrap();
-    let text = KeyText::generate(&mut <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(5));
+    let text = KeyText::generate(KeyKind::Native, &mut <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(5));
     let made = world.run(store.create_key(key(text.as_str(), None), None)).unwrap();
     let rename = |it: &waxwing::domain::key::ApiKey| it.id;
     let asker = rename(&made);

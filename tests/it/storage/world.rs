@@ -14,10 +14,11 @@ use waxwing::domain::event::{Event, NewEvent};
 use waxwing::domain::event_type::EventType;
 use waxwing::domain::header::CustomHeaders;
 use waxwing::domain::id::{AttemptId, DeliveryId, KeyId, SubscriptionId, TenantId};
-use waxwing::domain::key::{ApiKey, KeyHash, Preset, RateLimits};
+use waxwing::domain::key::{ApiKey, KeyHash, KeyKind, Preset, RateLimits};
 use waxwing::domain::profile::Profile;
+use waxwing::domain::restriction::Restriction;
 use waxwing::domain::secret::Secret;
-use waxwing::domain::subscription::{DeliveryOrder, Envelope, Subscription};
+use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
 use waxwing::domain::target::TargetUrl;
 use waxwing::domain::tenant::{Metadata, Tenant};
 use waxwing::domain::time::Timestamp;
@@ -253,6 +254,7 @@ pub fn subscription_to(pattern: &str) -> Subscription {
         circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
+        owner: Owner::Tenant,
         profile: Profile::Standard,
         envelope: Envelope::Profile,
         metadata: Metadata::new(),
@@ -286,11 +288,13 @@ pub fn tenant(name: &str) -> Tenant {
 pub fn key(text: &str, tenant: Option<TenantId>) -> ApiKey {
     ApiKey {
         id: KeyId::from_u128(0),
+        kind: KeyKind::Native,
         name: text.to_owned(),
         hash: KeyHash::of(text),
         tenant,
         scopes: Preset::FullAccess.scopes(),
         preset: Some(Preset::FullAccess),
+        restriction: Restriction::default(),
         rate_limits: RateLimits::default(),
         expires_at: None,
         revoked_at: None,

@@ -1,0 +1,146 @@
+//! A restriction: the events and channels that a restricted key is held to. It goes along with everything that the key makes.
+
+use super::channel::Channel;
+use super::event_type::{EventPattern, EventTypeName};
+
+/// Patterns of one key; as many as a subscription may have.
+pub const ALLOWED_EVENTS_MAX: usize = super::subscription::EVENTS_MAX;
+/// Channels of one key; as many as a subscription may have, since they are forced onto those that it makes.
+pub const RESTRICTION_CHANNELS_MAX: usize = super::channel::SUBSCRIPTION_CHANNELS_MAX;
+
+/// An empty part restricts nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Restriction {
+    /// Only events whose type fits one of these. Each once, at most [`ALLOWED_EVENTS_MAX`].
+    pub allowed_events: Vec<EventPattern>,
+    /// Only events that have one of these. Each once, at most [`RESTRICTION_CHANNELS_MAX`].
+    pub channels: Vec<Channel>,
+}
+
+impl Restriction {
+    /// Whether it restricts nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.allowed_events.is_empty() && self.channels.is_empty()
+    }
+
+    /// Whether an event of this type with these channels is within it.
+    pub fn admits(&self, event_type: &EventTypeName, channels: &[Channel]) -> bool {
+        self.allows(event_type)
+            && (self.channels.is_empty() || self.channels.iter().any(|channel| channels.contains(channel)))
+    }
+
+    pub fn allows(&self, event_type: &EventTypeName) -> bool {
+        self.allowed_events.is_empty() || self.allowed_events.iter().any(|allowed| allowed.matches(event_type))
+    }
+
+    /// Whether some event type fits both the pattern and this. A pattern that fits only in part gets that part.
+    pub fn allows_some_of(&self, pattern: &EventPattern) -> bool {
+        self.allowed_events.is_empty() || self.allowed_events.iter().any(|allowed| allowed.overlaps(pattern))
+    }
+
+    pub fn has_channel(&self, channel: &Channel) -> bool {
+        self.channels.is_empty() || self.channels.contains(channel)
+    }
+
+    /// The channels of something that is made under this: those that were asked for, or all when none were.
+    pub fn forced_onto(&self, asked: Vec<Channel>) -> Vec<Channel> {
+        if asked.is_empty() { self.channels.clone() } else { asked }
+    }
+
+    /// Whether all that it allows is allowed by the other one, too.
+    pub fn events_are_within(&self, other: &Self) -> bool {
+        let is_within = |pattern: &EventPattern| other.allowed_events.iter().any(|outer| pattern.is_within(outer));
+        other.allowed_events.is_empty()
+            || (!self.allowed_events.is_empty() && self.allowed_events.iter().all(is_within))
+    }
+
+    pub fn channels_are_within(&self, other: &Self) -> bool {
+        other.channels.is_empty()
+            || (!self.channels.is_empty() && self.channels.iter().all(|channel| other.channels.contains(channel)))
+    }
+
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.events_are_within(other) && self.channels_are_within(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn restriction(events: &str, channels: &str) -> Restriction {
+        Restriction {
+            allowed_events: events.split_whitespace().map(|text| text.parse().unwrap()).collect(),
+            channels: self::channels(channels),
+        }
+    }
+
+    fn channels(text: &str) -> Vec<Channel> {
+        text.split_whitespace().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn an_event_is_within_when_its_type_fits_and_it_shares_a_channel() {
+        for (events, own, event_type, of_event, expected) in [
+            ("", "", "order.paid", "", true),
+            ("order.*", "", "order.paid", "", true),
+            ("order.*", "", "user.left", "", false),
+            ("order.paid user.*", "", "user.left", "x", true),
+            ("", "shop:1", "order.paid", "shop:1 shop:2", true),
+            ("", "shop:1", "order.paid", "shop:2", false),
+            ("", "shop:1", "order.paid", "", false),
+            ("order.*", "shop:1", "order.paid", "shop:1", true),
+            ("order.*", "shop:1", "user.left", "shop:1", false),
+            ("order.*", "shop:1", "order.paid", "shop:2", false),
+        ] {
+            let restriction = restriction(events, own);
+            let is_within = restriction.admits(&event_type.parse().unwrap(), &channels(of_event));
+            assert_eq!(is_within, expected, "{restriction:?} {event_type} {of_event}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_overlaps_only_in_part_is_allowed_some_events() {
+        for (events, pattern, expected) in [
+            ("", "anything", true),
+            ("order.*", "*", true),
+            ("order.*", "order.item.*", true),
+            ("order.item.*", "order.*", true),
+            ("order.paid", "order.*", true),
+            ("order.*", "order.paid", true),
+            ("order.*", "order", false),
+            ("order.*", "orders.*", false),
+            ("order.*", "user.*", false),
+            ("order.paid", "order.sent", false),
+            ("order.paid user.*", "user.left", true),
+        ] {
+            assert_eq!(
+                restriction(events, "").allows_some_of(&pattern.parse().unwrap()),
+                expected,
+                "{events} {pattern}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_restriction_is_within_another_only_when_it_allows_nothing_more() {
+        for (inner, outer, expected) in [
+            (("", ""), ("", ""), true),
+            (("order.paid", "a"), ("", ""), true),
+            (("order.paid order.item.*", "a"), ("order.*", "a b"), true),
+            (("order.*", ""), ("order.*", ""), true),
+            (("order.*", ""), ("order.item.*", ""), false),
+            (("*", ""), ("order.*", ""), false),
+            (("order", ""), ("order.*", ""), false),
+            (("orders.*", ""), ("order.*", ""), false),
+            (("order.paid user.left", ""), ("order.*", ""), false),
+            (("", ""), ("*", ""), false),
+            (("", "a"), ("", "b"), false),
+            (("", "a b"), ("", "a"), false),
+            (("order.paid", ""), ("order.*", "a"), false),
+        ] {
+            let is_within = restriction(inner.0, inner.1).is_within(&restriction(outer.0, outer.1));
+            assert_eq!(is_within, expected, "{inner:?} in {outer:?}");
+        }
+    }
+}

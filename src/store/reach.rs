@@ -1,0 +1,74 @@
+//! Whose things a caller sees: all of a tenant, or only what belongs to the subscriptions that a restricted key made.
+
+use super::commit::Store;
+use super::schema::Subscriptions;
+use super::tables::Read;
+use super::{Catalogue, StoreError, events};
+use crate::domain::delivery::Delivery;
+use crate::domain::event::Event;
+use crate::domain::id::{EventId, KeyId, SubscriptionId, TenantId};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    pub tenant: TenantId,
+    /// The restricted key; none: all of the tenant.
+    pub key: Option<KeyId>,
+}
+
+impl From<TenantId> for Reach {
+    fn from(tenant: TenantId) -> Self {
+        Self { tenant, key: None }
+    }
+}
+
+impl Store {
+    /// Whether the delivery is within the reach. Reads the disk when its subscription was deleted.
+    pub fn reaches(&self, reach: Reach, delivery: &Delivery) -> Result<bool, StoreError> {
+        let snapshot = self.shared.snapshot()?;
+        Ok(delivery.tenant == reach.tenant && has(&snapshot, &self.catalogue(), reach, delivery.subscription)?)
+    }
+
+    /// An event with its deliveries, as one sees it who has this reach: none when it is outside. For a restricted key it
+    /// has only the deliveries to its own subscriptions.
+    pub fn event_within(&self, reach: Reach, id: EventId) -> Result<Option<(Event, Vec<Delivery>)>, StoreError> {
+        let Some(event) = self.event(id)?.filter(|event| event.tenant == reach.tenant) else { return Ok(None) };
+        cut(&self.shared.snapshot()?, &self.catalogue(), reach, event)
+    }
+}
+
+/// Whether what belongs to this subscription of the tenant is within the reach. The row of a deleted one stays while
+/// its deliveries are kept.
+pub(super) fn has(
+    tables: &impl Read,
+    catalogue: &Catalogue,
+    reach: Reach,
+    subscription: SubscriptionId,
+) -> Result<bool, StoreError> {
+    let Some(key) = reach.key else { return Ok(true) };
+    let owner = match catalogue.subscription(subscription) {
+        Some(subscription) => subscription.owner.key(),
+        None => tables.get::<Subscriptions>(&subscription)?.and_then(|record| record.owner_key()),
+    };
+    Ok(owner == Some(key))
+}
+
+/// The event without the deliveries that are outside; none when all are.
+pub(super) fn cut(
+    tables: &impl Read,
+    catalogue: &Catalogue,
+    reach: Reach,
+    event: Event,
+) -> Result<Option<(Event, Vec<Delivery>)>, StoreError> {
+    let mut deliveries = events::deliveries_as_seen(tables, catalogue, &event)?;
+    if reach.key.is_none() {
+        return Ok(Some((event, deliveries)));
+    }
+    let mut own = Vec::with_capacity(deliveries.len());
+    for delivery in deliveries.drain(..) {
+        if has(tables, catalogue, reach, delivery.subscription)? {
+            own.push(delivery);
+        }
+    }
+    let event = Event { deliveries: u32::try_from(own.len()).unwrap_or(u32::MAX), ..event };
+    Ok((!own.is_empty()).then_some((event, own)))
+}
