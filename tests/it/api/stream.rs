@@ -117,6 +117,34 @@ async fn start_with_keep_alive(stream_keep_alive: Duration) -> TestApp {
 }
 
 #[tokio::test]
+async fn a_restricted_key_sees_what_concerns_its_own_subscriptions() {
+    let app = TestApp::start().await;
+    let key = app
+        .make_key(json!({ "name": "k", "preset": "full_access", "tenant": "default", "allowed_events": ["order.*"] }))
+        .await;
+    let make = async |name: &str, key: &str| {
+        let body = json!({ "url": format!("https://example.com/{name}"), "events": ["*"], "is_active": false });
+        app.post("/v1/webhook-subscriptions", body).key(key).await.assert(201).id()
+    };
+    let before = make("before", &key).await;
+    make("others", ADMIN_KEY).await;
+    let mut watcher = Watcher::of(&app, "", &key, &[]).await;
+    let after = make("after", &key).await;
+    publish(&app, EVENT).await;
+    let mut made = Vec::new();
+    while made.len() < 2 {
+        let message = watcher.next().await.unwrap();
+        let subscription = message.data["subscription_id"].as_str().unwrap().to_owned();
+        assert!([&before, &after].contains(&&subscription), "{message:?}");
+        if message.event == "delivery.created" {
+            made.push(subscription);
+        }
+    }
+    made.sort();
+    assert_eq!(made, [before, after]);
+}
+
+#[tokio::test]
 async fn a_delivery_is_seen_from_its_beginning_to_its_end() {
     let app = TestApp::start().await;
     let subscription = subscribe(&app, json!({})).await;

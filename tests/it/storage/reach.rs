@@ -1,14 +1,17 @@
-//! Whom an event reaches, and when: channels and scheduled events.
+//! Whom an event reaches, and when: channels, restricted keys and scheduled events; and what such a key sees.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use waxwing::domain::delivery::{CanceledReason, Delivery, Outcome, RetryReason, State};
 use waxwing::domain::event::{Event, NewEvent};
-use waxwing::domain::id::{DeliveryId, SubscriptionId};
-use waxwing::domain::subscription::{DisabledReason, Subscription};
+use waxwing::domain::id::{DeliveryId, KeyId, SubscriptionId, TenantId};
+use waxwing::domain::job::JobKind;
+use waxwing::domain::key::ApiKey;
+use waxwing::domain::restriction::Restriction;
+use waxwing::domain::subscription::{DisabledReason, Owner, Subscription};
 use waxwing::domain::time::Timestamp;
-use waxwing::store::{Change, EventFilter, Recordings};
+use waxwing::store::{Change, DeliveryFilter, EventFilter, ROWS_WALKED_MAX, Reach, Recordings};
 
 use super::world::*;
 
@@ -60,6 +63,145 @@ fn a_subscription_with_channels_gets_only_events_that_share_one() {
     assert_clean(world.check());
 }
 
+fn restriction(events: &[&str], channels: &[&str]) -> Restriction {
+    Restriction {
+        allowed_events: events.iter().map(|text| text.parse().unwrap()).collect(),
+        channels: channels.iter().map(|text| text.parse().unwrap()).collect(),
+    }
+}
+
+/// A subscription to everything that a restricted key made.
+fn owned_by(id: KeyId, restriction: &Restriction) -> Subscription {
+    Subscription { owner: Owner::Key { id, restriction: Box::new(restriction.clone()) }, ..subscription_to("*") }
+}
+
+fn of_type_on(event_type: &str, channels: &[&str]) -> NewEvent {
+    NewEvent { channels: on_channels(channels).channels, ..event(event_type) }
+}
+
+#[test]
+fn a_subscription_of_a_restricted_key_gets_what_is_within_also_when_the_key_is_gone() {
+    let mut world = World::new();
+    let store = world.store.clone();
+    let held_to = restriction(&["order.*"], &["eu", "us"]);
+    let restricted = ApiKey { restriction: held_to.clone(), ..key("k", Some(TenantId::DEFAULT)) };
+    let made = world.run(store.create_key(restricted, None)).unwrap();
+    assert_eq!(made.restriction, held_to);
+    let all = world.subscribe(subscription_to("*")).id;
+    let wide = world.subscribe(owned_by(made.id, &held_to)).id;
+    // Its patterns and those of the restriction have only a part in common; so have the channels.
+    let events = vec!["order.paid".parse().unwrap(), "user.*".parse().unwrap()];
+    let channels = on_channels(&["us", "asia"]).channels;
+    let partly = world.subscribe(Subscription { events, channels, ..owned_by(made.id, &held_to) }).id;
+    let expect_of_all = |world: &mut World| {
+        for (event_type, channels, expected) in [
+            ("order.paid", &["eu"] as &[&str], vec![all, wide]),
+            ("order.paid", &["us"], vec![all, wide, partly]),
+            ("order.paid", &["asia"], vec![all]),
+            ("order.paid", &[], vec![all]),
+            ("order.sent", &["us"], vec![all, wide]),
+            ("user.left", &["us"], vec![all]),
+            ("order", &["us"], vec![all]),
+        ] {
+            let event = world.publish(of_type_on(event_type, channels)).unwrap().event;
+            let got: Vec<_> = world.deliveries_of(&event).iter().map(|one| one.subscription).collect();
+            assert_eq!(got, expected, "{event_type} {channels:?}");
+        }
+    };
+    expect_of_all(&mut world);
+    world.run(store.revoke_key(made.id)).unwrap();
+    expect_of_all(&mut world);
+    drop(store);
+    let mut world = world.after_power_cut();
+    expect_of_all(&mut world);
+    // Nobody can take the owner away.
+    let store = world.store.clone();
+    let edit = Box::new(|it: &mut Subscription| {
+        it.owner = Owner::Tenant;
+        Ok(())
+    });
+    let edited = world.run(store.update_subscription(wide, edit, None)).unwrap();
+    assert_eq!(edited.owner.key(), Some(made.id));
+    expect_of_all(&mut world);
+    drop(store);
+    assert_clean(world.check());
+}
+
+#[test]
+fn a_restricted_key_sees_and_changes_what_its_subscriptions_got() {
+    let mut world = World::new();
+    let id = KeyId::from_u128(77);
+    let reach = Reach { tenant: TenantId::DEFAULT, key: Some(id) };
+    let held_to = restriction(&[], &["eu"]);
+    let own = world.subscribe(owned_by(id, &held_to)).id;
+    let deleted = world.subscribe(owned_by(id, &held_to)).id;
+    world.subscribe(owned_by(KeyId::from_u128(78), &held_to));
+    world.subscribe(subscription_to("*"));
+    let events: Vec<Event> = [&["eu"] as &[&str], &["us"], &["us", "eu"]]
+        .map(|channels| world.publish(on_channels(channels)).unwrap().event)
+        .into();
+    let store = world.store.clone();
+    world.run(store.delete_subscription(deleted, None)).unwrap();
+    world.work();
+    world.index();
+    for is_after_power_cut in [false, true] {
+        if is_after_power_cut {
+            world = world.after_power_cut();
+        }
+        let page = world.store.events(reach, &EventFilter::default(), newest(10)).unwrap();
+        assert_eq!(ids_of(&page, |event: &Event| event.id), [events[2].id, events[0].id]);
+        assert_eq!(page.rows[0].deliveries, 2, "of the four");
+        let unmatched = EventFilter { unmatched: Some(true), ..EventFilter::default() };
+        assert!(world.store.events(reach, &unmatched, newest(10)).unwrap().rows.is_empty());
+        let page = world.store.deliveries(reach, &DeliveryFilter::default(), newest(10)).unwrap();
+        let seen: Vec<_> = page.rows.iter().map(|delivery| delivery.subscription).collect();
+        assert_eq!(seen, [deleted, own, deleted, own]);
+        for event in &events {
+            for delivery in world.deliveries_of(event) {
+                let is_own = [own, deleted].contains(&delivery.subscription);
+                assert_eq!(world.store.reaches(reach, &delivery).unwrap(), is_own);
+            }
+        }
+    }
+    let store = world.store.clone();
+    let everything = JobKind::Cancel(DeliveryFilter::default());
+    assert_eq!(world.store.count_for_job(reach, &everything).unwrap().matched, 2);
+    let job = world.run(store.start_job(reach, everything.clone(), None)).unwrap();
+    // It goes on after a power cut, and still knows whose it is.
+    let mut world = {
+        drop(store);
+        world.after_power_cut()
+    };
+    world.work();
+    let job = world.store.job(job.id).unwrap().unwrap();
+    assert_eq!((job.key, job.counted, job.done), (Some(id), 2, 2));
+    let store = world.store.clone();
+    world.run(store.start_job(TenantId::DEFAULT, everything, None)).unwrap();
+    assert_eq!(world.store.jobs(reach).unwrap(), [job]);
+    assert_eq!(world.store.jobs(TenantId::DEFAULT).unwrap().len(), 2);
+    drop(store);
+    assert_clean(world.check());
+}
+
+#[test]
+fn a_page_of_a_restricted_key_counts_the_deliveries_that_it_looks_at() {
+    const FAN_OUT: usize = 40;
+    let mut world = World::new();
+    for _ in 0..FAN_OUT {
+        world.subscribe(subscription_to("*"));
+    }
+    let count = ROWS_WALKED_MAX / FAN_OUT;
+    let store = world.store.clone();
+    world.run(store.accept(vec![event("a"); count], None)).unwrap();
+    drop(store);
+    world.index();
+    let reach = Reach { tenant: TenantId::DEFAULT, key: Some(KeyId::from_u128(77)) };
+    let first = world.store.events(reach, &EventFilter::default(), newest(10)).unwrap();
+    assert!(first.rows.is_empty() && first.next.is_some(), "it gives up, and says where it goes on");
+    let all = world.store.events(TenantId::DEFAULT, &EventFilter::default(), newest(count + 1)).unwrap();
+    assert_eq!((all.rows.len(), all.next), (count, None));
+}
+
 #[test]
 fn channels_that_change_count_from_the_next_event_on() {
     let mut world = World::new();
@@ -86,7 +228,7 @@ fn events_are_listed_by_channel() {
         .into();
     world.index();
     let filter = EventFilter { channel: Some("eu".parse().unwrap()), ..EventFilter::default() };
-    let tenant = waxwing::domain::id::TenantId::DEFAULT;
+    let tenant = TenantId::DEFAULT;
     let page = world.store.events(tenant, &filter, newest(10)).unwrap();
     assert_eq!(ids_of(&page, |event: &Event| event.id), [ids[2], ids[0]]);
 }
