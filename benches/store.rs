@@ -18,7 +18,7 @@ use waxwing::domain::header::CustomHeaders;
 use waxwing::domain::id::{AttemptId, DeliveryId, SubscriptionId, TenantId};
 use waxwing::domain::profile::Profile;
 use waxwing::domain::secret::Secret;
-use waxwing::domain::subscription::{DeliveryOrder, Envelope, Subscription};
+use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
 use waxwing::domain::target::TargetUrl;
 use waxwing::domain::tenant::{Metadata, Tenant};
 use waxwing::domain::time::Timestamp;
@@ -236,6 +236,7 @@ fn subscription(n: usize) -> Subscription {
         circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
+        owner: Owner::Tenant,
         profile: Profile::Standard,
         envelope: Envelope::Profile,
         metadata: Metadata::new(),

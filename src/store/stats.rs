@@ -680,7 +680,7 @@ mod tests {
         let states = StateKind::ALL.into_iter().flat_map(|state| [Code::Entered(state), Code::Left(state)]);
         let buckets = (0..LATENCY_BUCKETS).map(Code::Latency);
         let all = kinds.chain([Code::DurationTotal, Code::Published]).chain(states).chain(buckets);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for code in all {
             assert_eq!(Code::from_byte(code.to_byte()), Some(code));
             assert!(seen.insert(code.to_byte()), "{code:?}");

@@ -149,7 +149,7 @@ async fn lists_hold_only_its_own() {
     let both = shops.publish("order.paid", &[SHOP, OTHER_SHOP]).await;
     shops.publish("order.paid", &[OTHER_SHOP]).await;
     let list = shops.get("/v1/webhook-subscriptions").await.assert(200).json();
-    assert_eq!(ids(&list), [shops.own.clone()]);
+    assert_eq!(ids(&list), [shops.own.as_str()]);
     assert_eq!(list["meta"]["total"], 1);
     assert_eq!(list["data"][0]["attributes"]["owner"], "key");
     assert_eq!(list["data"][0]["attributes"]["channels"], json!([SHOP]));
@@ -161,7 +161,7 @@ async fn lists_hold_only_its_own() {
 
     shops.app.wait_for("/v1/events", |list| list["data"].as_array().is_some_and(|rows| rows.len() == 2)).await;
     let list = shops.get("/v1/events").await.assert(200).json();
-    assert_eq!(ids(&list), [both.clone()]);
+    assert_eq!(ids(&list), [both.as_str()]);
     assert_eq!(list["data"][0]["attributes"]["deliveries_count"], 1, "of the three that it made");
     let shown = shops.get(&format!("/v1/events/{both}")).await.assert(200).json();
     let deliveries = shown["data"]["attributes"]["deliveries"].as_array().unwrap();
@@ -169,12 +169,12 @@ async fn lists_hold_only_its_own() {
 
     let wanted = shops.delivery(&both, &shops.own).await;
     shops.app.wait_for("/v1/deliveries", |list| list["data"].as_array().is_some_and(|rows| rows.len() == 5)).await;
-    assert_eq!(ids(&shops.get("/v1/deliveries").await.assert(200).json()), [wanted.clone()]);
+    assert_eq!(ids(&shops.get("/v1/deliveries").await.assert(200).json()), [wanted.as_str()]);
     for filter in [format!("filter[subscription_id]={}", shops.others), "filter[state]=exhausted".to_owned()] {
         assert_eq!(ids(&shops.get(&format!("/v1/deliveries?{filter}")).await.assert(200).json()), [] as [String; 0]);
     }
     assert_eq!(ids(&shops.get("/v1/deliveries?filter[state]=held").await.assert(200).json()), [wanted]);
-    assert_eq!(ids(&shops.get("/v1/api-keys").await.assert(200).json()), [shops.key_id.clone()]);
+    assert_eq!(ids(&shops.get("/v1/api-keys").await.assert(200).json()), [shops.key_id.as_str()]);
 }
 
 #[tokio::test]
@@ -295,14 +295,14 @@ async fn an_event_goes_again_only_to_whom_may_have_it() {
     assert_eq!(again["data"]["attributes"]["deliveries_count"], 2, "its own ones");
     let anew = json!({ "subscription_ids": [shops.own], "as_new_event": true });
     let anew = shops.app.post(&path, anew).key(&shops.key).await.assert(202).id();
-    assert_eq!(shops.receivers(&anew).await, [shops.own.clone()]);
+    assert_eq!(shops.receivers(&anew).await, [shops.own.as_str()]);
     // Nor does the operator get it past the restriction.
     let beyond = shops.publish("user.left", &[SHOP]).await;
     let named = json!({ "subscription_ids": [shops.operators, shops.own] });
     shops.app.post(&format!("/v1/events/{beyond}/redeliver"), named).await.check(expect![[r#"
         400 event_not_allowed: A named subscription was made by a restricted API key, which may not have this event
     "#]]);
-    assert_eq!(shops.receivers(&beyond).await, [shops.operators.clone()]);
+    assert_eq!(shops.receivers(&beyond).await, [shops.operators.as_str()]);
 }
 
 #[tokio::test]
