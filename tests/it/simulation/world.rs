@@ -781,8 +781,10 @@ impl World {
             self.machine.writer.backlog_pass().expect("the disk works");
         }
         // No draw: the pictures of single stories stay as they are.
-        if self.disk.syncs().is_multiple_of(16) {
-            self.machine.writer.checkpoint().expect("the disk works");
+        match self.disk.syncs() % 16 {
+            0 => self.machine.writer.begin_checkpoint().expect("the disk works"),
+            7 => self.machine.writer.checkpoint().expect("the disk works"),
+            _ => {}
         }
         self.changed(stepped.changes);
         self.collect();
