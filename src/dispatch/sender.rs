@@ -4,7 +4,7 @@ use super::outgoing::{Body, Outgoing};
 use crate::clock::Clock;
 use crate::domain::delivery::{Attempt, Trigger};
 use crate::domain::id::{AttemptId, DeliveryId};
-use crate::domain::profile::Message;
+use crate::domain::profile::{Message, Sending};
 use crate::domain::secret::Secret;
 use crate::domain::subscription::Subscription;
 use crate::domain::tenant::Tenant;
@@ -35,23 +35,27 @@ impl Sender {
         event: &Outgoing,
     ) -> Attempt {
         let started_at = self.clock.now();
-        let message = Message { event: &event.event, data: &event.data, tenant, subscription: subscription.id };
+        let message = Message { event: &event.event, data: &event.data, tenant };
         let secrets: Vec<&Secret> = subscription.signing_secrets(started_at).collect();
         let Body { bytes: body, sha256: request_body_sha256 } = event.body(tenant, subscription);
-        let headers = subscription.profile.headers(&message, &body, &secrets, started_at);
+        let Purpose { delivery, number, trigger } = purpose;
+        let sending = Sending { subscription, delivery, number, secrets: &secrets, at: started_at };
+        let headers = subscription.profile.headers(&message, &body, &sending);
+        let mut secret_headers = subscription.headers.clone();
+        // A name may have been taken since, by another profile or by the tenant's brand: the receiver verifies by it.
+        secret_headers.retain(|name, _| headers.iter().all(|(taken, _)| taken != name.as_str()));
         let request_body_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let exchange = self
             .net
             .send(net::Request {
                 url: subscription.url.clone(),
                 headers,
-                secret_headers: subscription.headers.clone(),
+                secret_headers,
                 body,
                 timeout: subscription.timeout(),
                 identity: subscription.id,
             })
             .await;
-        let Purpose { delivery, number, trigger } = purpose;
         Attempt {
             id: AttemptId::from_u128(0),
             delivery,

@@ -277,7 +277,7 @@ async fn a_rotation_can_let_the_old_secret_live_on_for_a_while() {
     assert_eq!(mage["data"]["attributes"]["secret"].as_str().map(str::len), Some(64));
     app.post(&rotate, json!({ "overlap_seconds": 604_801, "profile": "paper" })).await.check(expect![[r#"
         400 out_of_range /overlap_seconds: This must be 0 to 604800 seconds
-        400 invalid_parameter /profile: This must be 'standard' or 'mage'
+        400 invalid_parameter /profile: This must be 'standard', 'mage', 'marea' or 'agentmessage'
     "#]]);
 }
 
