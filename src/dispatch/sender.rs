@@ -3,8 +3,9 @@
 use super::outgoing::{Body, Outgoing};
 use crate::clock::Clock;
 use crate::domain::delivery::{Attempt, Trigger};
+use crate::domain::header::CustomHeaders;
 use crate::domain::id::{AttemptId, DeliveryId};
-use crate::domain::profile::{Message, Sending};
+use crate::domain::profile::{Headers, Message, Sending};
 use crate::domain::secret::Secret;
 use crate::domain::subscription::Subscription;
 use crate::domain::tenant::Tenant;
@@ -41,9 +42,7 @@ impl Sender {
         let Purpose { delivery, number, trigger } = purpose;
         let sending = Sending { subscription, delivery, number, secrets: &secrets, at: started_at };
         let headers = subscription.profile.headers(&message, &body, &sending);
-        let mut secret_headers = subscription.headers.clone();
-        // A name may have been taken since, by another profile or by the tenant's brand: the receiver verifies by it.
-        secret_headers.retain(|name, _| headers.iter().all(|(taken, _)| taken != name.as_str()));
+        let secret_headers = beside(&headers, &subscription.headers);
         let request_body_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let exchange = self
             .net
@@ -71,5 +70,27 @@ impl Sender {
             response: exchange.response,
             remote_address: exchange.remote_address,
         }
+    }
+}
+
+/// The custom headers that go out beside the `profile`'s. A name may have been taken since it was free, by another
+/// profile or by the tenant's brand, and a receiver has to find one signature.
+fn beside(profile: &Headers, custom: &CustomHeaders) -> CustomHeaders {
+    let mut custom = custom.clone();
+    custom.retain(|name, _| profile.iter().all(|(taken, _)| taken != name.as_str()));
+    custom
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_custom_header_gives_way_to_the_profiles_of_the_same_name() {
+        let profile: Headers = vec![("x-acme-signature".into(), "t=1,v1=ab".to_owned())];
+        let header = |name: &str| (name.parse().unwrap(), "1".parse().unwrap());
+        let custom = [header("X-Acme-Signature"), header("x-acme-shop"), header("authorization")].into();
+        let sent: Vec<String> = beside(&profile, &custom).keys().map(|name| name.as_str().to_owned()).collect();
+        assert_eq!(sent, ["authorization", "x-acme-shop"]);
     }
 }
