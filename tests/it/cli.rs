@@ -343,6 +343,18 @@ fn keys_are_made_and_ended_on_a_running_server_and_on_a_stopped_one() {
 }
 
 #[test]
+fn a_server_tells_errors_in_its_own_language_and_the_command_line_asks_for_english() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &["--language", "es"]);
+    let (status, body) = server.call("GET", "/v1/nothing", "", "");
+    assert_eq!((status, body["errors"][0]["detail"].as_str()), (404, Some("No hay nada en esta ruta")));
+    let refused = run(folder.path(), &["send", "order.lost", "--data", "{}", "--url", &server.url]);
+    let expected = "unknown_event_type at /type: There is no event type 'order.lost'\nexit 1\n";
+    assert!(refused.ends_with(expected), "{refused}");
+    server.terminate();
+}
+
+#[test]
 fn a_server_says_why_it_cannot_have_the_port_or_the_store() {
     let (folder, other) = (folder(), folder());
     let server = Server::start(folder.path(), &[]);
