@@ -19,4 +19,5 @@ pub mod subscription;
 pub mod target;
 pub mod tenant;
 pub mod time;
+pub mod uuid;
 pub mod violation;

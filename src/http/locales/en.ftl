@@ -134,14 +134,17 @@ phrase-channel = 1 to 64 characters of A-Z a-z 0-9 . _ : -
 phrase-external-id = 1 to 128 characters of A-Z a-z 0-9 . _ : -
 phrase-another-external-id = another id: default, system and tnt_… mean something else
 phrase-header-name = 1 to 64 characters of A-Z a-z 0-9 ! # $ % & ' * + - . ^ _ ` | ~
+phrase-header-prefix = 2 to 32 characters of A-Z a-z 0-9 -, the first a letter, the last a -, and not how a header of HTTP begins
+phrase-another-header-prefix = another prefix: a subscription has a custom header of a name that begins with it
 phrase-header-value = 1 to 1,024 printable ASCII characters, none of the outer ones a space
 phrase-unmasked-value = the value itself: none is kept
 phrase-standard-secret = whsec_ followed by 24 to 64 bytes in base64
+phrase-agentmessage-secret = 32 bytes in base64: 44 characters
 phrase-mage-secret = 64 lower-case hexadecimal characters
 
 ## Choices ($expected)
 
-phrase-profiles = 'standard' or 'mage'
+phrase-profiles = 'standard', 'mage', 'marea' or 'agentmessage'
 phrase-envelopes = 'profile' or 'raw'
 phrase-orderings = 'none' or 'fifo'
 phrase-presets = full_access, read_only, publish_only or subscriber

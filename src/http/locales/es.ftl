@@ -128,14 +128,17 @@ phrase-channel = un nombre de 1 a 64 caracteres de A-Z a-z 0-9 . _ : -
 phrase-external-id = un id de 1 a 128 caracteres de A-Z a-z 0-9 . _ : -
 phrase-another-external-id = otro id: default, system y tnt_… tienen otro significado
 phrase-header-name = de 1 a 64 caracteres de A-Z a-z 0-9 ! # $ % & ' * + - . ^ _ ` | ~
+phrase-header-prefix = un texto de 2 a 32 caracteres de A-Z a-z 0-9 -, que empiece por una letra, termine en - y no coincida con el comienzo de un encabezado de HTTP
+phrase-another-header-prefix = otro prefijo: una suscripción tiene un encabezado personalizado cuyo nombre empieza por este
 phrase-header-value = un texto de 1 a 1024 caracteres ASCII imprimibles, sin espacio al principio ni al final
 phrase-unmasked-value = el propio valor: no hay ninguno guardado
 phrase-standard-secret = whsec_ seguido de 24 a 64 bytes en base64
+phrase-agentmessage-secret = 32 bytes en base64: 44 caracteres
 phrase-mage-secret = 64 caracteres hexadecimales en minúscula
 
 ## Choices ($expected)
 
-phrase-profiles = 'standard' o 'mage'
+phrase-profiles = 'standard', 'mage', 'marea' o 'agentmessage'
 phrase-envelopes = 'profile' o 'raw'
 phrase-orderings = 'none' o 'fifo'
 phrase-presets = full_access, read_only, publish_only o subscriber

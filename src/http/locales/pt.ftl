@@ -128,14 +128,17 @@ phrase-channel = um nome de 1 a 64 caracteres de A-Z a-z 0-9 . _ : -
 phrase-external-id = um id de 1 a 128 caracteres de A-Z a-z 0-9 . _ : -
 phrase-another-external-id = outro id: default, system e tnt_… têm outro significado
 phrase-header-name = de 1 a 64 caracteres de A-Z a-z 0-9 ! # $ % & ' * + - . ^ _ ` | ~
+phrase-header-prefix = um texto de 2 a 32 caracteres de A-Z a-z 0-9 -, que comece com uma letra, termine com - e não coincida com o começo de um cabeçalho do HTTP
+phrase-another-header-prefix = outro prefixo: uma assinatura tem um cabeçalho personalizado cujo nome começa com este
 phrase-header-value = um texto de 1 a 1.024 caracteres ASCII imprimíveis, sem espaço no início nem no fim
 phrase-unmasked-value = o próprio valor: nenhum está guardado
 phrase-standard-secret = whsec_ seguido de 24 a 64 bytes em base64
+phrase-agentmessage-secret = 32 bytes em base64: 44 caracteres
 phrase-mage-secret = 64 caracteres hexadecimais minúsculos
 
 ## Choices ($expected)
 
-phrase-profiles = 'standard' ou 'mage'
+phrase-profiles = 'standard', 'mage', 'marea' ou 'agentmessage'
 phrase-envelopes = 'profile' ou 'raw'
 phrase-orderings = 'none' ou 'fifo'
 phrase-presets = full_access, read_only, publish_only ou subscriber

@@ -221,7 +221,7 @@ impl SubscriptionsApi {
         let profile = call.tenant().profile;
         let url = self.check_url(call, &url, &mut findings).await;
         let events = check_events(call, &events, &mut findings);
-        let changes = settings.check(None, None, &mut findings);
+        let changes = settings.check(None, None, call.tenant().header_prefix.as_ref(), &mut findings);
         let secret = match secret {
             None => Some(Secret::generate(&mut rand::rng())),
             Some(text) => profile.read_secret(&text),
@@ -279,7 +279,8 @@ impl SubscriptionsApi {
             None => None,
         };
         let events = events.map(|events| check_events(call, &events, &mut findings));
-        let changes = settings.check(url, Some(subscription), &mut findings);
+        let prefix = call.tenant().header_prefix.as_ref();
+        let changes = settings.check(url, Some(subscription), prefix, &mut findings);
         findings.finish()?;
         let if_match = IfMatch::of(call);
         let change = Box::new(move |subscription: &mut Subscription| {

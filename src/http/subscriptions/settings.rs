@@ -11,7 +11,7 @@ use super::rules::{
 };
 use super::wire::{EnvelopeText, OrderingText, RetryWaits};
 use crate::domain::channel::{Channel, SUBSCRIPTION_CHANNELS_MAX};
-use crate::domain::header::CustomHeaders;
+use crate::domain::header::{CustomHeaders, HeaderPrefix};
 use crate::domain::retry::Schedule;
 use crate::domain::subscription::{DeliveryOrder, Envelope, Subscription};
 use crate::domain::target::TargetUrl;
@@ -107,8 +107,15 @@ impl Settings {
         }
     }
 
-    /// `url` is the new one, if there is one; `known` is the subscription that is changed.
-    pub fn check(self, url: Option<TargetUrl>, known: Option<&Subscription>, findings: &mut Findings) -> Changes {
+    /// `url` is the new one, if there is one; `known` is the subscription that is changed; `prefix` is the brand part of
+    /// header names of its tenant.
+    pub fn check(
+        self,
+        url: Option<TargetUrl>,
+        known: Option<&Subscription>,
+        prefix: Option<&HeaderPrefix>,
+        findings: &mut Findings,
+    ) -> Changes {
         let Self {
             description,
             is_active,
@@ -135,7 +142,7 @@ impl Settings {
             (Some(known), _) => &known.headers,
             (None, _) => &none,
         };
-        let headers = read(headers, |pairs| Some(check_headers(pairs, kept, findings)));
+        let headers = read(headers, |pairs| Some(check_headers(pairs, kept, prefix, findings)));
         let channels = read(channels, |texts| {
             check_channels(&texts, SUBSCRIPTION_CHANNELS_MAX).map_err(|violations| findings.extend(violations)).ok()
         });
