@@ -9,6 +9,7 @@ pub mod health;
 pub mod id;
 pub mod job;
 pub mod key;
+pub mod language;
 pub mod operational;
 pub mod profile;
 pub mod retry;

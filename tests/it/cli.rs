@@ -190,6 +190,7 @@ fn config_shows_where_each_value_comes_from() {
         management_rate     off                waxwing.toml line 2
         publish_rate        7                  --publish-rate
         trusted_proxies     none               default
+        language            en                 default
         secret_key          not set            default
         admin_key           set                WAXWING_ADMIN_KEY
         payload_days        30                 default
@@ -381,6 +382,18 @@ fn keys_are_made_and_ended_on_a_running_server_and_on_a_stopped_one() {
     let check = good_json(folder.path(), &["check", "--json"]);
     assert!(check["file_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{check}");
     assert_eq!(check["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn a_server_tells_errors_in_its_own_language_and_the_command_line_asks_for_english() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &["--language", "es"]);
+    let (status, body) = server.call("GET", "/v1/nothing", "", "");
+    assert_eq!((status, body["errors"][0]["detail"].as_str()), (404, Some("No hay nada en esta ruta")));
+    let refused = run(folder.path(), &["send", "order.lost", "--data", "{}", "--url", &server.url]);
+    let expected = "unknown_event_type at /type: There is no event type 'order.lost'\nexit 1\n";
+    assert!(refused.ends_with(expected), "{refused}");
+    server.terminate();
 }
 
 #[test]
