@@ -218,6 +218,7 @@ fn settings(config: &Config, targets: TargetRules) -> http::Settings {
             publish: config.publish_rate.value.per_second(),
         },
         trusted_proxies: config.trusted_proxies.value.clone(),
+        language: config.language.value,
         admin_key: config.admin_key.value.as_ref().map(|key| key.hash()),
         ..http::Settings::default()
     }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::domain::key::KeyHash;
+use crate::domain::language::Language;
 use typed::Typed;
 
 /// The file that is read, in the working directory, when it exists.
@@ -62,6 +63,9 @@ pub struct Args {
     /// Proxies whose X-Forwarded-For is believed; can be given again
     #[arg(long, value_name = "CIDR")]
     pub trusted_proxies: Vec<String>,
+    /// The language of the API's errors for who asks for none of these [default: en]
+    #[arg(long, value_name = "en|es|pt")]
+    pub language: Option<String>,
 }
 
 /// What it means.
@@ -75,6 +79,8 @@ pub struct Config {
     pub management_rate: Set<Rate>,
     pub publish_rate: Set<Rate>,
     pub trusted_proxies: Set<Vec<IpNet>>,
+    /// Of the API's errors, for who asks for none that is spoken.
+    pub language: Set<Language>,
     pub secret_key: Set<Option<SecretKey>>,
     pub admin_key: Set<Option<AdminKey>>,
     pub payload_days: Set<u32>,
@@ -161,6 +167,7 @@ impl Config {
             management_rate: typed.read("management_rate", read::rate, Rate::PerSecond(MANAGEMENT_RATE_DEFAULT)),
             publish_rate: typed.read("publish_rate", read::rate, Rate::PerSecond(PUBLISH_RATE_DEFAULT)),
             trusted_proxies: typed.read("trusted_proxies", read::ranges, Vec::new()),
+            language: typed.read("language", read::language, Language::default()),
             secret_key: typed.read("secret_key", read::secret_key, None),
             admin_key: typed.read("admin_key", read::admin_key, None),
             payload_days: typed.read("payload_days", read::days, PAYLOAD_DAYS_DEFAULT),
@@ -211,6 +218,7 @@ impl Config {
             management_rate,
             publish_rate,
             trusted_proxies,
+            language,
             secret_key,
             admin_key,
             payload_days,
@@ -230,6 +238,7 @@ impl Config {
             management_rate.row("management_rate", |rate| rate.show()),
             publish_rate.row("publish_rate", |rate| rate.show()),
             trusted_proxies.row("trusted_proxies", |ranges| show_ranges(ranges)),
+            language.row("language", |language| json!(language.tag())),
             secret_key.row("secret_key", |key| set_or_not(key.is_some())),
             admin_key.row("admin_key", |key| set_or_not(key.is_some())),
             payload_days.row("payload_days", |days| json!(days)),

@@ -106,6 +106,7 @@ async fn make_samples(store: &Store, clock: &Clock) -> Result<(), StoreError> {
         external_id: Some("acme".parse().expect("the samples have valid external ids")),
         name: "Acme (sample)".to_owned(),
         profile: Profile::Standard,
+        header_prefix: None,
         metadata: Default::default(),
         subscriptions_max: SUBSCRIPTIONS_MAX_DEFAULT,
         revision: 0,
@@ -185,10 +186,14 @@ fn judge(received: &Received, store: &Store, clock: &Clock) -> Result<(), String
     let url = format!("https://{TEST_RECEIVER_HOST}/{}", received.id);
     let header = |name: &str| received.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let mut judged = Err("no subscription has this address any more".to_owned());
-    for subscription in catalogue.tenants().flat_map(|tenant| tenant.subscriptions()) {
+    let all = catalogue
+        .tenants()
+        .flat_map(|entry| entry.subscriptions().map(move |subscription| (&entry.tenant, subscription)));
+    for (tenant, subscription) in all {
         if subscription.url.as_str() == url {
             let verdict = verify(
                 subscription.profile,
+                tenant.header_prefix.as_ref(),
                 &subscription.secret,
                 header,
                 &received.body,

@@ -61,6 +61,9 @@ struct Source {
     parameter: Option<String>,
 }
 
+/// As everything that the command line prints, whatever the server's own is.
+const LANGUAGE: &str = "en";
+
 impl Server {
     pub(super) fn find(args: &ServerArgs, context: &Context, config: &Config) -> Result<Self, Failure> {
         let given = args.url.as_deref().or(context.variable("WAXWING_URL"));
@@ -92,17 +95,20 @@ impl Server {
 
     pub(super) fn get(&self, path: &str) -> Result<Answer, Failure> {
         let request = self.agent.get(self.address(path)).header("authorization", self.authorization());
+        let request = request.header("accept-language", LANGUAGE);
         self.read(request.call())
     }
 
     pub(super) fn delete(&self, path: &str) -> Result<Answer, Failure> {
         let request = self.agent.delete(self.address(path)).header("authorization", self.authorization());
+        let request = request.header("accept-language", LANGUAGE);
         self.read(request.call())
     }
 
     /// `body` is JSON. `tenant` is an id or external id.
     pub(super) fn post(&self, path: &str, body: &str, tenant: Option<&str>) -> Result<Answer, Failure> {
         let mut request = self.agent.post(self.address(path)).header("authorization", self.authorization());
+        request = request.header("accept-language", LANGUAGE);
         if let Some(tenant) = tenant {
             request = request.header("waxwing-tenant", tenant);
         }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Context, Failure, Verdict, print, print_json, read_named};
 use crate::app::Paint;
 use crate::clock::Clock;
+use crate::domain::header::{HeaderPrefix, PREFIX_EXPECTED};
 use crate::domain::profile::Profile;
 use crate::domain::profile::verify::{Mismatch, TOLERANCE_DEFAULT, verify};
 
@@ -25,9 +26,12 @@ Examples:
 
 The headers file has a line `name: value` for each header; other lines (as in the output of curl -v) are skipped.")]
 pub(super) struct Verify {
-    /// How the delivery was signed: standard or mage
+    /// How the delivery was signed: standard, mage, marea or agentmessage
     #[arg(long, default_value = "standard", value_parser = read_profile)]
     profile: Profile,
+    /// What the names of the profile's headers begin with, when its tenant has a brand of its own
+    #[arg(long, value_name = "X-BRAND-", value_parser = read_prefix)]
+    header_prefix: Option<HeaderPrefix>,
     /// The signing secret, or @FILE with it, which keeps it out of the list of processes
     #[arg(long, value_name = "SECRET|@FILE")]
     secret: String,
@@ -63,7 +67,8 @@ impl std::fmt::Display for Tolerance {
 
 impl Verify {
     pub(super) fn run(self, _context: &Context) -> Result<Verdict, Failure> {
-        let Self { profile, secret, body, header, headers, tolerance: Tolerance(tolerance), json } = self;
+        let Self { profile, header_prefix, secret, body, header, headers, tolerance: Tolerance(tolerance), json } =
+            self;
         let secret = match secret.strip_prefix('@') {
             Some(file) => String::from_utf8_lossy(&read_named(file)?).trim().to_owned(),
             None => secret,
@@ -83,8 +88,10 @@ impl Verify {
         let headers: Vec<(String, String)> = lines.iter().filter_map(|line| read_header(line)).collect();
         let find = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let now = Clock::System.now();
-        let verdict = verify(profile, &secret, find, &body, now, tolerance);
-        let fits = |body: &[u8]| verify(profile, &secret, find, body, now, None).is_ok();
+        let judge =
+            |body: &[u8], tolerance| verify(profile, header_prefix.as_ref(), &secret, find, body, now, tolerance);
+        let verdict = judge(&body, tolerance);
+        let fits = |body: &[u8]| judge(body, None).is_ok();
         let hint = verdict.as_ref().err().and_then(|mismatch| hint(mismatch, &body, fits));
         if json {
             let (reason, is_verified) = (verdict.as_ref().err().map(ToString::to_string), verdict.is_ok());
@@ -152,8 +159,11 @@ fn read_header(line: &str) -> Option<(String, String)> {
 }
 
 fn read_profile(text: &str) -> Result<Profile, String> {
-    let names = Profile::ALL.map(Profile::name).join(" or ");
-    Profile::from_name(text).ok_or_else(|| format!("it is {names}"))
+    Profile::from_name(text).ok_or_else(|| format!("it is {}", Profile::NAMES_EXPECTED))
+}
+
+fn read_prefix(text: &str) -> Result<HeaderPrefix, String> {
+    text.parse().map_err(|_| format!("it is {PREFIX_EXPECTED}"))
 }
 
 fn read_tolerance(text: &str) -> Result<Tolerance, String> {

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{AdminKey, LISTEN_DEFAULT, LogFormat, Rate, SecretKey};
 use crate::domain::key::RATE_CEILING;
+use crate::domain::language::Language;
 
 const DAYS_CEILING: u32 = 36_500;
 /// Contract 9.
@@ -63,6 +64,12 @@ pub(super) fn rate(texts: &[String]) -> Result<Rate, String> {
     let rate = text.parse().ok().filter(|rate: &NonZeroU32| rate.get() <= RATE_CEILING);
     rate.map(Rate::PerSecond)
         .ok_or_else(|| format!("`{text}` is not a rate; give 1 to {RATE_CEILING} per second, or off"))
+}
+
+pub(super) fn language(texts: &[String]) -> Result<Language, String> {
+    let text = whole(texts);
+    Language::from_tag(&text)
+        .ok_or_else(|| format!("`{text}` is not a language that errors are told in; give en, es or pt"))
 }
 
 pub(super) fn secret_key(texts: &[String]) -> Result<Option<SecretKey>, String> {

@@ -46,6 +46,7 @@ fn nothing_typed_means_the_documented_defaults() {
         management_rate = 6
         publish_rate = 1000
         trusted_proxies = []
+        language = "en"
         secret_key = "not set"
         admin_key = "not set"
         payload_days = 30
@@ -72,11 +73,13 @@ fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
          listen = \"127.0.0.1:3\"
          management_rate = \"off\"
          publish_rate = 5
-         log = \"json\"",
+         log = \"json\"
+         language = \"PT\"",
         expect_test::expect![[r#"
             listen = "127.0.0.1:2" (WAXWING_LISTEN)
             management_rate = "off" (waxwing.toml line 2)
             publish_rate = 5 (waxwing.toml line 3)
+            language = "pt" (waxwing.toml line 5)
             log = "json" (waxwing.toml line 4)
         "#]],
     );
@@ -135,6 +138,7 @@ fn everything_that_is_wrong_is_named_with_the_place_to_change() {
          WAXWING_ADMIN_KEY=too-short
          WAXWING_SECRET_KEY=abc
          WAXWING_DEV=perhaps
+         WAXWING_LANGUAGE=es-MX
          WAXWING_LOG_LEVEL=waxwing=loud
          # a comment
          listn = \"127.0.0.1:1\"
@@ -144,13 +148,14 @@ fn everything_that_is_wrong_is_named_with_the_place_to_change() {
          free_space_reserve = \"lots\"
          publish_rate = { fast = true }",
         expect_test::expect![[r#"
-            waxwing.toml line 3: `colour` is not a setting; known are data_dir, listen, dev, allow_http_targets, allow_target_range, management_rate, publish_rate, trusted_proxies, secret_key, admin_key, payload_days, metadata_days, free_space_reserve, log, log_level
+            waxwing.toml line 3: `colour` is not a setting; known are data_dir, listen, dev, allow_http_targets, allow_target_range, management_rate, publish_rate, trusted_proxies, language, secret_key, admin_key, payload_days, metadata_days, free_space_reserve, log, log_level
             waxwing.toml line 2: `listn` is not a setting; did you mean `listen`?
             waxwing.toml line 7, publish_rate: takes a text, a number, true, false or a list of texts
             WAXWING_LISTEN: `8620` is not an address; write it like 127.0.0.1:8620, or 0.0.0.0:8620 for every interface
             WAXWING_DEV: `perhaps` is neither true nor false
             --management-rate: `fast` is not a rate; give 1 to 1000000 per second, or off
             waxwing.toml line 4, trusted_proxies: `10.0.0.0/99` is not an address range; write it like 10.1.0.0/16 or fd00:1::/32
+            WAXWING_LANGUAGE: `es-MX` is not a language that errors are told in; give en, es or pt
             WAXWING_SECRET_KEY: is not 64 hexadecimal characters (32 bytes); `openssl rand -hex 32` makes one
             WAXWING_ADMIN_KEY: has 9 characters; 32 to 128 are wanted. `openssl rand -hex 32` makes a good one
             waxwing.toml line 5, payload_days: `0` is not a number of days from 1 to 36500

@@ -8,7 +8,7 @@ use super::{Args, ConfigError, Origin, Set};
 
 /// Every setting by its name in `waxwing.toml`, with its flag when it has one. The variable is `WAXWING_` and the name
 /// in capitals.
-const SETTINGS: [(&str, Option<&str>); 15] = [
+const SETTINGS: [(&str, Option<&str>); 16] = [
     ("data_dir", Some("--data-dir")),
     ("listen", Some("--listen")),
     ("dev", Some("--dev")),
@@ -17,6 +17,7 @@ const SETTINGS: [(&str, Option<&str>); 15] = [
     ("management_rate", Some("--management-rate")),
     ("publish_rate", Some("--publish-rate")),
     ("trusted_proxies", Some("--trusted-proxies")),
+    ("language", Some("--language")),
     ("secret_key", None),
     ("admin_key", None),
     ("payload_days", None),
@@ -105,6 +106,7 @@ impl Typed {
             management_rate,
             publish_rate,
             trusted_proxies,
+            language,
         } = args;
         let one = |text: &Option<String>| text.iter().cloned().collect::<Vec<_>>();
         let switch = |on: bool| if on { vec!["true".to_owned()] } else { Vec::new() };
@@ -117,6 +119,7 @@ impl Typed {
             ("management_rate", one(management_rate)),
             ("publish_rate", one(publish_rate)),
             ("trusted_proxies", trusted_proxies.clone()),
+            ("language", one(language)),
         ] {
             let flag = SETTINGS.iter().find(|(known, _)| *known == name).and_then(|(_, flag)| *flag);
             if let Some(flag) = flag

@@ -16,6 +16,8 @@ pub struct Outgoing {
     published: Arc<EventWithData>,
     raw: OnceLock<Body>,
     standard: OnceLock<Body>,
+    marea: OnceLock<Body>,
+    agentmessage: OnceLock<Body>,
 }
 
 /// What is signed and posted.
@@ -35,17 +37,24 @@ impl Body {
 
 impl Outgoing {
     pub fn new(published: Arc<EventWithData>) -> Self {
-        Self { published, raw: OnceLock::new(), standard: OnceLock::new() }
+        Self {
+            published,
+            raw: OnceLock::new(),
+            standard: OnceLock::new(),
+            marea: OnceLock::new(),
+            agentmessage: OnceLock::new(),
+        }
     }
 
     /// What this subscription gets. The bytes are those of [`Profile::body`].
     pub(super) fn body(&self, tenant: &Tenant, subscription: &Subscription) -> Body {
-        let message =
-            Message { event: &self.published.event, data: &self.published.data, tenant, subscription: subscription.id };
+        let message = Message { event: &self.published.event, data: &self.published.data, tenant };
         let write = || Body::new(subscription.profile.body(&message, subscription.envelope));
         match (subscription.envelope, subscription.profile) {
             (Envelope::Raw, _) => self.raw.get_or_init(|| Body::new(self.published.data.clone())).clone(),
             (Envelope::Profile, Profile::Standard) => self.standard.get_or_init(write).clone(),
+            (Envelope::Profile, Profile::Marea) => self.marea.get_or_init(write).clone(),
+            (Envelope::Profile, Profile::AgentMessage) => self.agentmessage.get_or_init(write).clone(),
             // The shop in it is the tenant's of this moment.
             (Envelope::Profile, Profile::Mage) => write(),
         }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use zeroize::Zeroizing;
 
+use super::profile::BRANDED_NAMES;
+
 /// Custom headers of one subscription (contract 4.1).
 pub const HEADERS_MAX: usize = 20;
 /// What a value may be, in words.
@@ -32,7 +34,7 @@ const RESERVED: [&str; 12] = [
     "user-agent",
 ];
 /// … and what their names begin with: what profiles sign with, and what is between a client and its proxy.
-const RESERVED_PREFIXES: [&str; 4] = ["proxy-", "svix-", "webhook-", "x-webhook-"];
+const RESERVED_PREFIXES: [&str; 6] = ["proxy-", "svix-", "webhook-", "x-amcore-", "x-marea-", "x-webhook-"];
 
 /// The custom headers of a subscription, each name once.
 pub type CustomHeaders = BTreeMap<HeaderName, HeaderValue>;
@@ -57,21 +59,68 @@ impl HeaderName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// One that was free when it was stored: the list of those that are not has grown since, and may grow.
+    pub fn from_stored(text: &str) -> Result<Self, InvalidHeaderName> {
+        // `token`, RFC 9110 section 5.6.2.
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if text.is_empty() || text.len() > NAME_LENGTH_MAX || !text.bytes().all(allowed) {
+            return Err(InvalidHeaderName::Malformed);
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
 }
 
 impl FromStr for HeaderName {
     type Err = InvalidHeaderName;
 
     fn from_str(text: &str) -> Result<Self, InvalidHeaderName> {
-        // `token`, RFC 9110 section 5.6.2.
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if text.is_empty() || text.len() > NAME_LENGTH_MAX || !text.bytes().all(allowed) {
-            return Err(InvalidHeaderName::Malformed);
-        }
-        let name = text.to_ascii_lowercase();
+        let name = Self::from_stored(text)?;
         let is_reserved =
-            RESERVED.contains(&name.as_str()) || RESERVED_PREFIXES.into_iter().any(|prefix| name.starts_with(prefix));
-        if is_reserved { Err(InvalidHeaderName::Reserved) } else { Ok(Self(name)) }
+            RESERVED.contains(&name.as_str()) || RESERVED_PREFIXES.into_iter().any(|prefix| name.0.starts_with(prefix));
+        if is_reserved { Err(InvalidHeaderName::Reserved) } else { Ok(name) }
+    }
+}
+
+/// A tenant's own brand part of the names of headers (`x-acme-`), in place of a profile's. In lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderPrefix(String);
+
+/// What a brand part may be, in words.
+pub const PREFIX_EXPECTED: &str =
+    "2 to 32 characters of A-Z a-z 0-9 -, the first a letter, the last a -, and not how a header of HTTP begins";
+
+const PREFIX_LENGTH_MAX: usize = 32;
+/// Brand parts that would make other names than a profile's own: see [`RESERVED`] for the rest.
+const PREFIXES_REFUSED: [&str; 3] = ["proxy-", "svix-", "webhook-"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a prefix of header names has {PREFIX_EXPECTED}")]
+pub struct InvalidHeaderPrefix;
+
+impl HeaderPrefix {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a profile sets this header when the brand part is this one.
+    pub fn takes(&self, name: &HeaderName) -> bool {
+        name.0.strip_prefix(&self.0).is_some_and(|rest| BRANDED_NAMES.contains(&rest))
+    }
+}
+
+impl FromStr for HeaderPrefix {
+    type Err = InvalidHeaderPrefix;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHeaderPrefix> {
+        let has_form = text.len() <= PREFIX_LENGTH_MAX
+            && text.ends_with('-')
+            && text.starts_with(|first: char| first.is_ascii_alphabetic())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let prefix = text.to_ascii_lowercase();
+        let is_refused = PREFIXES_REFUSED.into_iter().any(|refused| prefix.starts_with(refused))
+            || RESERVED.into_iter().any(|name| name.starts_with(&prefix));
+        if has_form && !is_refused { Ok(Self(prefix)) } else { Err(InvalidHeaderPrefix) }
     }
 }
 
@@ -110,12 +159,8 @@ impl fmt::Debug for HeaderValue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::event::Event;
-    use super::super::id::{EventId, SubscriptionId, TenantId};
-    use super::super::profile::{Message, Profile};
-    use super::super::secret::Secret;
-    use super::super::tenant::Tenant;
-    use super::super::time::Timestamp;
+    use super::super::profile::Profile;
+    use super::super::profile::fixture::Fixture;
     use super::*;
 
     #[test]
@@ -136,39 +181,70 @@ mod tests {
 
     #[test]
     fn no_profile_writes_a_header_that_a_subscriber_could_take() {
-        let at = Timestamp::from_millis(0);
-        let event = Event {
-            id: EventId::from_u128(1),
-            tenant: TenantId::DEFAULT,
-            event_type: "a".parse().unwrap(),
-            external_id: None,
-            occurred_at: at,
-            created_at: at,
-            deliveries: 1,
-            data_bytes: 2,
-            channels: Vec::new(),
-            deliver_at: None,
-            replay_of: None,
-        };
-        let tenant = Tenant {
-            id: TenantId::DEFAULT,
-            external_id: None,
-            name: "Acme".to_owned(),
-            profile: Profile::Standard,
-            metadata: BTreeMap::new(),
-            subscriptions_max: 1,
-            revision: 1,
-            created_at: at,
-            updated_at: at,
-        };
-        let message =
-            Message { event: &event, data: b"{}", tenant: &tenant, subscription: SubscriptionId::from_u128(1) };
-        let secret = Secret::from_bytes(vec![1; 32]).unwrap();
-        for profile in Profile::ALL {
-            for (name, _) in profile.headers(&message, b"{}", &[&secret], at) {
-                assert_eq!(name.parse::<HeaderName>(), Err(InvalidHeaderName::Reserved), "{}: {name}", profile.name());
+        let mut fixture = Fixture::default();
+        for prefix in [None, Some("X-Acme-")] {
+            let prefix: Option<HeaderPrefix> = prefix.map(|text| text.parse().unwrap());
+            fixture.tenant.header_prefix = prefix.clone();
+            for profile in Profile::ALL {
+                fixture.with_message(|message, sending| {
+                    for (name, _) in profile.headers(message, b"{}", sending) {
+                        let is_taken = match name.parse::<HeaderName>() {
+                            Ok(free) => prefix.as_ref().is_some_and(|prefix| prefix.takes(&free)),
+                            Err(why) => why == InvalidHeaderName::Reserved,
+                        };
+                        assert!(is_taken, "{}: {name}", profile.name());
+                    }
+                });
             }
         }
+    }
+
+    #[test]
+    fn a_brand_part_is_the_beginning_of_a_name_that_nobody_else_sets() {
+        let longest = format!("X{}-", "a".repeat(30));
+        for text in ["X-Acme-", "x-", "Acme-", "X-Marea-", "X-Webhook-", "Proxied-", "X-9--", &longest] {
+            let prefix = text.parse::<HeaderPrefix>();
+            assert_eq!(prefix.as_ref().map(HeaderPrefix::as_str), Ok(text.to_ascii_lowercase().as_str()), "{text}");
+        }
+        let too_long = format!("X{}-", "a".repeat(31));
+        for text in [
+            "",
+            "-",
+            "X",
+            "X-Acme",
+            "9-",
+            "-x-",
+            "X_Acme-",
+            "X Acme-",
+            "X:-",
+            "é-",
+            "X-\r\n-",
+            "Proxy-",
+            "Proxy-Acme-",
+            "webhook-",
+            "Svix-",
+            "Content-",
+            "ACCEPT-",
+            "Keep-",
+            "Transfer-",
+            "User-",
+            &too_long,
+        ] {
+            assert_eq!(text.parse::<HeaderPrefix>(), Err(InvalidHeaderPrefix), "{text:?}");
+        }
+        let prefix: HeaderPrefix = "X-Acme-".parse().unwrap();
+        for (name, is_taken) in
+            [("X-ACME-Signature", true), ("x-acme-shop", false), ("x-acme-", false), ("acme-signature", false)]
+        {
+            assert_eq!(prefix.takes(&name.parse().unwrap()), is_taken, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_free_once_still_reads() {
+        assert_eq!("X-Marea-Shop".parse::<HeaderName>(), Err(InvalidHeaderName::Reserved));
+        assert_eq!(HeaderName::from_stored("x-marea-shop").unwrap().as_str(), "x-marea-shop");
+        assert_eq!(HeaderName::from_stored("x marea"), Err(InvalidHeaderName::Malformed));
     }
 
     #[test]

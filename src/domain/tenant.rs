@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use super::header::HeaderPrefix;
 use super::id::TenantId;
 use super::profile::Profile;
 use super::time::Timestamp;
@@ -21,6 +22,8 @@ pub struct Tenant {
     pub name: String,
     /// How deliveries of new subscriptions look; a subscription keeps the one that it was made with.
     pub profile: Profile,
+    /// What the names of a profile's own headers begin with, instead of the profile's brand (`x-marea-`).
+    pub header_prefix: Option<HeaderPrefix>,
     pub metadata: Metadata,
     pub subscriptions_max: u32,
     /// Counts changes of the configuration; it is the ETag.

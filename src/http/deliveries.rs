@@ -200,7 +200,7 @@ impl DeliveriesApi {
         };
         let (attempts, event) = read_disk(&self.app.store, read).await?;
         let event = event.map(|(event, data)| EventWithData { event, data });
-        let rebuild = Rebuild::new(event.as_ref(), &delivery, caller.tenant());
+        let rebuild = Rebuild::new(event.as_ref(), caller.tenant());
         let shows_details = caller.is_of_the_instance();
         let attempts = attempts.into_iter().map(|attempt| attempt_view(attempt, &rebuild, shows_details)).collect();
         let one = One::new(delivery.id.to_string(), detail(&delivery, &self.app.store, self.app.clock.now(), attempts));

@@ -71,7 +71,10 @@ Answers are JSON:API-like: `{\"data\": {\"type\", \"id\", \"attributes\"}}`, lis
 errors `{\"errors\": […]}` with one entry for each problem. Request bodies are flat JSON objects; unknown fields are refused, \
 and so is a field that occurs twice. Times are RFC 3339 in UTC with milliseconds.
 
-Each error has a `code` that never changes; `X-Request-Id` of every answer is the `id` of its errors and in the server's log.";
+Each error has a `code` that never changes; `X-Request-Id` of every answer is the `id` of its errors and in the server's log. \
+Its `title` and `detail` are in the language that `Accept-Language` asks for (`en`, `es` or `pt`; a region means its language), else in the \
+server's own, and `Content-Language` says which. What a JSON parser or a JSON Schema has to say within a `detail` is in English. An answer that an \
+idempotency key repeats keeps the language that it had.";
 
 fn complete(document: &mut Value) {
     let examples: Map<String, Value> = serde_json::from_str(EXAMPLES).expect("a test reads it");
@@ -162,7 +165,8 @@ impl Operation<'_> {
     }
 
     fn add_header_parameters(&mut self) {
-        let mut names = Vec::new();
+        // Every operation can be refused, in words.
+        let mut names = vec!["AcceptLanguage"];
         if self.needs_key() && self.path != "/metrics" {
             names.push("WaxwingTenant");
         }
@@ -174,15 +178,14 @@ impl Operation<'_> {
         }
         let references = names.into_iter().map(|name| json!({ "$ref": format!("#/components/parameters/{name}") }));
         let references: Vec<Value> = references.collect();
-        if !references.is_empty() {
-            self.parameters().extend(references);
-        }
+        self.parameters().extend(references);
     }
 
     /// The charset and the capitals are poem-openapi's: clients would repeat them as keys.
     fn normalise_responses(&mut self) {
         let shows_revision = self.has_revision() || self.shows_object();
         let (method, needs_key) = (self.method.to_owned(), self.needs_key());
+        let has_errors_within = self.operation["operationId"] == "events.publish_batch";
         let leads_somewhere = self.operation["operationId"].as_str().is_some_and(|id| LOCATED.contains(&id));
         for (status, response) in self.operation["responses"].as_object_mut().into_iter().flatten() {
             if let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) {
@@ -201,6 +204,9 @@ impl Operation<'_> {
             }
             if method == "post" {
                 names.push(("Idempotency-Replayed", "IdempotencyReplayed"));
+            }
+            if has_errors_within {
+                names.extend(IN_WORDS);
             }
             if status == "201" || (status == "202" && leads_somewhere) {
                 names.push(("Location", "Location"));
@@ -259,6 +265,9 @@ impl Operation<'_> {
 const LOCATED: [&str; 5] =
     ["events.publish", "events.redeliver", "subscriptions.recover", "deliveries.retry_many", "deliveries.cancel_many"];
 
+/// Headers of an answer with errors in it.
+const IN_WORDS: [(&str, &str); 2] = [("Content-Language", "ContentLanguage"), ("Vary", "Vary")];
+
 /// Refusals that do not follow from the shape.
 const OWN_REFUSALS: [(&str, &[u16]); 4] = [
     // An external id that is taken.
@@ -279,7 +288,7 @@ fn error_schema() -> Value {
             "id": { "type": "string", "description": "The request's id: the same in `X-Request-Id` and in the log" },
             "status": { "type": "string", "description": "The HTTP status", "pattern": "^[45][0-9]{2}$" },
             "code": { "type": "string", "description": "What is wrong; never changes" },
-            "title": { "type": "string" },
+            "title": { "type": "string", "description": "What the status means, for people" },
             "detail": { "type": "string", "description": "What is wrong, for people" },
             "source": {
                 "type": "object",
@@ -308,6 +317,7 @@ fn errors_schema() -> Value {
 fn refusal_responses() -> Value {
     let response = |(status, name, description): &(u16, &str, &str)| {
         let mut names = vec![("X-Request-Id", "RequestId")];
+        names.extend(IN_WORDS);
         match status {
             401 => names.push(("WWW-Authenticate", "WwwAuthenticate")),
             409 | 429 | 503 => names.push(("Retry-After", "RetryAfter")),
@@ -342,12 +352,18 @@ fn headers() -> Value {
         "IdempotencyReplayed": text("`true`: this is the answer to the first request with this idempotency key"),
         "Location": text("Where the new object is"),
         "ETag": text("The revision of its configuration, for `If-Match`"),
+        "ContentLanguage": text("The language of `title` and `detail`: `en`, `es` or `pt`. Absent when no error is told"),
+        "Vary": text("`Accept-Language`, wherever `Content-Language` is"),
         "WwwAuthenticate": text("How to authenticate"),
     })
 }
 
 fn parameters() -> Value {
     json!({
+        "AcceptLanguage": {
+            "name": "Accept-Language", "in": "header", "schema": { "type": "string" },
+            "description": "The language of errors, with weights and ranges: `es-MX, pt;q=0.8`. At most 32 ranges are looked at, and what cannot be read means nothing",
+        },
         "WaxwingTenant": {
             "name": "Waxwing-Tenant", "in": "header", "schema": { "type": "string" },
             "description": "The tenant, by its id or `external_id`. Only instance keys may name another than their own; `default` unless given",
@@ -355,7 +371,7 @@ fn parameters() -> Value {
         "IdempotencyKey": {
             "name": "Idempotency-Key", "in": "header",
             "schema": { "type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]+$" },
-            "description": "The same request with the same key gets the first answer again, for 24 hours",
+            "description": "The same request with the same key gets the first answer again, as it was and in the language that it had, for 24 hours",
         },
         "IfMatch": {
             "name": "If-Match", "in": "header", "schema": { "type": "string" },
@@ -402,7 +418,7 @@ fn webhooks() -> Value {
             "operationId": "deliveries.mage",
             "tags": ["Deliveries"],
             "summary": "A delivery in the profile `mage`",
-            "description": "Signed with the 64 characters of the secret as the key.",
+            "description": "Signed with the 64 characters of the secret as the key. `X-Webhook-` can be another brand: `header_prefix` of the tenant.",
             "parameters": [
                 header("x-webhook-event", "The event type"),
                 header("x-webhook-timestamp", "When this attempt was signed"),
@@ -418,6 +434,61 @@ fn webhooks() -> Value {
                     "data": { "description": "As it was published, byte for byte" },
                 },
                 "examples": [{ "event": "points.earned", "shop": "my-store", "timestamp": "2026-02-18T12:00:00.000Z", "data": { "points_earned": 50 } }],
+            } } } },
+            "responses": responses(),
+            "security": [],
+        } },
+        "delivery.marea": { "post": {
+            "operationId": "deliveries.marea",
+            "tags": ["Deliveries"],
+            "summary": "A delivery in the profile `marea`",
+            "description": "Signed with the 32 bytes that the 64 characters of the secret spell. `X-Marea-` can be another brand: `header_prefix` of the tenant.",
+            "parameters": [
+                header("x-marea-signature", "`t=`, the seconds since 1970 of this attempt, `,v1=` and the hex of HMAC-SHA256 over `{t}.{body}`"),
+                header("x-marea-event-type", "The event type"),
+                header("x-marea-endpoint-id", "The subscription, as `mk_we_` and 16 hexadecimal digits"),
+                header("x-marea-signing-version", "The version of the secret that signed"),
+                header("x-marea-source", "`merchant` when the subscription has channels, else `developer`"),
+                header("x-marea-event-id", "The same as `eventId` in the body, also for every retry"),
+                header("x-marea-delivery-id", "Another UUID for each attempt"),
+            ],
+            "requestBody": { "required": true, "content": { "application/json": { "schema": {
+                "type": "object",
+                "required": ["type", "eventId", "timestamp", "apiVersion", "data"],
+                "properties": {
+                    "type": { "type": "string", "description": "The event type" },
+                    "eventId": { "type": "string", "format": "uuid", "description": "The event: the same for every retry" },
+                    "timestamp": { "type": "string", "format": "date-time", "description": "When the fact happened" },
+                    "apiVersion": { "type": "string", "description": "`2026-05-12`" },
+                    "data": { "description": "As it was published, byte for byte" },
+                },
+                "examples": [{ "type": "order.paid", "eventId": "3c90c3cc-0d44-4b50-8888-8dd25736052a", "timestamp": "2026-05-12T19:00:00.000Z", "apiVersion": "2026-05-12", "data": { "orderId": "ord_1" } }],
+            } } } },
+            "responses": responses(),
+            "security": [],
+        } },
+        "delivery.agentmessage": { "post": {
+            "operationId": "deliveries.agentmessage",
+            "tags": ["Deliveries"],
+            "summary": "A delivery in the profile `agentmessage`",
+            "description": "Signed with the 32 bytes that the secret is in base64. `X-AmCore-` can be another brand: `header_prefix` of the tenant.",
+            "parameters": [
+                header("x-amcore-signature", "`t=`, the seconds since 1970 of this attempt, `,v1=` and the hex of HMAC-SHA256 over `{t}`, a newline and `{body}`"),
+                header("x-amcore-event-id", "The same as `id` in the body, also for every retry"),
+                header("x-amcore-endpoint-id", "The subscription, as a UUID"),
+            ],
+            "requestBody": { "required": true, "content": { "application/json": { "schema": {
+                "type": "object",
+                "required": ["id", "type", "api_version", "created_at", "org_id", "data"],
+                "properties": {
+                    "id": { "type": "string", "description": "The event, as `evt_` and a UUID: the same for every retry" },
+                    "type": { "type": "string", "description": "The event type" },
+                    "api_version": { "type": "string", "description": "`2026-04-01`" },
+                    "created_at": { "type": "string", "format": "date-time", "description": "When the fact happened" },
+                    "org_id": { "type": "string", "format": "uuid", "description": "The tenant" },
+                    "data": { "description": "As it was published, byte for byte" },
+                },
+                "examples": [{ "id": "evt_018f2d0c-7a4c-7f3e-8f1f-3a2b9c1d2e0f", "type": "webhook.test", "api_version": "2026-04-01", "created_at": "2026-04-26T12:00:00Z", "org_id": "00000000-0000-7000-8000-000000000001", "data": {} }],
             } } } },
             "responses": responses(),
             "security": [],

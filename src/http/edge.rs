@@ -41,6 +41,7 @@ impl<E: Endpoint> Edge<E> {
                 &self.app.settings.trusted_proxies,
             ),
             body_bytes_max: self.app.settings.body_bytes_max,
+            accept_language: request.headers().get_all(header::ACCEPT_LANGUAGE).iter().cloned().collect(),
             allowance: Default::default(),
             app: self.app.clone(),
         });
@@ -48,7 +49,7 @@ impl<E: Endpoint> Edge<E> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let is_api = uri.path().starts_with("/v1/");
         let mut response = if is_api && self.app.settings.is_shutting_down.load(Ordering::Acquire) {
-            Refusal::new(Ground::ShuttingDown).retry_after(1).render(&visit.id).into_response()
+            Refusal::new(Ground::ShuttingDown).retry_after(1).render(&visit.id, visit.language()).into_response()
         } else {
             // What fails is logged with the request's id in any case; the span is for whoever looks closer.
             let span = tracing::debug_span!("request", id = visit.id, %method, path = uri.path());
@@ -77,7 +78,7 @@ impl<E: Endpoint> Edge<E> {
         };
         let status = refusal.status();
         refusal.log(&visit.id, method, path);
-        let mut answer = refusal.render(&visit.id).into_response();
+        let mut answer = refusal.render(&visit.id, visit.language()).into_response();
         if status == StatusCode::UNAUTHORIZED {
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

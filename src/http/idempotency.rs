@@ -111,7 +111,7 @@ where
     let result = work(Memory(Some(named))).await;
     let late = match &result {
         Ok(reply) => (!is_kept.load(Ordering::Acquire)).then(|| reply.to_stored()),
-        Err(refusal) if refusal.is_lasting() => Some(refusal.render(&call.visit.id).to_stored()),
+        Err(refusal) if refusal.is_lasting() => Some(refusal.render(&call.visit.id, call.visit.language()).to_stored()),
         Err(_) => None,
     };
     if let Some(answer) = late

@@ -16,6 +16,7 @@ mod jobs;
 mod json;
 mod keyring;
 mod keys;
+mod language;
 mod limit;
 mod metrics;
 mod page;
@@ -51,6 +52,7 @@ use shortcut::Shortcut;
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
 use crate::domain::key::{ApiKey, KeyHash};
+use crate::domain::language::Language;
 use crate::domain::target::TargetRules;
 use crate::net;
 use crate::store::{Store, StoreError};
@@ -73,6 +75,8 @@ pub struct Settings {
     pub rate_limits: Defaults,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Of errors, for who asks for none that is spoken here.
+    pub language: Language,
     /// The key of `WAXWING_ADMIN_KEY`.
     pub admin_key: Option<KeyHash>,
     pub body_bytes_max: usize,
@@ -97,6 +101,7 @@ impl Default for Settings {
             targets: TargetRules::default(),
             rate_limits: Defaults::default(),
             trusted_proxies: Vec::new(),
+            language: Language::default(),
             admin_key: None,
             body_bytes_max: BODY_BYTES_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,

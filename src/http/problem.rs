@@ -6,8 +6,9 @@ use poem_openapi::registry::{MetaResponses, Registry};
 use serde::Serialize;
 
 use super::reply::Reply;
-use super::text;
+use super::text::{Text, text};
 use crate::domain::key::Scope;
+use crate::domain::language::Language;
 use crate::domain::violation::{Rule, Violation};
 use crate::store::StoreError;
 
@@ -220,9 +221,9 @@ impl Refusal {
     }
 
     /// The answer, with the request's id in each error.
-    pub fn render(&self, request_id: &str) -> Reply {
-        let body = ErrorsBody { errors: self.problems.iter().map(|problem| problem.view(request_id)).collect() };
-        let reply = Reply::json(self.status(), &body);
+    pub fn render(&self, request_id: &str, language: Language) -> Reply {
+        let reply = Reply::json(self.status(), &ErrorsBody { errors: self.views(request_id, language) });
+        let reply = reply.in_language(language);
         match self.retry_after_seconds {
             Some(seconds) => reply.header("retry-after", seconds.to_string()),
             None => reply,
@@ -230,19 +231,20 @@ impl Refusal {
     }
 
     /// The members of `errors`, for one item of a batch.
-    pub fn views<'a>(&'a self, request_id: &'a str) -> Vec<ProblemView<'a>> {
-        self.problems.iter().map(|problem| problem.view(request_id)).collect()
+    pub fn views<'a>(&'a self, request_id: &'a str, language: Language) -> Vec<ProblemView<'a>> {
+        self.problems.iter().map(|problem| problem.view(request_id, language)).collect()
     }
 }
 
 impl Problem {
-    fn view<'a>(&'a self, request_id: &'a str) -> ProblemView<'a> {
+    fn view<'a>(&'a self, request_id: &'a str, language: Language) -> ProblemView<'a> {
+        let Text { title, detail } = text(&self.ground, language);
         ProblemView {
             id: request_id,
             status: self.ground.status().as_u16().to_string(),
             code: self.ground.code(),
-            title: text::title(self.ground.status()),
-            detail: text::detail(&self.ground),
+            title,
+            detail,
             source: self.source.as_ref(),
         }
     }
@@ -323,7 +325,7 @@ pub struct ProblemView<'a> {
     id: &'a str,
     status: String,
     code: &'static str,
-    title: &'static str,
+    title: String,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a Source>,

@@ -10,6 +10,7 @@ use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSch
 use poem_openapi::types::Type;
 use serde::Serialize;
 
+use crate::domain::language::Language;
 use crate::store::{SecretOwner, StoredAnswer};
 
 /// A finished answer. What an idempotency key keeps is exactly this, so it is made once and then only copied.
@@ -23,7 +24,7 @@ pub struct Reply {
 }
 
 /// Headers that a replayed answer repeats.
-const HEADERS_KEPT: [&str; 4] = ["location", "etag", "retry-after", "www-authenticate"];
+const HEADERS_KEPT: [&str; 6] = ["location", "etag", "retry-after", "www-authenticate", "content-language", "vary"];
 
 impl Reply {
     pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
@@ -43,6 +44,11 @@ impl Reply {
     pub fn header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// The body holds words that the caller's `Accept-Language` chose.
+    pub fn in_language(self, language: Language) -> Self {
+        self.header("content-language", language.tag().to_owned()).header("vary", "Accept-Language".to_owned())
     }
 
     pub fn shows_secret_of(self, owner: SecretOwner) -> Self {

@@ -19,6 +19,7 @@ use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply};
 use super::subscriptions::{ProfileName, ProfileText, check_metadata, check_profile};
 use super::value::{Nullable, Time};
 use super::{App, Tag};
+use crate::domain::header::{HeaderPrefix, PREFIX_EXPECTED};
 use crate::domain::id::TenantId;
 use crate::domain::tenant::{
     EXTERNAL_ID_EXPECTED, ExternalId, Metadata, NAME_LENGTH_MAX, SUBSCRIPTIONS_MAX_CEILING, SUBSCRIPTIONS_MAX_DEFAULT,
@@ -39,6 +40,8 @@ struct TenantAttributes {
     name: String,
     /// How deliveries of new subscriptions look
     profile: ProfileName,
+    /// What the names of a profile's own headers begin with, in lower case; null: as the profile has them
+    header_prefix: Nullable<String>,
     /// Your own pairs
     metadata: BTreeMap<String, String>,
     /// How many subscriptions it may have
@@ -63,8 +66,12 @@ struct CreateTenant {
     /// Your own id for it; not `default`, `system` or `tnt_…`
     #[oai(nullable, validator(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$"))]
     external_id: MaybeUndefined<String>,
-    /// How deliveries look: `standard` (default) or `mage`
+    /// How deliveries look: `standard` (default), `mage`, `marea` or `agentmessage`
     profile: Option<ProfileText>,
+    /// Your own brand in the names of headers, such as `X-Acme-`: it replaces `X-Webhook-` of profile `mage`, `X-Marea-`
+    /// of `marea` and `X-AmCore-` of `agentmessage`, in all deliveries of the tenant. Letters, digits and `-`
+    #[oai(nullable, validator(min_length = 2, max_length = 32, pattern = "^[A-Za-z][A-Za-z0-9-]*-$"))]
+    header_prefix: MaybeUndefined<String>,
     /// Your own pairs: at most 50, names of 64 and values of 512 characters
     #[oai(nullable)]
     metadata: MaybeUndefined<BTreeMap<String, String>>,
@@ -81,6 +88,7 @@ impl Wire for CreateTenant {
             name: fields.take("name"),
             external_id: fields.take("external_id"),
             profile: fields.take("profile"),
+            header_prefix: fields.take("header_prefix"),
             metadata: fields.take("metadata"),
             subscriptions_max: fields.take("subscriptions_max"),
         }
@@ -96,8 +104,13 @@ struct UpdateTenant {
     /// Your own id for it; not `default`, `system` or `tnt_…`
     #[oai(nullable, validator(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$"))]
     external_id: MaybeUndefined<String>,
-    /// How deliveries of new subscriptions look: `standard` or `mage`
+    /// How deliveries of new subscriptions look: `standard`, `mage`, `marea` or `agentmessage`
     profile: Option<ProfileText>,
+    /// Your own brand in the names of headers, such as `X-Acme-`: it replaces `X-Webhook-` of profile `mage`, `X-Marea-`
+    /// of `marea` and `X-AmCore-` of `agentmessage`, in all deliveries from now on. Receivers look headers up by name:
+    /// tell them before
+    #[oai(nullable, validator(min_length = 2, max_length = 32, pattern = "^[A-Za-z][A-Za-z0-9-]*-$"))]
+    header_prefix: MaybeUndefined<String>,
     /// Replaces all pairs
     #[oai(nullable)]
     metadata: MaybeUndefined<BTreeMap<String, String>>,
@@ -114,6 +127,7 @@ impl Wire for UpdateTenant {
             name: fields.take("name"),
             external_id: fields.take("external_id"),
             profile: fields.take("profile"),
+            header_prefix: fields.take("header_prefix"),
             metadata: fields.take("metadata"),
             subscriptions_max: fields.take("subscriptions_max"),
         }
@@ -239,12 +253,13 @@ impl TenantsApi {
         call.instance_key_only()?;
         let entry = find(call, id)?;
         let (wire, mut findings) = body.read()?;
-        let UpdateTenant { name, external_id, profile, metadata, subscriptions_max } = wire;
+        let UpdateTenant { name, external_id, profile, header_prefix, metadata, subscriptions_max } = wire;
         if let Some(name) = &name {
             check_name(name, &mut findings);
         }
         let external_id = check_external_id(external_id, &mut findings);
         let profile = check_profile(profile, &mut findings);
+        let header_prefix = check_header_prefix(header_prefix, Some(&entry), &mut findings);
         if let Some(metadata) = metadata.value() {
             check_metadata(metadata, &mut findings);
         }
@@ -263,6 +278,11 @@ impl TenantsApi {
             }
             if let Some(profile) = profile {
                 tenant.profile = profile;
+            }
+            match header_prefix {
+                MaybeUndefined::Undefined => {}
+                MaybeUndefined::Null => tenant.header_prefix = None,
+                MaybeUndefined::Value(prefix) => tenant.header_prefix = Some(prefix),
             }
             match metadata {
                 MaybeUndefined::Undefined => {}
@@ -286,10 +306,11 @@ fn find(call: &Call, id: &str) -> Result<Arc<TenantEntry>, Refusal> {
 }
 
 fn new_tenant(wire: CreateTenant, mut findings: Findings, now: Timestamp) -> Result<Tenant, Refusal> {
-    let CreateTenant { name, external_id, profile, metadata, subscriptions_max } = wire;
+    let CreateTenant { name, external_id, profile, header_prefix, metadata, subscriptions_max } = wire;
     check_name(&name, &mut findings);
     let external_id = check_external_id(external_id, &mut findings);
     let profile = check_profile(profile, &mut findings);
+    let header_prefix = check_header_prefix(header_prefix, None, &mut findings);
     let metadata = metadata.take().unwrap_or_default();
     check_metadata(&metadata, &mut findings);
     let subscriptions_max = check_subscriptions_max(subscriptions_max, &mut findings);
@@ -300,6 +321,7 @@ fn new_tenant(wire: CreateTenant, mut findings: Findings, now: Timestamp) -> Res
         external_id: external_id.take(),
         name,
         profile: profile.unwrap_or_default(),
+        header_prefix: header_prefix.take(),
         metadata,
         subscriptions_max: subscriptions_max.unwrap_or(SUBSCRIPTIONS_MAX_DEFAULT),
         revision: 1,
@@ -339,6 +361,29 @@ fn check_external_id(text: MaybeUndefined<String>, findings: &mut Findings) -> M
     }
 }
 
+/// `entry` is the tenant that is changed.
+fn check_header_prefix(
+    text: MaybeUndefined<String>,
+    entry: Option<&TenantEntry>,
+    findings: &mut Findings,
+) -> MaybeUndefined<HeaderPrefix> {
+    let text = match text {
+        MaybeUndefined::Undefined => return MaybeUndefined::Undefined,
+        MaybeUndefined::Null => return MaybeUndefined::Null,
+        MaybeUndefined::Value(text) => text,
+    };
+    let Ok(prefix) = text.parse::<HeaderPrefix>() else {
+        findings.add(Rule::InvalidFormat { expected: PREFIX_EXPECTED }, "/header_prefix");
+        return MaybeUndefined::Undefined;
+    };
+    let mut subscriptions = entry.into_iter().flat_map(TenantEntry::subscriptions);
+    if subscriptions.any(|subscription| subscription.headers.keys().any(|name| prefix.takes(name))) {
+        let expected = "another prefix: a subscription has a custom header of a name that begins with it";
+        findings.add(Rule::InvalidFormat { expected }, "/header_prefix");
+    }
+    MaybeUndefined::Value(prefix)
+}
+
 fn check_subscriptions_max(value: Option<i64>, findings: &mut Findings) -> Option<u32> {
     let value = value?;
     let max = SUBSCRIPTIONS_MAX_CEILING;
@@ -352,12 +397,23 @@ fn check_subscriptions_max(value: Option<i64>, findings: &mut Findings) -> Optio
 }
 
 fn attributes(tenant: &Tenant) -> TenantAttributes {
-    let Tenant { id: _, external_id, name, profile, metadata, subscriptions_max, revision: _, created_at, updated_at } =
-        tenant;
+    let Tenant {
+        id: _,
+        external_id,
+        name,
+        profile,
+        header_prefix,
+        metadata,
+        subscriptions_max,
+        revision: _,
+        created_at,
+        updated_at,
+    } = tenant;
     TenantAttributes {
         external_id: external_id.as_ref().map(ToString::to_string).into(),
         name: name.clone(),
         profile: ProfileName(profile.name()),
+        header_prefix: header_prefix.as_ref().map(|prefix| prefix.as_str().to_owned()).into(),
         metadata: metadata.clone(),
         subscriptions_max: *subscriptions_max,
         created_at: Time(*created_at),

@@ -1,101 +1,230 @@
-//! Every sentence that the API says about an error: the one place to translate.
+//! Every sentence that the API says about an error: which message, with which arguments. The messages are in `locales/`,
+//! a file for each language.
+//!
+//! Errors are named by the program in whole (`Ground`, `Rule`) and their parts by short English phrases ("an array of
+//! strings"). `locales/en.ftl` lists these phrases, and so leads from each to its words in another language.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use fluent_bundle::concurrent::FluentBundle;
+use fluent_bundle::{FluentArgs, FluentResource};
+use fluent_syntax::ast::Entry;
 use poem::http::StatusCode;
 
 use super::problem::Ground;
 use crate::domain::header::{InvalidHeaderName, NAME_EXPECTED};
+use crate::domain::language::Language;
 use crate::domain::violation::Rule;
 
-pub fn title(status: StatusCode) -> &'static str {
-    status.canonical_reason().unwrap_or("Error")
+/// What people read about an error, in one language.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Text {
+    pub title: String,
+    pub detail: String,
 }
 
-pub fn detail(ground: &Ground) -> String {
+pub fn text(ground: &Ground, language: Language) -> Text {
+    Text { title: title(ground.status()).say(language), detail: detail(ground).say(language) }
+}
+
+/// A message by its name in `locales/`, with its arguments.
+struct Message<'a> {
+    id: Cow<'static, str>,
+    arguments: Vec<(&'static str, Argument<'a>)>,
+}
+
+enum Argument<'a> {
+    /// The same in every language: what the user wrote, a number, a name.
+    Plain(Cow<'a, str>),
+    /// English words of the program's own, to be said in the language.
+    Phrase(&'a str),
+}
+
+impl<'a> Message<'a> {
+    fn new(id: &'static str) -> Self {
+        Self { id: id.into(), arguments: Vec::new() }
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<Cow<'a, str>>) -> Self {
+        self.arguments.push((name, Argument::Plain(value.into())));
+        self
+    }
+
+    /// In plain digits, whatever the language: clients may compare them.
+    fn number(self, name: &'static str, number: impl ToString) -> Self {
+        self.with(name, number.to_string())
+    }
+
+    fn phrase(mut self, name: &'static str, english: &'a str) -> Self {
+        self.arguments.push((name, Argument::Phrase(english)));
+        self
+    }
+
+    fn say(&self, language: Language) -> String {
+        let mut arguments = FluentArgs::with_capacity(self.arguments.len());
+        for (name, argument) in &self.arguments {
+            let words = match argument {
+                Argument::Plain(text) => text.clone(),
+                Argument::Phrase(english) => phrase(english, language),
+            };
+            arguments.set(*name, words);
+        }
+        format(&self.id, &arguments, language).expect("a test says every message in every language")
+    }
+}
+
+fn title(status: StatusCode) -> Message<'static> {
+    Message { id: format!("title-{}", status.as_u16()).into(), arguments: Vec::new() }
+}
+
+fn detail(ground: &Ground) -> Message<'_> {
     match ground {
         Ground::Rule(rule) => rule_detail(rule),
-        Ground::MissingApiKey => "Missing Authorization header".to_owned(),
-        Ground::InvalidApiKey => "Invalid API key".to_owned(),
-        Ground::KeyExpired => "This API key has expired".to_owned(),
-        Ground::KeyRevoked => "This API key was revoked".to_owned(),
-        Ground::ReadOnlyKey => "This API key is read-only and cannot perform write operations".to_owned(),
-        Ground::MissingScope(scope) => format!("This API key lacks the scope {}", scope.name()),
-        Ground::InstanceKeyOnly => {
-            "This concerns the whole instance, and this API key is bound to one tenant".to_owned()
+        Ground::MissingApiKey => Message::new("missing-api-key"),
+        Ground::InvalidApiKey => Message::new("invalid-api-key"),
+        Ground::KeyExpired => Message::new("key-expired"),
+        Ground::KeyRevoked => Message::new("key-revoked"),
+        Ground::ReadOnlyKey => Message::new("read-only-key"),
+        Ground::MissingScope(scope) => Message::new("missing-scope").with("scope", scope.name()),
+        Ground::InstanceKeyOnly => Message::new("instance-key-only"),
+        Ground::BeyondOwnKey { what } => Message::new("beyond-own-key").phrase("what", what),
+        Ground::NoSuchPath => Message::new("no-such-path"),
+        Ground::NotFound { thing, id } => Message::new("not-found").phrase("thing", thing).with("id", id),
+        Ground::UnknownTenant { name } => Message::new("unknown-tenant").with("name", name),
+        Ground::MethodNotAllowed => Message::new("method-not-allowed"),
+        Ground::UnsupportedMediaType { expected } => {
+            Message::new("unsupported-media-type").phrase("expected", expected)
         }
-        Ground::BeyondOwnKey { what } => format!("A key cannot give more than it has itself: {what}"),
-        Ground::NoSuchPath => "There is nothing at this path".to_owned(),
-        Ground::NotFound { thing, id } => format!("{thing} '{id}' not found"),
-        Ground::UnknownTenant { name } => format!("Tenant '{name}' not found"),
-        Ground::MethodNotAllowed => "This path does not take this method; the Allow header says which".to_owned(),
-        Ground::UnsupportedMediaType { expected } => format!("The body must be sent as {expected}"),
-        Ground::BodyTooLarge { bytes_max } => format!("The body is larger than {bytes_max} bytes"),
-        Ground::InvalidIdempotencyKey => "An Idempotency-Key has 1 to 200 printable ASCII characters".to_owned(),
-        Ground::IdempotencyConflict => "This Idempotency-Key was used with another body".to_owned(),
-        Ground::IdempotencyInProgress => "A request with this Idempotency-Key is still running".to_owned(),
-        Ground::AlreadyExists => "The name is taken".to_owned(),
-        Ground::KeyExists => "There is a key with this text already".to_owned(),
-        Ground::EventNotAllowed => {
-            "A named subscription was made by a restricted API key, which may not have this event".to_owned()
-        }
-        Ground::ExternalIdConflict => {
-            "An event with this external_id was published with another type or other data".to_owned()
-        }
-        Ground::InvalidState => "Its state does not allow this".to_owned(),
-        Ground::EventExpired => {
-            "The event's data was removed when its time was over: it cannot be sent again".to_owned()
-        }
-        Ground::SystemTenant => "Nobody publishes into the tenant 'system'".to_owned(),
-        Ground::PreconditionFailed => {
-            "It was changed since it was read: its ETag is no longer the one in If-Match".to_owned()
-        }
-        Ground::LimitExceeded { max } => format!("No more than {max} are allowed"),
-        Ground::RateLimited => "Rate limit exceeded. Please retry after a short delay.".to_owned(),
+        Ground::BodyTooLarge { bytes_max } => Message::new("body-too-large").number("bytes_max", bytes_max),
+        Ground::InvalidIdempotencyKey => Message::new("invalid-idempotency-key"),
+        Ground::IdempotencyConflict => Message::new("idempotency-conflict"),
+        Ground::IdempotencyInProgress => Message::new("idempotency-in-progress"),
+        Ground::AlreadyExists => Message::new("already-exists"),
+        Ground::KeyExists => Message::new("key-exists"),
+        Ground::EventNotAllowed => Message::new("subscription-not-for-event"),
+        Ground::ExternalIdConflict => Message::new("external-id-conflict"),
+        Ground::InvalidState => Message::new("invalid-state"),
+        Ground::EventExpired => Message::new("event-expired"),
+        Ground::SystemTenant => Message::new("system-tenant"),
+        Ground::PreconditionFailed => Message::new("precondition-failed"),
+        Ground::LimitExceeded { max } => Message::new("limit-exceeded").number("max", max),
+        Ground::RateLimited => Message::new("rate-limited"),
         Ground::TooManyViewers { max, of_what } => {
-            format!("No more than {max} viewers of {of_what} can watch at once: close one, then try again")
+            Message::new("too-many-viewers").number("max", max).phrase("of_what", of_what)
         }
-        Ground::StorageFull => "Storage is full: nothing new is accepted until space is free".to_owned(),
-        Ground::ShuttingDown => "The server is shutting down: please try again".to_owned(),
-        Ground::Internal | Ground::StoreUnavailable { .. } => {
-            "Something went wrong here; the request id finds it in the log".to_owned()
-        }
+        Ground::StorageFull => Message::new("storage-full"),
+        Ground::ShuttingDown => Message::new("shutting-down"),
+        Ground::Internal | Ground::StoreUnavailable { .. } => Message::new("internal"),
     }
 }
 
-fn rule_detail(rule: &Rule) -> String {
+fn rule_detail(rule: &Rule) -> Message<'_> {
     match rule {
-        Rule::InvalidJson(where_it_stops) => format!("The body is not valid JSON: {where_it_stops}"),
-        Rule::UnknownField { name } => format!("There is no field '{name}' here"),
-        Rule::MissingField { name } => format!("The field '{name}' is required"),
-        Rule::InvalidType { expected } => format!("This must be {expected}"),
-        Rule::InvalidParameter { name, expected } => format!("'{name}' must be {expected}"),
-        Rule::OutOfRange { min, max, unit: "" } => format!("This must be {min} to {max}"),
-        Rule::OutOfRange { min, max, unit } => format!("This must be {min} to {max} {unit}"),
-        Rule::TooFarAhead { days_max } => format!("This may lie at most {days_max} days ahead"),
-        Rule::TooShort { min: 1 } => "This must not be empty".to_owned(),
-        Rule::TooShort { min } => format!("This must have at least {min} characters"),
-        Rule::TooLong { max } => format!("This must have at most {max} characters"),
-        Rule::InvalidFormat { expected } => format!("This must be {expected}"),
-        Rule::DuplicateItem => "This occurs twice".to_owned(),
-        Rule::TooManyItems { max } => format!("There may be at most {max}"),
-        Rule::InvalidUrl(why) => format!("This is not a usable URL: {why}"),
-        Rule::UrlNotHttps => "The URL must begin with https://".to_owned(),
-        Rule::UrlBlocked => "Deliveries to this address are not allowed".to_owned(),
-        Rule::UrlTooLong { max } => format!("A URL has at most {max} characters"),
-        Rule::HeaderNotAllowed(InvalidHeaderName::Malformed) => format!("The name of a header has {NAME_EXPECTED}"),
-        Rule::HeaderNotAllowed(InvalidHeaderName::Reserved) => {
-            "Waxwing or HTTP itself sets this header: it cannot be a custom one".to_owned()
+        Rule::InvalidJson(where_it_stops) => Message::new("invalid-json").with("why", where_it_stops),
+        Rule::UnknownField { name } => Message::new("unknown-field").with("name", name),
+        Rule::MissingField { name } => Message::new("missing-field").with("name", &**name),
+        Rule::InvalidType { expected } => Message::new("invalid-type").phrase("expected", expected),
+        Rule::InvalidParameter { name, expected } => {
+            Message::new("invalid-parameter").with("name", name).phrase("expected", expected)
         }
-        Rule::InvalidSecret { expected } => format!("A secret of this profile is {expected}"),
-        Rule::OverlapNotSupported { profile } => {
-            format!("Deliveries of the profile '{profile}' carry one signature: two secrets cannot overlap")
+        Rule::OutOfRange { min, max, unit: "" } => Message::new("out-of-range").number("min", min).number("max", max),
+        Rule::OutOfRange { min, max, unit } => {
+            Message::new("out-of-range-in").number("min", min).number("max", max).phrase("unit", unit)
         }
-        Rule::EventsEmpty => "At least one event type or pattern is needed".to_owned(),
-        Rule::UnknownEventType { name } => format!("There is no event type '{name}'"),
-        Rule::EventNotAllowed { name } => format!("'{name}' is beyond what the API key is restricted to"),
-        Rule::ChannelNotAllowed => "This is not a channel of the restricted API key".to_owned(),
-        Rule::DescriptionTooLong { max } => format!("A description has at most {max} characters"),
-        Rule::PayloadTooLarge { max } => format!("This must have at most {max} bytes"),
-        Rule::PayloadTooDeep { max } => format!("This nests deeper than {max} levels"),
-        Rule::PayloadSchemaMismatch { detail } => format!("This does not fit the event type's schema: {detail}"),
+        Rule::TooFarAhead { days_max } => Message::new("too-far-ahead").number("days_max", days_max),
+        Rule::TooShort { min: 1 } => Message::new("empty"),
+        Rule::TooShort { min } => Message::new("too-short").number("min", min),
+        Rule::TooLong { max } => Message::new("too-long").number("max", max),
+        Rule::InvalidFormat { expected } => Message::new("invalid-format").phrase("expected", expected),
+        Rule::DuplicateItem => Message::new("duplicate-item"),
+        Rule::TooManyItems { max } => Message::new("too-many-items").number("max", max),
+        Rule::InvalidUrl(why) => Message::new("invalid-url").phrase("why", why),
+        Rule::UrlNotHttps => Message::new("url-not-https"),
+        Rule::UrlBlocked => Message::new("url-blocked"),
+        Rule::UrlTooLong { max } => Message::new("url-too-long").number("max", max),
+        Rule::HeaderNotAllowed(InvalidHeaderName::Malformed) => {
+            Message::new("header-malformed").phrase("expected", NAME_EXPECTED)
+        }
+        Rule::HeaderNotAllowed(InvalidHeaderName::Reserved) => Message::new("header-reserved"),
+        Rule::InvalidSecret { expected } => Message::new("invalid-secret").phrase("expected", expected),
+        Rule::OverlapNotSupported { profile } => Message::new("overlap-not-supported").with("profile", *profile),
+        Rule::EventsEmpty => Message::new("events-empty"),
+        Rule::UnknownEventType { name } => Message::new("unknown-event-type").with("name", name),
+        Rule::EventNotAllowed { name } => Message::new("event-not-allowed").with("name", name),
+        Rule::ChannelNotAllowed => Message::new("channel-not-allowed"),
+        Rule::DescriptionTooLong { max } => Message::new("description-too-long").number("max", max),
+        Rule::PayloadTooLarge { max } => Message::new("payload-too-large").number("max", max),
+        Rule::PayloadTooDeep { max } => Message::new("payload-too-deep").number("max", max),
+        Rule::PayloadSchemaMismatch { detail } => Message::new("payload-schema-mismatch").with("detail", detail),
     }
 }
+
+/// The file of each language.
+fn source(language: Language) -> &'static str {
+    match language {
+        Language::English => include_str!("locales/en.ftl"),
+        Language::Spanish => include_str!("locales/es.ftl"),
+        Language::Portuguese => include_str!("locales/pt.ftl"),
+    }
+}
+
+/// What phrases are called in the files.
+const PHRASE: &str = "phrase-";
+
+type Bundle = FluentBundle<FluentResource>;
+
+/// In the order of `Language::ALL`. Made when the first error is told, and once.
+static BUNDLES: LazyLock<[Bundle; Language::ALL.len()]> = LazyLock::new(|| Language::ALL.map(bundle));
+
+/// English phrases, and their names.
+static PHRASES: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
+    let ids = ids(Language::English).into_iter().filter(|id| id.starts_with(PHRASE));
+    let english = |id: &str| format(id, &FluentArgs::new(), Language::English).expect("it is in the file");
+    ids.map(|id| (english(&id), id)).collect()
+});
+
+fn resource(language: Language) -> FluentResource {
+    FluentResource::try_new(source(language).to_owned()).expect("a test reads every file")
+}
+
+fn bundle(language: Language) -> Bundle {
+    let tag = language.tag().parse().expect("en, es and pt are language tags");
+    let mut bundle = FluentBundle::new_concurrent(vec![tag]);
+    // The marks would stand in JSON, around what clients and people copy.
+    bundle.set_use_isolating(false);
+    bundle.add_resource(resource(language)).expect("a test finds no message twice");
+    bundle
+}
+
+/// The names of all messages of a file.
+fn ids(language: Language) -> Vec<String> {
+    let id = |entry: &Entry<&str>| match entry {
+        Entry::Message(message) => Some(message.id.name.to_owned()),
+        _ => None,
+    };
+    resource(language).entries().filter_map(id).collect()
+}
+
+/// None when there is no such message.
+fn format(id: &str, arguments: &FluentArgs<'_>, language: Language) -> Option<String> {
+    let place = Language::ALL.iter().position(|known| *known == language)?;
+    let bundle = &BUNDLES[place];
+    let pattern = bundle.get_message(id)?.value()?;
+    let mut errors = Vec::new();
+    let text = bundle.format_pattern(pattern, Some(arguments), &mut errors).into_owned();
+    debug_assert!(errors.is_empty(), "{id} in {language}: {errors:?}");
+    Some(text)
+}
+
+/// A phrase that nobody has translated is said in English: half an answer is better than none.
+fn phrase(english: &str, language: Language) -> Cow<'_, str> {
+    let id = PHRASES.get(english);
+    debug_assert!(id.is_some(), "locales/en.ftl lacks the phrase \"{english}\"");
+    let said = id.and_then(|id| format(id, &FluentArgs::new(), language));
+    said.map_or(Cow::Borrowed(english), Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use poem::Request;
+use poem::http::HeaderValue;
 
 use super::App;
+use super::language::accepted;
 use super::limit::Allowance;
+use crate::domain::language::Language;
 
 /// Put into the request by the edge, found there by every extractor.
 pub struct Visit {
@@ -16,6 +19,8 @@ pub struct Visit {
     /// Who asks, as far as the trusted proxies say.
     pub client: Option<IpAddr>,
     pub body_bytes_max: usize,
+    /// Each line of the header, unread: most requests are answered without words.
+    pub accept_language: Vec<HeaderValue>,
     /// What is left of the caller's quota, once the caller is known.
     pub allowance: OnceLock<Allowance>,
 }
@@ -23,5 +28,10 @@ pub struct Visit {
 impl Visit {
     pub fn of(request: &Request) -> &Arc<Self> {
         request.data::<Arc<Self>>().expect("the edge puts it into every request")
+    }
+
+    /// In which the caller reads what is wrong.
+    pub fn language(&self) -> Language {
+        accepted(&self.accept_language, self.app.settings.language)
     }
 }

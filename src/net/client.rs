@@ -1,5 +1,6 @@
 //! The client: one request to one target, within one deadline.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +71,7 @@ pub enum StartError {
 pub struct Request {
     pub url: TargetUrl,
     /// Without `host` and `content-length`, which follow from the URL and the body.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// Sent after `headers`; what is recorded shows each value as `***`.
     pub secret_headers: CustomHeaders,
     pub body: Bytes,

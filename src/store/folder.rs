@@ -7,11 +7,12 @@ use std::path::Path;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
-use redb::{Builder, Database, DatabaseError, StorageBackend};
+use redb::backends::FileBackend;
+use redb::{Builder, DatabaseError, StorageBackend};
 use zeroize::Zeroizing;
 
 use super::format::{Beginning, migrate};
-use super::journal::{JOURNAL_FILE, JournalFile};
+use super::journal::{JOURNAL_FILES, JournalFile};
 use super::open::OpenError;
 
 pub const STORE_FILE: &str = "waxwing.redb";
@@ -21,9 +22,21 @@ const STORE_FILE_NEW: &str = "waxwing.redb.new";
 /// Where a new key is written before it gets its name, so that no crash leaves half a key.
 const KEY_FILE_NEW: &str = "secret-key.new";
 
-pub(super) fn open_journal(directory: &Path) -> Result<Box<dyn StorageBackend>, OpenError> {
-    let file = JournalFile::open(directory).map_err(at(&directory.join(JOURNAL_FILE)))?;
-    Ok(Box::new(file))
+pub(super) fn open_journal(directory: &Path) -> Result<[Box<dyn StorageBackend>; 2], OpenError> {
+    let open = |name| {
+        let path = directory.join(name);
+        JournalFile::open(&path).map(|file| Box::new(file) as Box<dyn StorageBackend>).map_err(at(&path))
+    };
+    let files = [open(JOURNAL_FILES[0])?, open(JOURNAL_FILES[1])?];
+    // Their names are durable before anything is in them.
+    File::open(directory).and_then(|folder| folder.sync_all()).map_err(at(directory))?;
+    Ok(files)
+}
+
+/// The database's file, which is there.
+pub(super) fn open_file(path: &Path) -> Result<Box<dyn StorageBackend>, OpenError> {
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(at(path))?;
+    Ok(Box::new(FileBackend::new(file)?))
 }
 
 pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
@@ -45,12 +58,8 @@ pub(super) fn holds_something(file: &Path) -> Result<bool, OpenError> {
 }
 
 /// A new store gets its name when it is whole: redb does not open a file whose making was interrupted.
-pub(super) fn make_file(
-    builder: &Builder,
-    directory: &Path,
-    file: &Path,
-    beginning: &Beginning<'_>,
-) -> Result<Database, OpenError> {
+pub(super) fn make_file(directory: &Path, file: &Path, beginning: &Beginning<'_>) -> Result<(), OpenError> {
+    let builder = Builder::new();
     let new = directory.join(STORE_FILE_NEW);
     let database = match builder.create(&new) {
         Err(DatabaseError::Storage(_)) => {
@@ -60,6 +69,7 @@ pub(super) fn make_file(
         created => created?,
     };
     migrate(&database, beginning)?;
+    drop(database);
     let name = || {
         if std::fs::metadata(file).is_ok_and(|metadata| metadata.len() == 0) {
             std::fs::remove_file(file)?;
@@ -70,7 +80,7 @@ pub(super) fn make_file(
         File::open(directory)?.sync_all()
     };
     match name() {
-        Ok(()) => Ok(database),
+        Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(OpenError::Locked),
         Err(error) => Err(at(file)(error)),
     }

@@ -112,6 +112,7 @@ fn make(tables: &mut Tables<'_>, beginning: &Beginning<'_>) -> Result<(), StoreE
             external_id: None,
             name: name.to_owned(),
             profile: Profile::default(),
+            header_prefix: None,
             metadata: tenant::Metadata::new(),
             subscriptions_max: tenant::SUBSCRIPTIONS_MAX_DEFAULT,
             revision: 1,

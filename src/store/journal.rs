@@ -2,8 +2,9 @@
 //!
 //! A group's rows are appended as one frame and synced, once; the database takes the same rows without a sync, which is
 //! quick, and keeps changed pages in memory. From time to time a durable commit of the database makes the frames
-//! unnecessary (a *checkpoint*), and the journal begins anew at its front, over what it held: it does not grow, so a sync
-//! has no length of a file to write. An opening carries out the frames that the database has not seen.
+//! unnecessary (a *checkpoint*). It is carried to the disk behind the writer's back (see [`super::behind`]), so meanwhile
+//! frames go to the other one of two files, from its front on, over what it held: a file does not grow, so a sync
+//! has no length to write. An opening carries out the frames that the database has not seen.
 //!
 //! A frame, numbers little-endian: checksum u32, length of the rows u32, number of the frame u64, rows. The checksum is the
 //! CRC-32 of all that follows it, begun with a number of the store, so that another store's frames are not mistaken for
@@ -19,7 +20,8 @@ use redb::StorageBackend;
 
 use super::schema::NAMES;
 
-pub const JOURNAL_FILE: &str = "waxwing.journal";
+/// In turn.
+pub const JOURNAL_FILES: [&str; 2] = ["waxwing.journal-a", "waxwing.journal-b"];
 
 /// A checkpoint is due when the frames take this much: what an opening after a crash carries out again, and about half of
 /// the pages that the database then holds in memory.
@@ -33,16 +35,24 @@ const BUFFER_BYTES_KEPT: usize = 1024 * 1024;
 const REMOVED: u8 = 0x80;
 const _: () = assert!(NAMES.len() < REMOVED as usize, "the number of a table has seven bits");
 
-/// Where frames are kept.
+/// Where frames are kept: two files in turn, so that one can be written while the database makes durable what is in the
+/// other.
 pub(super) struct Journal {
-    file: Box<dyn StorageBackend>,
+    files: [Part; 2],
+    /// Which of them frames go to.
+    current: usize,
     /// What checksums begin with.
     store: u32,
     /// Number of the last frame.
     last: u64,
     /// Where the next one goes.
     end: u64,
-    /// Of the file.
+    /// Whether the other file has frames that the database has not made durable yet.
+    is_other_needed: bool,
+}
+
+struct Part {
+    file: Box<dyn StorageBackend>,
     length: u64,
 }
 
@@ -138,58 +148,47 @@ impl Journal {
     /// Carries out, in order, every row of the frames after number `up_to`. The journal that it answers goes on after them;
     /// it must not be appended to before a durable commit has what was carried out.
     pub(super) fn replay<E>(
-        file: Box<dyn StorageBackend>,
+        files: [Box<dyn StorageBackend>; 2],
         store: u32,
         up_to: u64,
         mut carry_out: impl FnMut(Row<'_>) -> Result<(), E>,
     ) -> Result<Self, ReplayError<E>> {
-        let length = file.len().map_err(ReplayError::Disk)?;
-        let mut journal = Self { file, store, last: up_to, end: 0, length };
-        let mut number_before = None;
-        while let Some((number, frame)) = journal.frame(journal.end).map_err(ReplayError::Disk)? {
-            match number_before {
-                None if number > up_to + 1 => return Err(ReplayError::Gap { first: number }),
-                // What is left of an earlier round.
-                Some(before) if number != before + 1 => break,
-                None | Some(_) => {}
+        let mut parts = Vec::with_capacity(2);
+        for file in files {
+            let length = file.len().map_err(ReplayError::Disk)?;
+            parts.push(Part { file, length });
+        }
+        let mut rounds = Vec::with_capacity(2);
+        for part in &parts {
+            let first = part.frame(0, store).map_err(ReplayError::Disk)?;
+            rounds.extend(first.map(|(number, _)| (number, part)));
+        }
+        rounds.sort_by_key(|(first, _)| *first);
+        let mut last = up_to;
+        for (first, part) in rounds {
+            let (mut number, mut at) = (first, 0);
+            // A frame with another number is left of an earlier round.
+            while let Some((found, frame)) = part.frame(at, store).map_err(ReplayError::Disk)?
+                && found == number
+            {
+                number += 1;
+                at += frame.len() as u64;
+                if found <= last {
+                    continue;
+                }
+                if found > last + 1 {
+                    return Err(ReplayError::Gap { first: found });
+                }
+                let mut rows = &frame[HEAD_BYTES..];
+                while !rows.is_empty() {
+                    let row = take_row(&mut rows).ok_or(ReplayError::Unreadable { frame: found })?;
+                    carry_out(row).map_err(ReplayError::Refused)?;
+                }
+                last = found;
             }
-            number_before = Some(number);
-            journal.end += frame.len() as u64;
-            if number <= up_to {
-                continue;
-            }
-            let mut rows = &frame[HEAD_BYTES..];
-            while !rows.is_empty() {
-                let row = take_row(&mut rows).ok_or(ReplayError::Unreadable { frame: number })?;
-                carry_out(row).map_err(ReplayError::Refused)?;
-            }
-            journal.last = number;
         }
-        journal.end = 0;
-        Ok(journal)
-    }
-
-    /// The frame that begins there, and its number; none when there is no whole one.
-    fn frame(&self, at: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
-        let room = self.length.saturating_sub(at);
-        if room < HEAD_BYTES as u64 {
-            return Ok(None);
-        }
-        let mut frame = vec![0; HEAD_BYTES];
-        self.file.read(at, &mut frame)?;
-        let (numbers, []) = frame.as_chunks::<4>() else { return Ok(None) };
-        let bytes = HEAD_BYTES as u64 + u64::from(u32::from_le_bytes(numbers[1]));
-        if bytes > room {
-            return Ok(None);
-        }
-        frame.resize(usize::try_from(bytes).map_err(io::Error::other)?, 0);
-        self.file.read(at + HEAD_BYTES as u64, &mut frame[HEAD_BYTES..])?;
-        let (sum, checked) = frame.split_at(4);
-        if checksum(self.store, checked) != *sum {
-            return Ok(None);
-        }
-        let number = frame[8..HEAD_BYTES].try_into().expect("it has eight bytes");
-        Ok(Some((u64::from_le_bytes(number), frame)))
+        let files = parts.try_into().unwrap_or_else(|_| unreachable!("there were two"));
+        Ok(Self { files, current: 0, store, last, end: 0, is_other_needed: false })
     }
 
     /// Appends the rows as one frame. They survive everything from the moment that this returns.
@@ -201,14 +200,15 @@ impl Journal {
         frame[8..HEAD_BYTES].copy_from_slice(&number.to_le_bytes());
         let sum = checksum(self.store, &frame[4..]);
         frame[..4].copy_from_slice(&sum);
+        let part = &mut self.files[self.current];
         let end = self.end + frame.len() as u64;
-        if end > self.length {
+        if end > part.length {
             let length = end.next_multiple_of(STEP_BYTES);
-            self.file.set_len(length)?;
-            self.length = length;
+            part.file.set_len(length)?;
+            part.length = length;
         }
-        self.file.write(self.end, frame)?;
-        self.file.sync_data()?;
+        part.file.write(self.end, frame)?;
+        part.file.sync_data()?;
         self.end = end;
         self.last = number;
         Ok(())
@@ -228,17 +228,58 @@ impl Journal {
         self.end >= FRAMES_BYTES_MAX
     }
 
-    /// The database has all of it. The next frame goes to the front.
-    pub(super) fn begin_anew(&mut self) {
-        self.end = 0;
+    /// Whether it holds so much that a checkpoint cannot be waited for any more.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.end >= 2 * FRAMES_BYTES_MAX
     }
 
-    /// Gives the room back, when the database has all of it and nothing more comes.
+    /// The database has taken all of it, but is not durable yet: the next frame goes to the front of the other file.
+    pub(super) fn turn(&mut self) {
+        assert!(!self.is_other_needed, "the file that it turns to is still needed");
+        self.current = 1 - self.current;
+        self.end = 0;
+        self.is_other_needed = true;
+    }
+
+    /// The database is durable up to the last turn.
+    pub(super) fn has_caught_up(&mut self) {
+        self.is_other_needed = false;
+    }
+
+    /// Gives the room back, when the database is durable with all of it and nothing more comes.
     pub(super) fn shrink(&mut self) -> io::Result<()> {
-        self.begin_anew();
-        self.file.set_len(0)?;
-        self.length = 0;
-        self.file.sync_data()
+        assert!(self.is_empty() && !self.is_other_needed, "it is still needed");
+        for part in &mut self.files {
+            part.file.set_len(0)?;
+            part.length = 0;
+            part.file.sync_data()?;
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    /// The frame that begins there, and its number; none when there is no whole one.
+    fn frame(&self, at: u64, store: u32) -> io::Result<Option<(u64, Vec<u8>)>> {
+        let room = self.length.saturating_sub(at);
+        if room < HEAD_BYTES as u64 {
+            return Ok(None);
+        }
+        let mut frame = vec![0; HEAD_BYTES];
+        self.file.read(at, &mut frame)?;
+        let (numbers, []) = frame.as_chunks::<4>() else { return Ok(None) };
+        let bytes = HEAD_BYTES as u64 + u64::from(u32::from_le_bytes(numbers[1]));
+        if bytes > room {
+            return Ok(None);
+        }
+        frame.resize(usize::try_from(bytes).map_err(io::Error::other)?, 0);
+        self.file.read(at + HEAD_BYTES as u64, &mut frame[HEAD_BYTES..])?;
+        let (sum, checked) = frame.split_at(4);
+        if checksum(store, checked) != *sum {
+            return Ok(None);
+        }
+        let number = frame[8..HEAD_BYTES].try_into().expect("it has eight bytes");
+        Ok(Some((u64::from_le_bytes(number), frame)))
     }
 }
 
@@ -247,11 +288,9 @@ impl Journal {
 pub(super) struct JournalFile(File);
 
 impl JournalFile {
-    /// Makes it when it does not exist. Its name is durable before this returns.
-    pub(super) fn open(directory: &Path) -> io::Result<Self> {
-        let path = directory.join(JOURNAL_FILE);
+    /// Makes it when it does not exist.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        File::open(directory)?.sync_all()?;
         Ok(Self(file))
     }
 }
@@ -317,17 +356,29 @@ mod tests {
 
     type Found = Vec<(usize, Vec<u8>, Option<Vec<u8>>)>;
 
-    fn replay(file: &Shared, store: u32, up_to: u64) -> Result<(Journal, Found), ReplayError<Infallible>> {
+    /// The two files.
+    type Files = [Shared; 2];
+
+    fn replay(files: &Files, store: u32, up_to: u64) -> Result<(Journal, Found), ReplayError<Infallible>> {
         let mut found = Vec::new();
-        let journal = Journal::replay(Box::new(file.clone()), store, up_to, |row| {
+        let boxed = files.clone().map(|file| Box::new(file) as Box<dyn StorageBackend>);
+        let journal = Journal::replay(boxed, store, up_to, |row| {
             found.push((row.table, row.key.to_vec(), row.value.map(<[u8]>::to_vec)));
             Ok(())
         })?;
         Ok((journal, found))
     }
 
-    fn empty(file: &Shared) -> Journal {
+    fn empty(file: &Files) -> Journal {
         replay(file, STORE, 0).unwrap().0
+    }
+
+    /// To the front of the file that it writes.
+    fn twice_round(journal: &mut Journal) {
+        for _ in 0..2 {
+            journal.turn();
+            journal.has_caught_up();
+        }
     }
 
     fn rows(keys: &[&str]) -> Rows {
@@ -342,7 +393,7 @@ mod tests {
 
     #[test]
     fn what_was_appended_is_carried_out_in_order_and_goes_on_after_it() {
-        let file = Shared::default();
+        let file = Files::default();
         let mut journal = empty(&file);
         let mut first = Rows::default();
         first.put(0, b"a", b"1");
@@ -368,12 +419,12 @@ mod tests {
 
     #[test]
     fn what_is_left_of_an_earlier_round_is_no_frame() {
-        let file = Shared::default();
+        let file = Files::default();
         let mut journal = empty(&file);
         for key in ["a", "b", "c"] {
             journal.append(&mut rows(&[key])).unwrap();
         }
-        journal.begin_anew();
+        twice_round(&mut journal);
         // As long as the first of the first round, so that the second one of it stands right behind.
         journal.append(&mut rows(&["d"])).unwrap();
         assert_eq!(keys(&replay(&file, STORE, 3).unwrap().1), ["d"]);
@@ -382,30 +433,48 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_both_files_is_carried_out_in_order() {
+        let file = Files::default();
+        let mut journal = empty(&file);
+        journal.append(&mut rows(&["a"])).unwrap();
+        journal.append(&mut rows(&["b"])).unwrap();
+        journal.turn();
+        journal.append(&mut rows(&["c"])).unwrap();
+        assert_eq!(keys(&replay(&file, STORE, 0).unwrap().1), ["a", "b", "c"]);
+        assert_eq!(keys(&replay(&file, STORE, 1).unwrap().1), ["b", "c"]);
+        journal.has_caught_up();
+        journal.turn();
+        journal.append(&mut rows(&["d"])).unwrap();
+        assert_eq!(keys(&replay(&file, STORE, 2).unwrap().1), ["c", "d"]);
+        assert_eq!(keys(&replay(&file, STORE, 3).unwrap().1), ["d"]);
+        assert!(matches!(replay(&file, STORE, 0), Err(ReplayError::Gap { first: 3 })));
+    }
+
+    #[test]
     fn a_torn_frame_is_where_the_journal_ends() {
-        let file = Shared::default();
+        let file = Files::default();
         let mut journal = empty(&file);
         journal.append(&mut rows(&["a"])).unwrap();
         let (start, mut torn) = (journal.end, rows(&["b"]));
         journal.append(&mut torn).unwrap();
         for at in start..journal.end {
             let mut byte = [0];
-            file.read(at, &mut byte).unwrap();
-            file.write(at, &[byte[0] ^ 0x10]).unwrap();
+            file[0].read(at, &mut byte).unwrap();
+            file[0].write(at, &[byte[0] ^ 0x10]).unwrap();
             assert_eq!(keys(&replay(&file, STORE, 0).unwrap().1), ["a"], "byte {at}");
-            file.write(at, &byte).unwrap();
+            file[0].write(at, &byte).unwrap();
         }
-        file.set_len(journal.end - 1).unwrap();
+        file[0].set_len(journal.end - 1).unwrap();
         assert_eq!(keys(&replay(&file, STORE, 0).unwrap().1), ["a"]);
     }
 
     #[test]
     fn frames_of_another_store_are_none_and_frames_that_are_missing_are_noticed() {
-        let file = Shared::default();
+        let file = Files::default();
         let mut journal = empty(&file);
         journal.append(&mut rows(&["a"])).unwrap();
         assert_eq!(keys(&replay(&file, STORE + 1, 0).unwrap().1), [""; 0]);
-        journal.begin_anew();
+        twice_round(&mut journal);
         journal.append(&mut rows(&["b"])).unwrap();
         assert!(matches!(replay(&file, STORE, 0), Err(ReplayError::Gap { first: 2 })));
         assert_eq!(keys(&replay(&file, STORE, 1).unwrap().1), ["b"]);
@@ -413,7 +482,7 @@ mod tests {
 
     #[test]
     fn a_whole_frame_with_a_table_that_does_not_exist_is_not_passed_over() {
-        let file = Shared::default();
+        let file = Files::default();
         let mut rows = Rows::default();
         rows.put(NAMES.len(), b"a", b"");
         empty(&file).append(&mut rows).unwrap();
@@ -422,15 +491,16 @@ mod tests {
 
     #[test]
     fn it_is_full_when_a_checkpoint_is_due_and_shrinks_to_nothing() {
-        let file = Shared::default();
+        let file = Files::default();
         let mut journal = empty(&file);
         assert!(journal.is_empty() && !journal.is_full());
         let mut much = Rows::default();
         much.put(0, b"a", &vec![0; usize::try_from(FRAMES_BYTES_MAX).unwrap()]);
         journal.append(&mut much).unwrap();
-        assert!(journal.is_full());
+        assert!(journal.is_full() && !journal.is_overfull());
+        twice_round(&mut journal);
         journal.shrink().unwrap();
-        assert!(journal.is_empty() && !journal.is_full() && file.len().unwrap() == 0);
+        assert!(journal.is_empty() && !journal.is_full() && file[0].len().unwrap() == 0);
         journal.append(&mut rows(&["b"])).unwrap();
         assert_eq!(keys(&replay(&file, STORE, 1).unwrap().1), ["b"]);
     }

@@ -9,6 +9,7 @@
 
 mod announcements;
 mod backlog;
+mod behind;
 pub mod catalogue;
 mod check;
 mod commit;
@@ -86,12 +87,12 @@ pub struct Options {
 
 /// Where the file is.
 pub enum Location {
-    /// A folder with `waxwing.redb`, `waxwing.journal` and `secret-key`; made when it does not exist.
+    /// A folder with `waxwing.redb`, the two files of the journal and `secret-key`; made when it does not exist.
     Directory(PathBuf),
-    /// Two files of a simulated disk, and how much of it is free.
+    /// Three files of a simulated disk, and how much of it is free. What is written behind waits until it is asked for.
     Backend {
         database: Box<dyn redb::StorageBackend>,
-        journal: Box<dyn redb::StorageBackend>,
+        journal: [Box<dyn redb::StorageBackend>; 2],
         free_bytes: Arc<AtomicU64>,
     },
 }

@@ -8,14 +8,16 @@ use std::sync::{Arc, Mutex, RwLock};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase};
 use tokio::sync::{Semaphore, mpsc, watch};
 use zeroize::Zeroizing;
 
+use super::behind::Behind;
 use super::commit::{CHANGES_MAX, Ids, KeysUsedMemory, QUEUE_MAX, Shared, State};
 use super::crypt::Crypt;
 use super::folder::{
-    KEY_FILE, STORE_FILE, holds_something, make_directory, make_file, open_journal, read_key, read_or_make_key,
+    KEY_FILE, STORE_FILE, at, holds_something, make_directory, make_file, open_file, open_journal, read_key,
+    read_or_make_key,
 };
 use super::format::{Beginning, format, make_tables, migrate, write};
 use super::journal::Rows;
@@ -78,7 +80,7 @@ impl Store {
     /// Opens the store, or makes one. Reads and recovers what a crash left, and starts nothing: see [`Writer`].
     pub fn open(options: Options) -> Result<Opened, OpenError> {
         let Options { location, secret_key, clock, seed, retention, free_bytes_min, cache_bytes } = options;
-        let (database, journal, crypt, place) = match location {
+        let (file, journal, crypt, place) = match location {
             Location::Directory(directory) => {
                 make_directory(&directory)?;
                 let file = directory.join(STORE_FILE);
@@ -86,21 +88,20 @@ impl Store {
                     Some(key) => Zeroizing::new(key),
                     None => read_or_make_key(&directory, holds_something(&file)?)?,
                 };
-                let builder = &mut Builder::new();
-                builder.set_cache_size(cache_bytes);
-                let database = if holds_something(&file)? {
-                    builder.open(&file)?
-                } else {
-                    make_file(builder, &directory, &file, &Beginning { crypt: &Crypt::new(&key), now: clock.now() })?
-                };
-                (database, open_journal(&directory)?, Crypt::new(&key), Place::Directory(directory, file))
+                if !holds_something(&file)? {
+                    make_file(&directory, &file, &Beginning { crypt: &Crypt::new(&key), now: clock.now() })?;
+                }
+                let behind = Behind::new(open_file(&file)?).map_err(at(&file))?;
+                behind.spawn().map_err(at(&file))?;
+                (behind, open_journal(&directory)?, Crypt::new(&key), Place::Directory(directory, file))
             }
             Location::Backend { database, journal, free_bytes } => {
                 let key = secret_key.ok_or(OpenError::KeyMissing)?;
-                let database = Builder::new().set_cache_size(cache_bytes).create_with_backend(Boxed(database))?;
-                (database, journal, Crypt::seeded(&key, seed), Place::Given(free_bytes))
+                let behind = Behind::new(database).map_err(disk)?;
+                (behind, journal, Crypt::seeded(&key, seed), Place::Given(free_bytes))
             }
         };
+        let database = Builder::new().set_cache_size(cache_bytes).create_with_backend(file.clone())?;
         let beginning = Beginning { crypt: &crypt, now: clock.now() };
         if format(&database)? == 0 {
             migrate(&database, &beginning)?;
@@ -132,6 +133,8 @@ impl Store {
             retention_cursor: EventId::from_u128(snapshot.meta_id(MetaName::RetentionCursor)?),
         };
         drop(snapshot);
+        // From here on the journal is written over.
+        file.carry().map_err(disk)?;
 
         let (queue, queued) = std::sync::mpsc::channel();
         let (changes, changed) = mpsc::channel(CHANGES_MAX);
@@ -155,6 +158,8 @@ impl Store {
             changes,
             state,
             journal,
+            behind: file,
+            checkpoint: None,
             written: Rows::default(),
             untold: Vec::new(),
         };
@@ -179,7 +184,7 @@ pub(super) fn open_to_check(location: Location, secret_key: Option<[u8; 32]>) ->
         }
         Location::Backend { database, journal, free_bytes: _ } => {
             let key = secret_key.ok_or(OpenError::KeyMissing)?;
-            (Database::builder().create_with_backend(Boxed(database))?, journal, Crypt::new(&key))
+            (Database::builder().create_with_backend(Behind::new(database).map_err(disk)?)?, journal, Crypt::new(&key))
         }
     };
     if format(&database)? == 0 {
@@ -215,34 +220,4 @@ fn load_catalogue(tables: &impl Read, crypt: &Crypt) -> Result<Catalogue, StoreE
         }
     }
     Ok(catalogue)
-}
-
-/// redb wants a type of its own, not a box.
-#[derive(Debug)]
-struct Boxed(Box<dyn StorageBackend>);
-
-impl StorageBackend for Boxed {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.0.close()
-    }
 }

@@ -7,7 +7,7 @@ use redb::{Database, ReadableDatabase, StorageBackend};
 use super::crypt::Crypt;
 use super::folder::STORE_FILE;
 use super::format::{check_format, check_key, format, write};
-use super::journal::{JOURNAL_FILE, Journal, ReplayError};
+use super::journal::{JOURNAL_FILES, Journal, ReplayError};
 use super::open::OpenError;
 use super::postings::{self, Unindexed};
 use super::schema::{Deliveries, Events, Jobs, Keys, Kind, Meta, MetaName, Subscriptions, Tenants};
@@ -20,7 +20,11 @@ use crate::domain::id::{DeliveryId, EventId, JobId, SubscriptionId, TenantId};
 const RECOVERY_ROWS_MAX: usize = 16_384;
 
 /// Carries out what the journal has and the database has not.
-pub(super) fn replay(database: &Database, file: Box<dyn StorageBackend>, crypt: &Crypt) -> Result<Journal, OpenError> {
+pub(super) fn replay(
+    database: &Database,
+    files: [Box<dyn StorageBackend>; 2],
+    crypt: &Crypt,
+) -> Result<Journal, OpenError> {
     check_format(format(database)?)?;
     let snapshot = Snapshot::new(database.begin_read().map_err(disk)?);
     check_key(&snapshot, crypt)?;
@@ -28,19 +32,22 @@ pub(super) fn replay(database: &Database, file: Box<dyn StorageBackend>, crypt: 
     let key_check = snapshot.get::<Meta>(&MetaName::KeyCheck)?.ok_or_else(|| damaged::<Meta>(b"key_check"))?;
     let up_to = snapshot.meta(MetaName::JournalUpTo)?.map_or(0, u64::from_be_bytes);
     drop(snapshot);
+    let [a, b] = JOURNAL_FILES;
     write(database, |tables| {
-        let journal = Journal::replay(file, crc32fast::hash(&key_check.0), up_to, |row| tables.carry_out(&row));
+        let journal = Journal::replay(files, crc32fast::hash(&key_check.0), up_to, |row| tables.carry_out(&row));
         let journal = match journal {
             Ok(journal) => journal,
             Err(ReplayError::Refused(error)) => return Err(error),
-            Err(ReplayError::Disk(error)) => return Err(disk(format_args!("{JOURNAL_FILE}: {error}"))),
-            Err(ReplayError::Gap { first }) => return Err(disk(format_args!(
-                "{JOURNAL_FILE} begins with group {first}, and {STORE_FILE} ends with group {up_to}: they are not of \
-                 the same moment. Put back the two files that belong together, or move {JOURNAL_FILE} away to go on \
-                 with what {STORE_FILE} holds"
-            ))),
+            Err(ReplayError::Disk(error)) => return Err(disk(format_args!("the journal: {error}"))),
+            Err(ReplayError::Gap { first }) => {
+                return Err(disk(format_args!(
+                    "the journal goes on with group {first}, and {STORE_FILE} ends with group {up_to}: they are not of \
+                 the same moment. Put back the files that belong together, or move {a} and {b} away to go on with what \
+                 {STORE_FILE} holds"
+                )));
+            }
             Err(ReplayError::Unreadable { frame }) => {
-                return Err(disk(format_args!("{JOURNAL_FILE}: group {frame} cannot be read")));
+                return Err(disk(format_args!("the journal: group {frame} cannot be read")));
             }
         };
         if journal.last() > up_to {

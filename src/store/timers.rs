@@ -94,8 +94,11 @@ impl Timers {
             self.backlog_at = next(passed, BACKLOG_PAUSE, BACKLOG_REST);
         }
         // After the others: they write too.
-        if now >= self.checkpoint_at || writer.journal.is_full() {
+        report("a checkpoint", writer.watch_checkpoint());
+        if writer.journal.is_overfull() {
             report("a checkpoint", writer.checkpoint());
+        } else if now >= self.checkpoint_at || writer.journal.is_full() {
+            report("a checkpoint", writer.begin_checkpoint());
             self.checkpoint_at = Instant::now() + CHECKPOINT_EVERY;
         }
     }

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use redb::{Database, Durability};
 use tokio::sync::oneshot;
 
+use super::behind::Behind;
 use super::commit::{Effects, Job, Message, Shared, State, Transaction, closed};
 use super::journal::{Journal, Rows};
 use super::schema::MetaName;
@@ -26,6 +27,10 @@ pub struct Writer {
     pub(super) changes: tokio::sync::mpsc::Sender<Vec<Change>>,
     pub(super) state: State,
     pub(super) journal: Journal,
+    /// The database's file.
+    pub(super) behind: Behind,
+    /// The checkpoint that is under way: the epochs after which the file has it.
+    pub(super) checkpoint: Option<u64>,
     /// What the transaction that runs has written; kept for its memory.
     pub(super) written: Rows,
     /// What passes of the writer's own committed, and nobody was told yet.
@@ -65,20 +70,43 @@ impl Writer {
         Stepped { jobs, changes }
     }
 
-    /// Makes the database durable up to the last group, so that the journal can begin anew; the thread does it about once
-    /// a second.
+    /// Makes the database durable up to the last group, and waits until it is.
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
-        if self.journal.is_empty() {
+        self.end_checkpoint()?;
+        self.begin_checkpoint()?;
+        self.end_checkpoint()
+    }
+
+    /// Commits the database for good, which is written behind; what comes meanwhile goes to the other half of the journal.
+    /// The thread does it about once a second. Nothing when there is nothing to commit, or the last one is under way.
+    pub fn begin_checkpoint(&mut self) -> Result<(), StoreError> {
+        if self.journal.is_empty() || self.checkpoint.is_some() {
             return Ok(());
         }
         let database = self.shared.database.load_full().ok_or_else(closed)?;
-        match self.try_checkpoint(&database) {
-            Ok(()) => {
-                self.journal.begin_anew();
-                Ok(())
-            }
-            Err(error) => Err(self.has_failed(error)),
+        self.try_checkpoint(&database).map_err(|error| self.has_failed(error))?;
+        self.checkpoint = Some(self.behind.epochs());
+        self.journal.turn();
+        Ok(())
+    }
+
+    /// Looks whether the checkpoint that is under way has reached the disk.
+    pub fn watch_checkpoint(&mut self) -> Result<(), StoreError> {
+        let Some(epochs) = self.checkpoint else { return Ok(()) };
+        let is_durable = self.behind.is_durable(epochs).map_err(|error| self.has_failed(disk(error)))?;
+        if is_durable {
+            self.checkpoint = None;
+            self.journal.has_caught_up();
         }
+        Ok(())
+    }
+
+    /// Waits for the checkpoint that is under way.
+    fn end_checkpoint(&mut self) -> Result<(), StoreError> {
+        if self.checkpoint.is_some() {
+            self.behind.carry().map_err(|error| self.has_failed(disk(error)))?;
+        }
+        self.watch_checkpoint()
     }
 
     fn try_checkpoint(&self, database: &Database) -> Result<(), StoreError> {

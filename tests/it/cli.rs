@@ -190,6 +190,7 @@ fn config_shows_where_each_value_comes_from() {
         management_rate     off                waxwing.toml line 2
         publish_rate        7                  --publish-rate
         trusted_proxies     none               default
+        language            en                 default
         secret_key          not set            default
         admin_key           set                WAXWING_ADMIN_KEY
         payload_days        30                 default
@@ -271,6 +272,48 @@ fn verify_believes_what_another_library_signed_and_nothing_else() {
 }
 
 #[test]
+fn verify_knows_the_published_answer_of_marea_also_under_another_brand() {
+    let folder = folder();
+    let body = r#"{"type":"order.paid","eventId":"3c90c3cc-0d44-4b50-8888-8dd25736052a","timestamp":"2026-05-12T19:00:00.000Z","apiVersion":"2026-05-12","data":{"orderId":"ord_1","storefrontId":"sf_1","merchantUid":"uid_1","paidAt":"2026-05-12T18:59:58.000Z","totalAmount":123.5,"currency":"MXN"}}"#;
+    let signature = "t=1778612400,v1=761bda7418a8a415cef8b8d09dadf2cb821f9f378b855017ea80700d0ec25b99";
+    std::fs::write(folder.path().join("body"), body).unwrap();
+    let verify = |header: &str, more: &[&str]| {
+        let secret = "00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210";
+        let line = format!("{header}: {signature}");
+        let own = [
+            "verify",
+            "--profile",
+            "marea",
+            "--secret",
+            secret,
+            "--body",
+            "body",
+            "--tolerance",
+            "off",
+            "--header",
+            &line,
+        ];
+        run(folder.path(), &[&own[..], more].concat())
+    };
+    expect![[r#"
+        verified ✓ the signature fits these headers and this body of 279 bytes
+        exit 0
+    "#]]
+    .assert_eq(&verify("X-Marea-Signature", &[]));
+    expect![[r#"
+        verified ✓ the signature fits these headers and this body of 279 bytes
+        exit 0
+    "#]]
+    .assert_eq(&verify("X-Acme-Signature", &["--header-prefix", "X-Acme-"]));
+    expect![[r#"
+        not verified: the header `x-marea-signature` is missing
+        exit 1
+    "#]]
+    .assert_eq(&verify("X-Acme-Signature", &[]));
+    assert!(verify("X-Acme-Signature", &["--header-prefix", "X-Acme"]).ends_with("exit 2\n"));
+}
+
+#[test]
 fn the_first_start_leaves_one_key_that_only_its_owner_can_read() {
     let folder = folder();
     let server = Server::start(folder.path(), &[]);
@@ -339,6 +382,18 @@ fn keys_are_made_and_ended_on_a_running_server_and_on_a_stopped_one() {
     let check = good_json(folder.path(), &["check", "--json"]);
     assert!(check["file_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{check}");
     assert_eq!(check["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn a_server_tells_errors_in_its_own_language_and_the_command_line_asks_for_english() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &["--language", "es"]);
+    let (status, body) = server.call("GET", "/v1/nothing", "", "");
+    assert_eq!((status, body["errors"][0]["detail"].as_str()), (404, Some("No hay nada en esta ruta")));
+    let refused = run(folder.path(), &["send", "order.lost", "--data", "{}", "--url", &server.url]);
+    let expected = "unknown_event_type at /type: There is no event type 'order.lost'\nexit 1\n";
+    assert!(refused.ends_with(expected), "{refused}");
+    server.terminate();
 }
 
 #[test]

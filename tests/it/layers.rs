@@ -20,12 +20,14 @@ const PARTS: [(&str, &[&str]); 10] = [
 ];
 
 /// Names that only some parts may use: crates, and what reaches for the world outside.
-const KEPT_TO: [(&str, &[&str]); 19] = [
+const KEPT_TO: [(&str, &[&str]); 21] = [
     ("redb", &["store"]),
     ("postcard", &["store"]),
     ("poem", &["http"]),
     ("poem_openapi", &["http"]),
     ("governor", &["http"]),
+    ("fluent_bundle", &["http"]),
+    ("fluent_syntax", &["http"]),
     ("hyper", &["http", "net"]),
     ("hyper_util", &["http", "net"]),
     ("hickory_resolver", &["net"]),

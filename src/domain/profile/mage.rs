@@ -10,9 +10,9 @@ use sha2::Sha256;
 
 use super::super::retry::{JITTER_PERCENT, Schedule};
 use super::super::secret::Secret;
-use super::super::time::Timestamp;
-use super::{Headers, Message};
+use super::{Headers, Message, Sending, branded};
 
+pub(super) const HEADER_PREFIX: &str = "x-webhook-";
 const SECRET_BYTES: usize = 32;
 
 /// Up to three retries with exponential backoff are published, their delays are not: 0, 1, 5, 30 min (contract 6).
@@ -23,23 +23,25 @@ pub(super) static SCHEDULE: Schedule = Schedule::new(
 
 /// `{"event","shop","timestamp","data"}`, `shop` being the tenant's external id, else its name.
 pub(super) fn body(message: &Message<'_>) -> Bytes {
-    let Message { event, data, tenant, .. } = message;
+    let Message { event, data, tenant } = message;
     let shop = tenant.external_id.as_ref().map_or(tenant.name.as_str(), |id| id.as_str());
     let shop = serde_json::to_string(shop).expect("a string is always JSON");
     let head = format!(r#"{{"event":"{}","shop":{shop},"timestamp":"{}","data":"#, event.event_type, event.occurred_at);
     [head.as_bytes(), data, b"}"].concat().into()
 }
 
-pub(super) fn headers(message: &Message<'_>, body: &[u8], secrets: &[&Secret], at: Timestamp) -> Headers {
-    let timestamp = at.to_string();
+pub(super) fn headers(message: &Message<'_>, body: &[u8], sending: &Sending<'_>) -> Headers {
+    let Message { event, data: _, tenant } = message;
+    let name = branded(HEADER_PREFIX, tenant.header_prefix.as_ref());
+    let timestamp = sending.at.to_string();
     // One signature only: the published header has room for no second one.
-    let signature = sign(secrets[0], &timestamp, body);
+    let signature = sign(sending.secrets[0], &timestamp, body);
     vec![
-        ("content-type", "application/json".to_owned()),
-        ("user-agent", "MageLoyalty-Webhook/1.0".to_owned()),
-        ("x-webhook-event", message.event.event_type.to_string()),
-        ("x-webhook-timestamp", timestamp),
-        ("x-webhook-signature", signature),
+        ("content-type".into(), "application/json".to_owned()),
+        ("user-agent".into(), "MageLoyalty-Webhook/1.0".to_owned()),
+        (name("event"), event.event_type.to_string()),
+        (name("timestamp"), timestamp),
+        (name("signature"), signature),
     ]
 }
 

@@ -13,8 +13,7 @@ use sha2::Sha256;
 
 use super::super::retry::{JITTER_PERCENT, Schedule};
 use super::super::secret::Secret;
-use super::super::time::Timestamp;
-use super::{Headers, Message};
+use super::{Headers, Message, Sending};
 
 const SECRET_PREFIX: &str = "whsec_";
 
@@ -44,7 +43,7 @@ const HEAD_BYTES_MAX: usize = 256;
 
 /// `{"type","timestamp","data"}`
 pub(super) fn body(message: &Message<'_>) -> Bytes {
-    let Message { event, data, .. } = message;
+    let Message { event, data, tenant: _ } = message;
     // Names and times need no escaping: their types allow no character that JSON would escape.
     let mut body = Vec::with_capacity(HEAD_BYTES_MAX + data.len());
     let head = write!(body, r#"{{"type":"{}","timestamp":"{}","data":"#, event.event_type, event.occurred_at);
@@ -57,22 +56,23 @@ pub(super) fn body(message: &Message<'_>) -> Bytes {
 /// `v1,` and 32 bytes in base64.
 const SIGNATURE_LENGTH: usize = 3 + 44;
 
-pub(super) fn headers(message: &Message<'_>, body: &[u8], secrets: &[&Secret], at: Timestamp) -> Headers {
+pub(super) fn headers(message: &Message<'_>, body: &[u8], sending: &Sending<'_>) -> Headers {
+    let Sending { subscription: _, delivery: _, number: _, secrets, at } = sending;
     let id = message.event.id.to_string();
     let timestamp = at.as_seconds();
     let mut signatures = String::with_capacity(SIGNATURE_LENGTH * secrets.len() + secrets.len());
-    for secret in secrets {
+    for secret in *secrets {
         if !signatures.is_empty() {
             signatures.push(' ');
         }
         signatures.push_str(&sign(secret, &id, timestamp, body));
     }
     vec![
-        ("content-type", "application/json".to_owned()),
-        ("user-agent", concat!("Waxwing/", env!("CARGO_PKG_VERSION")).to_owned()),
-        ("webhook-id", id),
-        ("webhook-timestamp", timestamp.to_string()),
-        ("webhook-signature", signatures),
+        ("content-type".into(), "application/json".to_owned()),
+        ("user-agent".into(), concat!("Waxwing/", env!("CARGO_PKG_VERSION")).to_owned()),
+        ("webhook-id".into(), id),
+        ("webhook-timestamp".into(), timestamp.to_string()),
+        ("webhook-signature".into(), signatures),
     ]
 }
 

@@ -6,7 +6,7 @@ use poem_openapi::Object;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::domain::delivery::{Attempt, Delivery, ErrorClass, Outcome, Phases, Trigger};
+use crate::domain::delivery::{Attempt, ErrorClass, Outcome, Phases, Trigger};
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::profile::{Message, Profile};
 use crate::domain::subscription::Envelope;
@@ -95,10 +95,10 @@ struct DurationView {
 pub(super) struct Rebuild(Vec<([u8; 32], String)>);
 
 impl Rebuild {
-    pub(super) fn new(event: Option<&EventWithData>, delivery: &Delivery, tenant: &Tenant) -> Self {
+    pub(super) fn new(event: Option<&EventWithData>, tenant: &Tenant) -> Self {
         let Some(EventWithData { event, data }) = event else { return Self(Vec::new()) };
         let event: &Event = event;
-        let message = Message { event, data, tenant, subscription: delivery.subscription };
+        let message = Message { event, data, tenant };
         let profiles = Profile::ALL.map(|profile| profile.body(&message, Envelope::Profile));
         let raw = Profile::default().body(&message, Envelope::Raw);
         let forms = profiles.into_iter().chain([raw]);

@@ -7,6 +7,7 @@ use std::io::Write;
 use poem::http::StatusCode;
 
 use crate::domain::event::Event;
+use crate::domain::language::Language;
 use crate::domain::time::Timestamp;
 use crate::http::problem::Refusal;
 use crate::http::reply::Reply;
@@ -33,15 +34,17 @@ pub(super) fn batch(
     refusals: &[Option<Refusal>],
     results: &[Result<Published, StoreError>],
     request_id: &str,
+    language: Language,
     now: Timestamp,
 ) -> Reply {
     let mut text = Text(Vec::with_capacity(EVENT_BYTES * refusals.len()));
     text.raw(r#"{"data":["#);
+    let has_errors = refusals.iter().any(Option::is_some) || results.iter().any(Result::is_err);
     let mut results = results.iter();
     for (index, refusal) in refusals.iter().enumerate() {
         text.raw(if index == 0 { "{" } else { ",{" });
         match refusal {
-            Some(refusal) => text.errors(refusal, request_id),
+            Some(refusal) => text.errors(refusal, request_id, language),
             None => match results.next().expect("accept answers each event") {
                 Ok(Published { event, is_duplicate }) => {
                     text.event(event, now);
@@ -50,13 +53,14 @@ pub(super) fn batch(
                     }
                     &mut text
                 }
-                Err(error) => text.errors(&error.into(), request_id),
+                Err(error) => text.errors(&error.into(), request_id, language),
             },
         };
         text.raw("}");
     }
     text.raw("]}");
-    Reply::of_json(StatusCode::OK, text.0)
+    let reply = Reply::of_json(StatusCode::OK, text.0);
+    if has_errors { reply.in_language(language) } else { reply }
 }
 
 /// JSON in the making.
@@ -123,9 +127,10 @@ impl Text {
         self.raw(r#""meta":{"duplicate":true}"#)
     }
 
-    fn errors(&mut self, refusal: &Refusal, request_id: &str) -> &mut Self {
+    fn errors(&mut self, refusal: &Refusal, request_id: &str, language: Language) -> &mut Self {
         self.raw(r#""errors":"#);
-        serde_json::to_writer(&mut self.0, &refusal.views(request_id)).expect("errors have string keys and no numbers");
+        let views = refusal.views(request_id, language);
+        serde_json::to_writer(&mut self.0, &views).expect("errors have string keys and no numbers");
         self
     }
 }
@@ -208,13 +213,13 @@ mod tests {
             Err(StoreError::ExternalIdConflict),
             Ok(Published { event: most.clone(), is_duplicate: true }),
         ];
-        let answer: Value =
-            serde_json::from_str(&body(&batch(&[None, Some(refused()), None, None], &results, "the-request", now)))
-                .unwrap();
+        let refusals = [None, Some(refused()), None, None];
+        let reply = batch(&refusals, &results, "the-request", Language::Portuguese, now);
+        let answer: Value = serde_json::from_str(&body(&reply)).unwrap();
         let event = |event: &Event| -> Value { serde_json::from_str(&documented(event, now)).unwrap() };
         let mut repeated = event(&most);
         repeated["meta"] = json!({ "duplicate": true });
-        let errors = |refusal: Refusal| json!({ "errors": refusal.views("the-request") });
+        let errors = |refusal: Refusal| json!({ "errors": refusal.views("the-request", Language::Portuguese) });
         let conflict = errors(StoreError::ExternalIdConflict.into());
         assert_eq!(answer, json!({ "data": [event(&least), errors(refused()), conflict, repeated] }));
     }

@@ -187,11 +187,11 @@ pub(super) fn refuse_system_tenant(call: &Call) -> Result<(), Refusal> {
 }
 
 async fn publish_one(store: &Store, event: NewEvent, memory: Memory, call: &Call) -> Result<Reply, Refusal> {
-    let (request_id, now) = (call.visit.id.clone(), call.visit.app.clock.now());
+    let (request_id, language, now) = (call.visit.id.clone(), call.visit.language(), call.visit.app.clock.now());
     let render = move |published: &Published| answer::one(published, now);
     let remember = memory.keep(move |results: &[Result<Published, StoreError>]| match &results[0] {
         Ok(published) => render(published),
-        Err(error) => Refusal::from(error).render(&request_id),
+        Err(error) => Refusal::from(error).render(&request_id, language),
     });
     let mut results = store.accept(vec![event], remember).await?;
     let published = results.pop().expect("accept answers each event")?;
@@ -204,7 +204,7 @@ async fn publish_many(
     memory: Memory,
     call: &Call,
 ) -> Result<Reply, Refusal> {
-    let (request_id, now) = (call.visit.id.clone(), call.visit.app.clock.now());
+    let (request_id, language, now) = (call.visit.id.clone(), call.visit.language(), call.visit.app.clock.now());
     let mut events = Vec::with_capacity(items.len());
     let mut refusals: Vec<Option<Refusal>> = Vec::with_capacity(items.len());
     for item in items {
@@ -217,7 +217,8 @@ async fn publish_many(
         }
     }
     let refusals = Arc::new(refusals);
-    let render = move |results: &[Result<Published, StoreError>]| answer::batch(&refusals, results, &request_id, now);
+    let render =
+        move |results: &[Result<Published, StoreError>]| answer::batch(&refusals, results, &request_id, language, now);
     if events.is_empty() {
         return Ok(render(&[]));
     }

@@ -223,7 +223,7 @@ impl SubscriptionsApi {
         let url = self.check_url(call, &url, &mut findings).await;
         let owner = call.owner();
         let events = check_events(call, &owner, &events, &mut findings);
-        let changes = settings.check(None, None, &owner, &mut findings);
+        let changes = settings.check(None, None, &owner, call.tenant().header_prefix.as_ref(), &mut findings);
         let secret = match secret {
             None => Some(Secret::generate(&mut rand::rng())),
             Some(text) => profile.read_secret(&text),
@@ -282,7 +282,8 @@ impl SubscriptionsApi {
             None => None,
         };
         let events = events.map(|events| check_events(call, &subscription.owner, &events, &mut findings));
-        let changes = settings.check(url, Some(subscription), &subscription.owner, &mut findings);
+        let prefix = call.tenant().header_prefix.as_ref();
+        let changes = settings.check(url, Some(subscription), &subscription.owner, prefix, &mut findings);
         findings.finish()?;
         let if_match = IfMatch::of(call);
         let change = Box::new(move |subscription: &mut Subscription| {

@@ -6,7 +6,8 @@ use std::num::NonZeroU16;
 use super::wire::{EnvelopeText, OrderingText, ProfileText, RetryWaits};
 use crate::domain::event_type::EventPattern;
 use crate::domain::header::{
-    CustomHeaders, HEADERS_MAX, HeaderName, HeaderValue, InvalidHeaderValue, MASK, VALUE_EXPECTED,
+    CustomHeaders, HEADERS_MAX, HeaderName, HeaderPrefix, HeaderValue, InvalidHeaderName, InvalidHeaderValue, MASK,
+    VALUE_EXPECTED,
 };
 use crate::domain::id::TenantId;
 use crate::domain::operational::What;
@@ -144,9 +145,11 @@ pub(super) fn check_ordering(name: Option<OrderingText>, findings: &mut Findings
 pub(super) type WantedHeaders = BTreeMap<HeaderName, Option<HeaderValue>>;
 
 /// A client that sends back what it was shown sends `***`: that means the value in `kept`, and must not become one.
+/// `prefix` is the tenant's brand part, whose names are not free either.
 pub(super) fn check_headers(
     pairs: BTreeMap<String, String>,
     kept: &CustomHeaders,
+    prefix: Option<&HeaderPrefix>,
     findings: &mut Findings,
 ) -> WantedHeaders {
     let mut wanted = WantedHeaders::new();
@@ -163,6 +166,10 @@ pub(super) fn check_headers(
                 continue;
             }
         };
+        if prefix.is_some_and(|prefix| prefix.takes(&name)) {
+            findings.add(Rule::HeaderNotAllowed(InvalidHeaderName::Reserved), pointer);
+            continue;
+        }
         let value = match value.parse() {
             Ok(_) if value == MASK && kept.contains_key(&name) => None,
             Ok(_) if value == MASK => {
@@ -204,7 +211,7 @@ pub fn check_metadata(pairs: &Metadata, findings: &mut Findings) {
 pub fn check_profile(name: Option<ProfileText>, findings: &mut Findings) -> Option<Profile> {
     let profile = Profile::from_name(&name?.0);
     if profile.is_none() {
-        findings.add(Rule::InvalidFormat { expected: "'standard' or 'mage'" }, "/profile");
+        findings.add(Rule::InvalidFormat { expected: Profile::NAMES_EXPECTED }, "/profile");
     }
     profile
 }

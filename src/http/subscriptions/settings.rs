@@ -11,7 +11,7 @@ use super::rules::{
 };
 use super::wire::{EnvelopeText, OrderingText, RetryWaits};
 use crate::domain::channel::{Channel, SUBSCRIPTION_CHANNELS_MAX};
-use crate::domain::header::CustomHeaders;
+use crate::domain::header::{CustomHeaders, HeaderPrefix};
 use crate::domain::retry::Schedule;
 use crate::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
 use crate::domain::target::TargetUrl;
@@ -107,13 +107,14 @@ impl Settings {
         }
     }
 
-    /// `url` is the new one, if there is one; `known` is the subscription that is changed, and `owner` whose it is or will
-    /// be.
+    /// `url` is the new one, if there is one; `known` is the subscription that is changed; `owner` is whose it is or will
+    /// be; `prefix` is the brand part of header names of its tenant.
     pub fn check(
         self,
         url: Option<TargetUrl>,
         known: Option<&Subscription>,
         owner: &Owner,
+        prefix: Option<&HeaderPrefix>,
         findings: &mut Findings,
     ) -> Changes {
         let Self {
@@ -142,7 +143,7 @@ impl Settings {
             (Some(known), _) => &known.headers,
             (None, _) => &none,
         };
-        let headers = read(headers, |pairs| Some(check_headers(pairs, kept, findings)));
+        let headers = read(headers, |pairs| Some(check_headers(pairs, kept, prefix, findings)));
         let channels = read(channels, |texts| {
             let checked = check_channels(&texts, SUBSCRIPTION_CHANNELS_MAX)
                 .and_then(|channels| check_restriction(channels, owner.restriction()));

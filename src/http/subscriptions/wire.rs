@@ -171,7 +171,8 @@ pub(super) struct CreateSubscription {
     /// given up (default `none`)
     ordering: Option<OrderingText>,
     /// Holds deliveries while the receiver fails (10 failures in a row), tries it now and then, and disables the
-    /// subscription after 5 days of failures only (default true with profile `standard`, false with `mage`)
+    /// subscription after 5 days of failures only (default true with the profiles `standard` and
+    /// `agentmessage`, false with `mage` and `marea`)
     circuit_breaker: Option<bool>,
     /// Your own headers, sent with every delivery: at most 20, names of 64 and values of 1,024 characters. Values are kept
     /// encrypted and shown as `***`
@@ -223,7 +224,8 @@ pub(super) struct UpdateSubscription {
     /// given up
     ordering: Option<OrderingText>,
     /// Holds deliveries while the receiver fails (10 failures in a row), tries it now and then, and disables the
-    /// subscription after 5 days of failures only (default true with profile `standard`, false with `mage`)
+    /// subscription after 5 days of failures only (default true with the profiles `standard` and
+    /// `agentmessage`, false with `mage` and `marea`)
     circuit_breaker: Option<bool>,
     /// Replaces all headers: at most 20, names of 64 and values of 1,024 characters. Values are kept
     /// encrypted and shown as `***`. Sending `***` back keeps a value. A URL on

@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::earlier::{KeyRecordV1, SubscriptionRecordV1, SubscriptionRecordV2};
+use super::earlier::{KeyRecordV1, SubscriptionRecordV1, SubscriptionRecordV2, TenantRecordV1};
 use super::{
     DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, KeyKindRecord, PresetRecord, ProfileRecord,
     Record, millis, timestamp, whole,
@@ -26,21 +26,41 @@ use crate::store::crypt::{Crypt, Sealed};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct TenantRecord {
-    external_id: Option<String>,
-    name: String,
-    profile: ProfileRecord,
-    metadata: BTreeMap<String, String>,
-    subscriptions_max: u32,
-    revision: u32,
-    created_at: i64,
-    updated_at: i64,
+    pub(super) external_id: Option<String>,
+    pub(super) name: String,
+    pub(super) profile: ProfileRecord,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) subscriptions_max: u32,
+    pub(super) revision: u32,
+    pub(super) created_at: i64,
+    pub(super) updated_at: i64,
+    pub(super) header_prefix: Option<String>,
 }
-impl Record for TenantRecord {}
+impl Record for TenantRecord {
+    const VERSION: u8 = 2;
+
+    fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
+        match version {
+            1 => whole::<TenantRecordV1>(rest).map(Into::into),
+            _ => None,
+        }
+    }
+}
 
 impl From<&Tenant> for TenantRecord {
     fn from(tenant: &Tenant) -> Self {
-        let Tenant { id: _, external_id, name, profile, metadata, subscriptions_max, revision, created_at, updated_at } =
-            tenant;
+        let Tenant {
+            id: _,
+            external_id,
+            name,
+            profile,
+            header_prefix,
+            metadata,
+            subscriptions_max,
+            revision,
+            created_at,
+            updated_at,
+        } = tenant;
         Self {
             external_id: external_id.as_ref().map(|id| id.as_str().to_owned()),
             name: name.clone(),
@@ -50,18 +70,30 @@ impl From<&Tenant> for TenantRecord {
             revision: *revision,
             created_at: created_at.as_millis(),
             updated_at: updated_at.as_millis(),
+            header_prefix: header_prefix.as_ref().map(|prefix| prefix.as_str().to_owned()),
         }
     }
 }
 
 impl TenantRecord {
     pub(in crate::store) fn into_domain(self, id: TenantId) -> Option<Tenant> {
-        let Self { external_id, name, profile, metadata, subscriptions_max, revision, created_at, updated_at } = self;
+        let Self {
+            external_id,
+            name,
+            profile,
+            metadata,
+            subscriptions_max,
+            revision,
+            created_at,
+            updated_at,
+            header_prefix,
+        } = self;
         Some(Tenant {
             id,
             external_id: external_id.map(|text| text.parse()).transpose().ok()?,
             name,
             profile: profile.into(),
+            header_prefix: header_prefix.map(|text| text.parse()).transpose().ok()?,
             metadata,
             subscriptions_max,
             revision,
@@ -441,7 +473,7 @@ impl SubscriptionRecord {
         };
         let open_header = |(name, sealed): &(String, Sealed)| {
             let value = crypt.open(sealed, &header_label(id, name))?;
-            Some((name.parse().ok()?, std::str::from_utf8(&value).ok()?.parse().ok()?))
+            Some((HeaderName::from_stored(name).ok()?, std::str::from_utf8(&value).ok()?.parse().ok()?))
         };
         let retry_schedule = match retry_schedule {
             None => None,

@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
-use super::configuration::{KeyRecord, QuotaRecord, RestrictionRecord, SubscriptionRecord};
+use super::configuration::{KeyRecord, QuotaRecord, RestrictionRecord, SubscriptionRecord, TenantRecord};
 use super::history::EventRecord;
 use super::job::{JobKindRecord, JobRecord};
 use super::{
@@ -15,6 +15,45 @@ use super::{
 };
 use crate::domain::profile::Profile;
 use crate::store::crypt::Sealed;
+
+/// Before the brand part of header names.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TenantRecordV1 {
+    external_id: Option<String>,
+    name: String,
+    profile: ProfileRecord,
+    metadata: BTreeMap<String, String>,
+    subscriptions_max: u32,
+    revision: u32,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl From<TenantRecordV1> for TenantRecord {
+    fn from(record: TenantRecordV1) -> Self {
+        let TenantRecordV1 {
+            external_id,
+            name,
+            profile,
+            metadata,
+            subscriptions_max,
+            revision,
+            created_at,
+            updated_at,
+        } = record;
+        Self {
+            external_id,
+            name,
+            profile,
+            metadata,
+            subscriptions_max,
+            revision,
+            created_at,
+            updated_at,
+            header_prefix: None,
+        }
+    }
+}
 
 /// Before rate limits, own schedules, ordering, headers and channels.
 #[derive(Serialize, Deserialize)]

@@ -188,7 +188,7 @@ twins! {
     ShownState = ShownStateRecord { Pending, Retrying, Held, Succeeded, Exhausted, Canceled, Expired }
     JobState = JobStateRecord { Running, Done, Canceled }
     ErrorClass = ErrorClassRecord { BlockedAddress, Dns, Connect, Tls, Timeout, Http }
-    Profile = ProfileRecord { Standard, Mage }
+    Profile = ProfileRecord { Standard, Mage, Marea, AgentMessage }
     Envelope = EnvelopeRecord { Profile, Raw }
     DeliveryOrder = DeliveryOrderRecord { None, Fifo }
     DisabledReason = DisabledReasonRecord { Gone, Failing }

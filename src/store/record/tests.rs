@@ -61,24 +61,53 @@ fn small_values() {
     assert_eq!(<()>::decode(&[1]), None);
 }
 
-#[test]
-fn a_tenant() {
-    let tenant = Tenant {
+fn a_full_tenant() -> Tenant {
+    Tenant {
         id: TenantId::from_u128(1),
         external_id: Some("acme".parse().unwrap()),
         name: "Acme".to_owned(),
         profile: Profile::Mage,
+        header_prefix: Some("X-Acme-".parse().unwrap()),
         metadata: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
         subscriptions_max: 300,
         revision: 2,
         created_at: AT,
         updated_at: LATER,
-    };
+    }
+}
+
+#[test]
+fn a_tenant() {
+    let tenant = a_full_tenant();
     let record = bytes_of(
         TenantRecord::from(&tenant),
-        expect!["01010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e67"],
+        expect!["02010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e670107782d61636d652d"],
     );
     assert_eq!(record.into_domain(tenant.id), Some(tenant));
+}
+
+#[test]
+fn a_tenant_of_version_1_still_reads() {
+    let written = "01010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e67";
+    let record = TenantRecord::decode(&hex::decode(written).unwrap()).unwrap();
+    let expected = Tenant { header_prefix: None, ..a_full_tenant() };
+    assert_eq!(record.into_domain(expected.id), Some(expected));
+}
+
+#[test]
+fn profiles_keep_their_numbers() {
+    let numbers: Vec<u8> =
+        Profile::ALL.map(|profile| postcard::to_allocvec(&ProfileRecord::from(profile)).unwrap()[0]).into();
+    assert_eq!(numbers, [0, 1, 2, 3], "standard, mage, marea, agentmessage");
+}
+
+#[test]
+fn a_custom_header_whose_name_is_no_longer_free_does_not_hide_its_subscription() {
+    let mut subscription = a_full_subscription();
+    let name = crate::domain::header::HeaderName::from_stored("x-marea-shop").unwrap();
+    subscription.headers.insert(name, "1".parse().unwrap());
+    let record = SubscriptionRecord::from_domain(&subscription, &crypt());
+    assert_eq!(record.to_domain(subscription.id, &crypt()), Some(subscription));
 }
 
 #[test]

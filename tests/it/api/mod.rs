@@ -11,6 +11,7 @@ mod events;
 mod idempotency;
 mod instance;
 mod jobs;
+mod languages;
 mod lists;
 mod mage_create;
 mod mage_rotate;

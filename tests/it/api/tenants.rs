@@ -19,6 +19,7 @@ async fn a_tenant_is_made_found_by_either_id_changed_and_deleted() {
               "external_id": "my-store",
               "name": "My Store",
               "profile": "mage",
+              "header_prefix": null,
               "metadata": {
                 "a": "b"
               },
@@ -57,7 +58,7 @@ async fn what_cannot_be_a_tenant_is_refused() {
             expect![[r#"
             400 invalid_type /name: This must be a string
             400 invalid_parameter /external_id: This must be 1 to 128 characters of A-Z a-z 0-9 . _ : -
-            400 invalid_parameter /profile: This must be 'standard' or 'mage'
+            400 invalid_parameter /profile: This must be 'standard', 'mage', 'marea' or 'agentmessage'
             400 out_of_range /subscriptions_max: This must be 0 to 1000000
         "#]],
         ),
@@ -123,4 +124,71 @@ async fn a_key_of_a_tenant_sees_that_tenant_alone() {
     app.get("/v1/events").header("waxwing-tenant", "nobody").await.check(expect![[r#"
         404 unknown_tenant Waxwing-Tenant: Tenant 'nobody' not found
     "#]]);
+}
+
+#[tokio::test]
+async fn a_tenants_own_brand_is_shown_replaced_and_cleared() {
+    let app = TestApp::start().await;
+    let body = json!({ "name": "A", "external_id": "a", "profile": "marea", "header_prefix": "X-Acme-" });
+    let made = app.post("/v1/tenants", body).await.assert(201).json();
+    assert_eq!(made["data"]["attributes"]["profile"], "marea");
+    let shown =
+        async || app.get("/v1/tenants/a").await.assert(200).json()["data"]["attributes"]["header_prefix"].clone();
+    assert_eq!(shown().await, "x-acme-");
+    app.patch("/v1/tenants/a", json!({ "name": "B" })).await.assert(200);
+    assert_eq!(shown().await, "x-acme-", "what is not sent stays");
+    app.put("/v1/tenants/a", json!({ "header_prefix": "Shop-" })).await.assert(200);
+    assert_eq!(shown().await, "shop-");
+    for refused in ["", "X-Acme", "x acme-", "X-\r\n-", "Content-", "webhook-", "Proxy-Acme-"] {
+        for answer in [
+            app.patch("/v1/tenants/a", json!({ "header_prefix": refused })).await,
+            app.post("/v1/tenants", json!({ "name": "C", "header_prefix": refused })).await,
+        ] {
+            answer.check(expect![[r#"
+                400 invalid_parameter /header_prefix: This must be 2 to 32 characters of A-Z a-z 0-9 -, the first a letter, the last a -, and not how a header of HTTP begins
+            "#]]);
+        }
+    }
+    app.patch("/v1/tenants/a", json!({ "header_prefix": null })).await.assert(200);
+    assert_eq!(shown().await, json!(null));
+}
+
+#[tokio::test]
+async fn a_brand_and_the_custom_headers_of_a_tenant_do_not_meet() {
+    let app = TestApp::start().await;
+    app.post("/v1/tenants", json!({ "name": "A", "external_id": "a", "header_prefix": "X-Acme-" })).await.assert(201);
+    let subscribe = async |headers: serde_json::Value| {
+        let body = json!({ "url": "https://example.com/a", "events": ["*"], "headers": headers });
+        app.post("/v1/webhook-subscriptions", body).header("waxwing-tenant", "a").await
+    };
+    subscribe(json!({ "X-ACME-Signature": "1", "x-acme-shop": "2", "X-Marea-Shop": "3" })).await.check(expect![[r#"
+        400 header_not_allowed /headers/X-ACME-Signature: Waxwing or HTTP itself sets this header: it cannot be a custom one
+        400 header_not_allowed /headers/X-Marea-Shop: Waxwing or HTTP itself sets this header: it cannot be a custom one
+    "#]]);
+    let made = subscribe(json!({ "x-acme-shop": "2", "x-other-signature": "4" })).await.assert(201);
+    let path = format!("/v1/webhook-subscriptions/{}", made.id());
+    let change = json!({ "headers": { "x-acme-event-id": "1" } });
+    app.patch(&path, change).header("waxwing-tenant", "a").await.assert(400);
+    app.patch("/v1/tenants/a", json!({ "header_prefix": "X-Other-" })).await.check(expect![[r#"
+        400 invalid_parameter /header_prefix: This must be another prefix: a subscription has a custom header of a name that begins with it
+    "#]]);
+    app.patch("/v1/tenants/a", json!({ "header_prefix": "X-Third-" })).await.assert(200);
+}
+
+#[tokio::test]
+async fn a_secret_of_ones_own_has_the_form_of_the_tenants_profile() {
+    let app = TestApp::start().await;
+    let marea = "00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210";
+    let agentmessage = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    for (profile, own, others) in [("marea", marea, agentmessage), ("agentmessage", agentmessage, marea)] {
+        app.post("/v1/tenants", json!({ "name": "A", "external_id": profile, "profile": profile })).await.assert(201);
+        let subscribe = async |secret: &str| {
+            let body = json!({ "url": "https://example.com/a", "events": ["*"], "secret": secret });
+            app.post("/v1/webhook-subscriptions", body).header("waxwing-tenant", profile).await
+        };
+        let made = subscribe(own).await.assert(201).json();
+        assert_eq!(made["data"]["attributes"]["secret"], own);
+        let refused = subscribe(others).await.assert(400).json();
+        assert_eq!(refused["errors"][0]["code"], "invalid_secret", "{refused}");
+    }
 }

@@ -273,12 +273,18 @@ async fn a_rotation_can_let_the_old_secret_live_on_for_a_while() {
     let at_once = app.post(&rotate, json!({})).await.assert(200).json();
     assert_eq!(at_once["data"]["attributes"]["secret_version"], 3);
     assert!(at_once["data"]["attributes"]["previous_secret_expires_at"].is_null());
-    let mage = app.post(&rotate, json!({ "profile": "mage" })).await.assert(200).json();
-    assert_eq!(mage["data"]["attributes"]["profile"], "mage");
-    assert_eq!(mage["data"]["attributes"]["secret"].as_str().map(str::len), Some(64));
+    for (profile, secret_length) in [("mage", 64), ("marea", 64), ("agentmessage", 44), ("standard", 50)] {
+        let rotated = app.post(&rotate, json!({ "profile": profile })).await.assert(200).json();
+        assert_eq!(rotated["data"]["attributes"]["profile"], profile);
+        assert_eq!(rotated["data"]["attributes"]["secret"].as_str().map(str::len), Some(secret_length), "{profile}");
+    }
+    for profile in ["mage", "marea", "agentmessage"] {
+        let refused = app.post(&rotate, json!({ "profile": profile, "overlap_seconds": 1 })).await.assert(400).json();
+        assert_eq!(refused["errors"][0]["code"], "overlap_not_supported", "{profile}");
+    }
     app.post(&rotate, json!({ "overlap_seconds": 604_801, "profile": "paper" })).await.check(expect![[r#"
         400 out_of_range /overlap_seconds: This must be 0 to 604800 seconds
-        400 invalid_parameter /profile: This must be 'standard' or 'mage'
+        400 invalid_parameter /profile: This must be 'standard', 'mage', 'marea' or 'agentmessage'
     "#]]);
 }
 

@@ -187,6 +187,35 @@ fn the_mage_schedule_ends_after_four_attempts() {
 }
 
 #[test]
+fn the_marea_schedule_ends_after_three_attempts() {
+    check(
+        Profile::Marea,
+        "500 timeout 302",
+        expect![[r#"
+        00:00:00  attempt 1  500
+        00:00:29  attempt 2  timeout
+        00:05:15  attempt 3  302
+        Exhausted { reason: Schedule }
+    "#]],
+    );
+}
+
+#[test]
+fn the_agentmessage_schedule_is_the_standard_one() {
+    check(
+        Profile::AgentMessage,
+        "500 500 500 200",
+        expect![[r#"
+        00:00:00  attempt 1  500
+        00:00:04  attempt 2  500
+        00:04:35  attempt 3  500
+        00:34:19  attempt 4  2xx
+        Succeeded
+    "#]],
+    );
+}
+
+#[test]
 fn an_own_schedule_replaces_the_profiles_and_ends_after_its_last_wait() {
     check_with(
         Profile::Standard,

@@ -25,7 +25,7 @@ use waxwing::domain::event_type::EventTypeName;
 use waxwing::domain::header::CustomHeaders;
 use waxwing::domain::id::{AttemptId, DeliveryId, EventId, SubscriptionId, TenantId};
 use waxwing::domain::job::{Job, JobKind};
-use waxwing::domain::profile::{Message, Profile};
+use waxwing::domain::profile::{Headers, Message, Profile, Sending};
 use waxwing::domain::retry::Schedule;
 use waxwing::domain::secret::Secret;
 use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
@@ -94,7 +94,12 @@ impl Plan {
             span: Duration::from_secs_f64(hours * 3600.0),
             power_cuts: chance.random_range(0..5),
             interventions: chance.random_range(0..12),
-            profile: if chance.random_bool(0.7) { Profile::Standard } else { Profile::Mage },
+            profile: match chance.random_range(0..10) {
+                0..7 => Profile::Standard,
+                7 => Profile::Mage,
+                8 => Profile::Marea,
+                _ => Profile::AgentMessage,
+            },
             moods: None,
             scheduled_share: [0.0, 0.3][chance.random_range(0..2)],
             retry_waits: chance.random_bool(0.2).then(|| vec![0, 3, 600]),
@@ -255,6 +260,7 @@ impl World {
                 external_id: None,
                 name: format!("tenant {number}"),
                 profile: self.plan.profile,
+                header_prefix: None,
                 metadata: BTreeMap::new(),
                 subscriptions_max: SUBSCRIPTIONS_MAX_DEFAULT,
                 revision: 0,
@@ -695,10 +701,11 @@ impl World {
         self.ledger.begins(delivery, event.event.deliver_at, account_now);
 
         let tenant = &catalogue.tenant(tenant).expect("its tenant lives").tenant;
-        let message = Message { event: &event.event, data: &event.data, tenant, subscription: current.id };
+        let message = Message { event: &event.event, data: &event.data, tenant };
         let secrets: Vec<&Secret> = current.signing_secrets(now).collect();
         let body = current.profile.body(&message, current.envelope);
-        let headers = current.profile.headers(&message, &body, &secrets, now);
+        let sending = Sending { subscription: current, delivery, number, secrets: &secrets, at: now };
+        let headers = current.profile.headers(&message, &body, &sending);
         self.verify(current, &headers, &body);
 
         let mood = *self.moods.get(&current.id).expect("every subscription has a receiver");
@@ -730,7 +737,8 @@ impl World {
     }
 
     /// The receiver's side of the signature, by a library that we did not write where there is one.
-    fn verify(&self, subscription: &Subscription, headers: &[(&'static str, String)], body: &[u8]) {
+    fn verify(&self, subscription: &Subscription, headers: &Headers, body: &[u8]) {
+        let now = self.clock.now();
         let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
         let is_valid = |secret: &Secret| match subscription.profile {
             Profile::Standard => {
@@ -744,6 +752,14 @@ impl World {
                 let timestamp = header("x-webhook-timestamp").expect("a timestamp");
                 Some(waxwing::domain::profile::mage::sign(secret, timestamp, body).as_str())
                     == header("x-webhook-signature")
+            }
+            Profile::Marea => {
+                let signed = waxwing::domain::profile::marea::sign(secret, now.as_seconds(), body);
+                Some(signed.as_str()) == header("x-marea-signature")
+            }
+            Profile::AgentMessage => {
+                let signed = waxwing::domain::profile::agentmessage::sign(secret, now.as_seconds(), body);
+                Some(signed.as_str()) == header("x-amcore-signature")
             }
         };
         let alive = self.ledger.secrets(subscription.id);
@@ -782,8 +798,10 @@ impl World {
             self.machine.writer.backlog_pass().expect("the disk works");
         }
         // No draw: the pictures of single stories stay as they are.
-        if self.disk.syncs().is_multiple_of(16) {
-            self.machine.writer.checkpoint().expect("the disk works");
+        match self.disk.syncs() % 16 {
+            0 => self.machine.writer.begin_checkpoint().expect("the disk works"),
+            7 => self.machine.writer.checkpoint().expect("the disk works"),
+            _ => {}
         }
         self.changed(stepped.changes);
         self.collect();

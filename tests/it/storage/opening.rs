@@ -82,7 +82,7 @@ fn a_first_start_that_was_interrupted_is_made_again() {
     drop(Store::open(in_folder(parent.path())).unwrap());
     let mut names: Vec<_> = parent.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["secret-key", "waxwing.journal", "waxwing.redb"]);
+    assert_eq!(names, ["secret-key", "waxwing.journal-a", "waxwing.journal-b", "waxwing.redb"]);
     assert!(check(Location::Directory(parent.path().to_owned()), None).unwrap().is_clean());
 }
 
@@ -233,7 +233,7 @@ fn a_store_on_a_thread_answers_tells_and_ends() {
 #[test]
 fn a_store_that_is_older_than_its_journal_is_refused_and_opens_with_its_own_or_without() {
     let parent = tempfile::tempdir().unwrap();
-    let (database, journal) = (parent.path().join("waxwing.redb"), parent.path().join("waxwing.journal"));
+    let (database, journal) = (parent.path().join("waxwing.redb"), parent.path().join("waxwing.journal-a"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let live = |events: usize| {
         let Opened { store, writer, changes: _ } = Store::open(in_folder(parent.path())).unwrap();
@@ -263,7 +263,7 @@ fn a_store_that_is_older_than_its_journal_is_refused_and_opens_with_its_own_or_w
     std::fs::write(&database, &old).unwrap();
     std::fs::write(&journal, &newest).unwrap();
     let refusal = Store::open(in_folder(parent.path())).err().expect("it was opened").to_string();
-    assert!(refusal.contains("not of the same moment") && refusal.contains("waxwing.journal"), "{refusal}");
+    assert!(refusal.contains("not of the same moment") && refusal.contains("waxwing.journal-a"), "{refusal}");
     assert!(check(Location::Directory(parent.path().to_owned()), None).is_err());
 
     std::fs::write(&database, &own).unwrap();

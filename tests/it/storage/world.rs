@@ -277,6 +277,7 @@ pub fn tenant(name: &str) -> Tenant {
         external_id: Some(name.parse().unwrap()),
         name: name.to_owned(),
         profile: Profile::Mage,
+        header_prefix: None,
         metadata: Metadata::new(),
         subscriptions_max: 50,
         revision: 0,

@@ -1,4 +1,4 @@
-//! A disk in memory with two files that loses power (what was synced stays, what was not survives whole, torn or not at all, by seed),
+//! A disk in memory with three files that loses power (what was synced stays, what was not survives whole, torn or not at all, by seed),
 //! or has no room.
 
 use std::io;
@@ -19,8 +19,8 @@ pub struct SimDisk(Arc<Mutex<Platter>>);
 
 #[derive(Debug)]
 struct Platter {
-    /// The database and the journal.
-    files: [SimFile; 2],
+    /// The database and the two of the journal.
+    files: [SimFile; 3],
     syncs: u64,
     /// The sync that fails, and with it the machine.
     dies_at_sync: Option<u64>,
@@ -71,25 +71,25 @@ impl SimDisk {
         self.0.lock().expect("no test goes on after a panic")
     }
 
-    /// Connections to the two files for the machine that starts now. Those of earlier machines fail from here on.
-    pub fn plug_in(&self) -> [Plug; 2] {
+    /// Connections to the files for the machine that starts now. Those of earlier machines fail from here on.
+    fn plug_in(&self) -> [Plug; 3] {
         let mut platter = self.platter();
         platter.machine += 1;
         platter.is_dead = false;
         let machine = platter.machine;
-        [0, 1].map(|file| Plug { disk: self.clone(), machine, file })
+        [0, 1, 2].map(|file| Plug { disk: self.clone(), machine, file })
     }
 
     /// For who looks at the database alone.
     pub fn plug_in_database(&self) -> Plug {
-        let [database, _] = self.plug_in();
+        let [database, ..] = self.plug_in();
         database
     }
 
     /// The same as the place of a store.
     pub fn location(&self, free_bytes: Arc<AtomicU64>) -> Location {
-        let [database, journal] = self.plug_in();
-        Location::Backend { database: Box::new(database), journal: Box::new(journal), free_bytes }
+        let [database, a, b] = self.plug_in();
+        Location::Backend { database: Box::new(database), journal: [Box::new(a), Box::new(b)], free_bytes }
     }
 
     /// Ends the machine. Each write since the last sync survives whole, torn or not at all.

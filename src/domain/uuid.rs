@@ -1,0 +1,47 @@
+//! UUIDs (RFC 9562) as other contracts want their ids.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+/// Shown as 32 lower-case hexadecimal digits in five groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uuid(u128);
+
+impl Uuid {
+    /// Every id of ours is a UUIDv7.
+    pub const fn from_u128(value: u128) -> Self {
+        Self(value)
+    }
+
+    /// Version 4 with the first bits of a SHA-256 where others have chance: the same text gives the same id.
+    pub fn v4_of(text: &str) -> Self {
+        let digest = Sha256::digest(text);
+        let (first, _) = digest.split_first_chunk::<16>().expect("SHA-256 has 32 bytes");
+        let version_and_variant = (0xf << 76) | (0b11 << 62);
+        Self((u128::from_be_bytes(*first) & !version_and_variant) | (0x4 << 76) | (0b10 << 62))
+    }
+}
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = format!("{:032x}", self.0);
+        let groups = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+        f.write_str(&groups.join("-"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_has_five_groups_and_version_4_keeps_its_two_marks() {
+        // The example of RFC 9562, appendix A.6.
+        let uuid = Uuid::from_u128(0x017f_22e2_79b0_7cc3_98c4_dc0c_0c07_398f);
+        assert_eq!(uuid.to_string(), "017f22e2-79b0-7cc3-98c4-dc0c0c07398f");
+        assert_eq!(Uuid::from_u128(1).to_string(), "00000000-0000-0000-0000-000000000001");
+        // SHA-256 of "abc" begins with ba7816bf 8f01 cfea 4141 40de5dae2223 (FIPS 180-2, appendix B.1).
+        assert_eq!(Uuid::v4_of("abc").to_string(), "ba7816bf-8f01-4fea-8141-40de5dae2223");
+    }
+}

@@ -1,0 +1,232 @@
+### What the API says about an error. Each message stands in every language of this folder, with the same arguments.
+### Names of fields, headers and values stay as they are.
+
+## The title: what the status means
+
+title-400 = Bad Request
+title-401 = Unauthorized
+title-403 = Forbidden
+title-404 = Not Found
+title-405 = Method Not Allowed
+title-409 = Conflict
+title-410 = Gone
+title-412 = Precondition Failed
+title-413 = Payload Too Large
+title-415 = Unsupported Media Type
+title-429 = Too Many Requests
+title-500 = Internal Server Error
+title-503 = Service Unavailable
+title-507 = Insufficient Storage
+
+## Who asks
+
+missing-api-key = Missing Authorization header
+invalid-api-key = Invalid API key
+key-expired = This API key has expired
+key-revoked = This API key was revoked
+read-only-key = This API key is read-only and cannot perform write operations
+missing-scope = This API key lacks the scope { $scope }
+instance-key-only = This concerns the whole instance, and this API key is bound to one tenant
+beyond-own-key = A key cannot give more than it has itself: { $what }
+unknown-tenant = Tenant '{ $name }' not found
+system-tenant = Nobody publishes into the tenant 'system'
+
+## What is asked for
+
+no-such-path = There is nothing at this path
+not-found = { $thing } '{ $id }' not found
+method-not-allowed = This path does not take this method; the Allow header says which
+unsupported-media-type = The body must be sent as { $expected }
+body-too-large = The body is larger than { $bytes_max } bytes
+invalid-idempotency-key = An Idempotency-Key has 1 to 200 printable ASCII characters
+idempotency-conflict = This Idempotency-Key was used with another body
+idempotency-in-progress = A request with this Idempotency-Key is still running
+
+## What is there
+
+already-exists = The name is taken
+key-exists = There is a key with this text already
+subscription-not-for-event = A named subscription was made by a restricted API key, which may not have this event
+external-id-conflict = An event with this external_id was published with another type or other data
+invalid-state = Its state does not allow this
+event-expired = The event's data was removed when its time was over: it cannot be sent again
+precondition-failed = It was changed since it was read: its ETag is no longer the one in If-Match
+limit-exceeded = No more than { $max } are allowed
+
+## How the server fares
+
+rate-limited = Rate limit exceeded. Please retry after a short delay.
+too-many-viewers = No more than { $max } viewers of { $of_what } can watch at once: close one, then try again
+storage-full = Storage is full: nothing new is accepted until space is free
+shutting-down = The server is shutting down: please try again
+internal = Something went wrong here; the request id finds it in the log
+
+## Rules for what is sent
+## $why, $detail: where a parser or a schema stopped, in its own words
+
+invalid-json = The body is not valid JSON: { $why }
+unknown-field = There is no field '{ $name }' here
+missing-field = The field '{ $name }' is required
+invalid-type = This must be { $expected }
+invalid-parameter = '{ $name }' must be { $expected }
+invalid-format = This must be { $expected }
+out-of-range = This must be { $min } to { $max }
+out-of-range-in = This must be { $min } to { $max } { $unit }
+too-far-ahead = This may lie at most { $days_max } days ahead
+empty = This must not be empty
+too-short = This must have at least { $min } characters
+too-long = This must have at most { $max } characters
+duplicate-item = This occurs twice
+too-many-items = There may be at most { $max }
+invalid-url = This is not a usable URL: { $why }
+url-not-https = The URL must begin with https://
+url-blocked = Deliveries to this address are not allowed
+url-too-long = A URL has at most { $max } characters
+header-malformed = The name of a header has { $expected }
+header-reserved = Waxwing or HTTP itself sets this header: it cannot be a custom one
+invalid-secret = A secret of this profile is { $expected }
+overlap-not-supported = Deliveries of the profile '{ $profile }' carry one signature: two secrets cannot overlap
+events-empty = At least one event type or pattern is needed
+unknown-event-type = There is no event type '{ $name }'
+event-not-allowed = '{ $name }' is beyond what the API key is restricted to
+channel-not-allowed = This is not a channel of the restricted API key
+description-too-long = A description has at most { $max } characters
+payload-too-large = This must have at most { $max } bytes
+payload-too-deep = This nests deeper than { $max } levels
+payload-schema-mismatch = This does not fit the event type's schema: { $detail }
+
+### The phrases that go into messages. The program names them by these English words, letter for letter.
+
+## Things ($thing): they begin the sentence
+
+phrase-event = Event
+phrase-event-type = Event type
+phrase-delivery = Delivery
+phrase-subscription = Webhook subscription
+phrase-job = Job
+phrase-api-key = API key
+phrase-tenant = Tenant
+
+## Types and formats ($expected)
+
+phrase-a-string = a string
+phrase-a-text = a text
+phrase-a-boolean = true or false
+phrase-an-integer = an integer
+phrase-an-integer-or-null = an integer, or null for no limit
+phrase-strings = an array of strings
+phrase-integers = an array of integers
+phrase-pairs = an object of strings
+phrase-an-object = an object
+phrase-json = JSON
+phrase-a-json-object = a JSON object
+phrase-events = an array of events
+phrase-event-count = 1 to 1,000 events
+phrase-quotas = an object with management and publish
+phrase-a-schema-object = a JSON Schema object
+phrase-a-usable-schema = a JSON Schema that can be used
+phrase-a-moment = an RFC 3339 date and time
+phrase-a-moment-to-come = an RFC 3339 date and time to come
+phrase-json-type = application/json
+phrase-json-or-ndjson-type = application/json or application/x-ndjson
+
+## Names and texts ($expected)
+
+phrase-event-type-name = 1 to 128 characters: parts of A-Z a-z 0-9 _ - joined by single dots
+phrase-another-name = another name: test deliveries have this one
+phrase-channel = 1 to 64 characters of A-Z a-z 0-9 . _ : -
+phrase-external-id = 1 to 128 characters of A-Z a-z 0-9 . _ : -
+phrase-another-external-id = another id: default, system and tnt_… mean something else
+phrase-header-name = 1 to 64 characters of A-Z a-z 0-9 ! # $ % & ' * + - . ^ _ ` | ~
+phrase-header-prefix = 2 to 32 characters of A-Z a-z 0-9 -, the first a letter, the last a -, and not how a header of HTTP begins
+phrase-another-header-prefix = another prefix: a subscription has a custom header of a name that begins with it
+phrase-header-value = 1 to 1,024 printable ASCII characters, none of the outer ones a space
+phrase-strong-key = 24 to 256 visible ASCII characters, at least 8 of them different
+phrase-marea-developer-key = a text that begins with mk_dev_, as this kind does
+phrase-marea-user-key = a text that begins with mk_user_, as this kind does
+phrase-agentmessage-key = a text that begins with am_live_, as this kind does
+phrase-checked-key = a text with the right checksum, since it begins as keys of Waxwing do
+phrase-unmasked-value = the value itself: none is kept
+phrase-standard-secret = whsec_ followed by 24 to 64 bytes in base64
+phrase-agentmessage-secret = 32 bytes in base64: 44 characters
+phrase-mage-secret = 64 lower-case hexadecimal characters
+
+## Choices ($expected)
+
+phrase-profiles = 'standard', 'mage', 'marea' or 'agentmessage'
+phrase-envelopes = 'profile' or 'raw'
+phrase-orderings = 'none' or 'fifo'
+phrase-presets = full_access, read_only, publish_only or subscriber
+phrase-key-kinds = native, marea_developer, marea_user or agentmessage
+phrase-one-channel = exactly one channel, the storefront, for the kind marea_user
+phrase-a-tenant-of-its-own = a tenant: a restricted key is bound to one
+phrase-healths = healthy, degraded, failing or disabled
+phrase-outcomes = success or failure
+phrase-resolutions = minute, hour or day
+phrase-scopes-of-figures = tenant or instance
+phrase-sorts = created_at or -created_at
+phrase-retry-schedule = null, or 1 to 20 delays in seconds
+phrase-at-least-one-scope = at least one scope
+phrase-a-scope = the name of a scope
+phrase-left-out-beside-preset = left out when preset is given
+phrase-a-subscription-that-exists = the id of a subscription that exists
+phrase-a-subscription-id = a subscription's id
+phrase-an-event-id = an event's id
+phrase-an-event-type = an event type
+phrase-an-event-type-or-pattern = an event type or pattern
+phrase-an-event-type-or-a-pattern = an event type or a pattern
+phrase-a-channel = a channel
+phrase-a-delivery-state = a state of deliveries
+phrase-a-state-that-allows-it = a state that allows it
+phrase-an-http-status = 100 to 599
+phrase-left-out-beside-filter = left out when the filter has a member besides state
+phrase-a-narrow-filter = a filter with a member besides state, unless 'all' is true
+
+## Parameters ($expected)
+
+phrase-given-once = given once
+phrase-left-out = left out: there is no such parameter here
+phrase-left-out-beside-after = left out when page[after] is given
+phrase-page-size = 1 to 100
+phrase-page-number = 1 or more
+phrase-cursor-next = a cursor from links.next
+phrase-cursor-prev = a cursor from links.prev
+phrase-before-until = before 'until'
+phrase-fewer-points-for-many = a shorter time or a longer resolution, for so many subscriptions
+phrase-fewer-points = at most 1,000 points before 'until': ask for a shorter time or a longer resolution
+
+## What is wrong with a URL ($why)
+
+phrase-url-empty = it is empty
+phrase-url-characters = spaces, control characters and backslashes are not allowed in it
+phrase-url-scheme = it must begin with https://
+phrase-url-user = a user name or password is not allowed in it
+phrase-url-fragment = a fragment (#…) is not allowed in it
+phrase-url-unreadable = it cannot be read as a URL
+phrase-host-missing = the host is missing
+phrase-host-dot = the host must not end with a dot
+phrase-host-name = the host name is not valid
+phrase-host-characters = the host holds a character that host names cannot have
+phrase-host-ipv4 = the IPv4 address is not valid
+phrase-host-ipv6 = the IPv6 address is not valid
+phrase-port = the port is not a number from 1 to 65535
+
+## What a key does not have itself ($what)
+
+phrase-own-scopes = it lacks some of these scopes
+phrase-own-events = it may not have some of these events
+phrase-own-channels = it is held to other channels
+phrase-own-expiry = it expires earlier
+phrase-own-management-rate = it may call less often
+phrase-own-publish-rate = it may publish less
+
+## Units ($unit)
+
+phrase-seconds = seconds
+phrase-a-second = a second
+phrase-deliveries-a-second = deliveries per second
+
+## Whose viewers ($of_what)
+
+phrase-of-one-key = one key
+phrase-of-the-instance = the whole instance

@@ -1,0 +1,226 @@
+## The title: what the status means
+
+title-400 = Solicitud incorrecta
+title-401 = No autenticado
+title-403 = Acceso denegado
+title-404 = No encontrado
+title-405 = Método no permitido
+title-409 = Conflicto
+title-410 = Ya no disponible
+title-412 = Condición previa no cumplida
+title-413 = Contenido demasiado grande
+title-415 = Tipo de contenido no admitido
+title-429 = Demasiadas solicitudes
+title-500 = Error interno del servidor
+title-503 = Servicio no disponible
+title-507 = Almacenamiento insuficiente
+
+## Who asks
+
+missing-api-key = Falta el encabezado Authorization
+invalid-api-key = La clave de API no es válida
+key-expired = Esta clave de API ha caducado
+key-revoked = Esta clave de API fue revocada
+read-only-key = Esta clave de API es de solo lectura y no puede realizar operaciones de escritura
+missing-scope = Esta clave de API no tiene el permiso { $scope }
+instance-key-only = Esto afecta a toda la instancia y esta clave de API pertenece a un solo tenant
+beyond-own-key = Una clave no puede conceder más de lo que tiene: { $what }
+unknown-tenant = No se encontró el tenant '{ $name }'
+system-tenant = No se puede publicar en el tenant 'system'
+
+## What is asked for
+
+no-such-path = No hay nada en esta ruta
+not-found = No se encontró { $thing } '{ $id }'
+method-not-allowed = Esta ruta no admite este método; el encabezado Allow indica cuáles admite
+unsupported-media-type = El cuerpo debe enviarse como { $expected }
+body-too-large = El cuerpo supera los { $bytes_max } bytes
+invalid-idempotency-key = Una Idempotency-Key tiene de 1 a 200 caracteres ASCII imprimibles
+idempotency-conflict = Esta Idempotency-Key ya se usó con otro cuerpo
+idempotency-in-progress = Todavía hay una solicitud en curso con esta Idempotency-Key
+
+## What is there
+
+already-exists = Ese nombre ya está en uso
+key-exists = Ya existe una clave con este texto
+subscription-not-for-event = Una de las suscripciones indicadas se creó con una clave de API restringida que no puede recibir este evento
+external-id-conflict = Ya se publicó un evento con este external_id, pero con otro tipo u otros datos
+invalid-state = Su estado actual no lo permite
+event-expired = Los datos del evento se eliminaron al vencer su plazo: ya no se puede volver a enviar
+precondition-failed = Se modificó después de leerlo: su ETag ya no coincide con el de If-Match
+limit-exceeded = No se admiten más de { $max }
+
+## How the server fares
+
+rate-limited = Se superó el límite de solicitudes. Vuelva a intentarlo en unos instantes.
+too-many-viewers = El máximo es de { $max } conexiones simultáneas { $of_what }: cierre una y vuelva a intentarlo
+storage-full = El almacenamiento está lleno: no se acepta nada nuevo hasta que se libere espacio
+shutting-down = El servidor se está apagando: vuelva a intentarlo
+internal = Se produjo un error interno; el id de la solicitud permite encontrarlo en el registro
+
+## Rules for what is sent
+
+invalid-json = El cuerpo no es un JSON válido: { $why }
+unknown-field = El campo '{ $name }' no existe aquí
+missing-field = El campo '{ $name }' es obligatorio
+invalid-type = Debe ser { $expected }
+invalid-parameter = '{ $name }' debe ser { $expected }
+invalid-format = Debe ser { $expected }
+out-of-range = Debe estar entre { $min } y { $max }
+out-of-range-in = Debe estar entre { $min } y { $max } { $unit }
+too-far-ahead = No puede superar { $days_max } días a partir de ahora
+empty = No puede estar vacío
+too-short = Debe tener al menos { $min } caracteres
+too-long = Debe tener como máximo { $max } caracteres
+duplicate-item = Está repetido
+too-many-items = Se admiten como máximo { $max }
+invalid-url = La URL no se puede usar: { $why }
+url-not-https = La URL debe empezar por https://
+url-blocked = No se permiten entregas a esta dirección
+url-too-long = Una URL tiene como máximo { $max } caracteres
+header-malformed = El nombre de un encabezado tiene { $expected }
+header-reserved = Este encabezado lo fija Waxwing o el propio HTTP: no se puede personalizar
+invalid-secret = Un secreto de este perfil consta de { $expected }
+overlap-not-supported = Las entregas del perfil '{ $profile }' se firman con un solo secreto: no puede haber dos vigentes a la vez
+events-empty = Se necesita al menos un tipo de evento o patrón
+unknown-event-type = No existe el tipo de evento '{ $name }'
+event-not-allowed = '{ $name }' queda fuera de lo que permite la clave de API
+channel-not-allowed = Este canal no pertenece a la clave de API restringida
+description-too-long = Una descripción tiene como máximo { $max } caracteres
+payload-too-large = Debe tener como máximo { $max } bytes
+payload-too-deep = Tiene más de { $max } niveles de anidamiento
+payload-schema-mismatch = No cumple el esquema del tipo de evento: { $detail }
+
+## Things ($thing): they stand within the sentence
+
+phrase-event = el evento
+phrase-event-type = el tipo de evento
+phrase-delivery = la entrega
+phrase-subscription = la suscripción de webhook
+phrase-job = la tarea
+phrase-api-key = la clave de API
+phrase-tenant = el tenant
+
+## Types and formats ($expected)
+
+phrase-a-string = una cadena de texto
+phrase-a-text = un texto
+phrase-a-boolean = true o false
+phrase-an-integer = un número entero
+phrase-an-integer-or-null = un número entero, o null si no hay límite
+phrase-strings = una lista de cadenas de texto
+phrase-integers = una lista de números enteros
+phrase-pairs = un objeto cuyos valores sean cadenas de texto
+phrase-an-object = un objeto
+phrase-json = JSON
+phrase-a-json-object = un objeto JSON
+phrase-events = una lista de eventos
+phrase-event-count = una lista de 1 a 1000 eventos
+phrase-quotas = un objeto con management y publish
+phrase-a-schema-object = un objeto de JSON Schema
+phrase-a-usable-schema = un JSON Schema que se pueda usar
+phrase-a-moment = una fecha y hora RFC 3339
+phrase-a-moment-to-come = una fecha y hora RFC 3339 futura
+phrase-json-type = application/json
+phrase-json-or-ndjson-type = application/json o application/x-ndjson
+
+## Names and texts ($expected)
+
+phrase-event-type-name = un nombre de 1 a 128 caracteres: partes de A-Z a-z 0-9 _ - separadas por un solo punto
+phrase-another-name = otro nombre: este lo usan las entregas de prueba
+phrase-channel = un nombre de 1 a 64 caracteres de A-Z a-z 0-9 . _ : -
+phrase-external-id = un id de 1 a 128 caracteres de A-Z a-z 0-9 . _ : -
+phrase-another-external-id = otro id: default, system y tnt_… tienen otro significado
+phrase-header-name = de 1 a 64 caracteres de A-Z a-z 0-9 ! # $ % & ' * + - . ^ _ ` | ~
+phrase-header-prefix = un texto de 2 a 32 caracteres de A-Z a-z 0-9 -, que empiece por una letra, termine en - y no coincida con el comienzo de un encabezado de HTTP
+phrase-another-header-prefix = otro prefijo: una suscripción tiene un encabezado personalizado cuyo nombre empieza por este
+phrase-header-value = un texto de 1 a 1024 caracteres ASCII imprimibles, sin espacio al principio ni al final
+phrase-strong-key = un texto de 24 a 256 caracteres ASCII visibles, al menos 8 de ellos distintos
+phrase-marea-developer-key = un texto que empiece por mk_dev_, como corresponde a este tipo
+phrase-marea-user-key = un texto que empiece por mk_user_, como corresponde a este tipo
+phrase-agentmessage-key = un texto que empiece por am_live_, como corresponde a este tipo
+phrase-checked-key = un texto con la suma de comprobación correcta, ya que empieza como las claves de Waxwing
+phrase-unmasked-value = el propio valor: no hay ninguno guardado
+phrase-standard-secret = whsec_ seguido de 24 a 64 bytes en base64
+phrase-agentmessage-secret = 32 bytes en base64: 44 caracteres
+phrase-mage-secret = 64 caracteres hexadecimales en minúscula
+
+## Choices ($expected)
+
+phrase-profiles = 'standard', 'mage', 'marea' o 'agentmessage'
+phrase-envelopes = 'profile' o 'raw'
+phrase-orderings = 'none' o 'fifo'
+phrase-presets = full_access, read_only, publish_only o subscriber
+phrase-key-kinds = native, marea_developer, marea_user o agentmessage
+phrase-one-channel = exactamente un canal, el de la tienda, para el tipo marea_user
+phrase-a-tenant-of-its-own = un tenant: una clave restringida pertenece a uno
+phrase-healths = healthy, degraded, failing o disabled
+phrase-outcomes = success o failure
+phrase-resolutions = minute, hour o day
+phrase-scopes-of-figures = tenant o instance
+phrase-sorts = created_at o -created_at
+phrase-retry-schedule = null, o una lista de 1 a 20 esperas en segundos
+phrase-at-least-one-scope = una lista con al menos un permiso
+phrase-a-scope = el nombre de un permiso
+phrase-left-out-beside-preset = omitido cuando se indica preset
+phrase-a-subscription-that-exists = el id de una suscripción existente
+phrase-a-subscription-id = el id de una suscripción
+phrase-an-event-id = el id de un evento
+phrase-an-event-type = un tipo de evento
+phrase-an-event-type-or-pattern = un tipo de evento o un patrón
+phrase-an-event-type-or-a-pattern = un tipo de evento o un patrón
+phrase-a-channel = un canal
+phrase-a-delivery-state = un estado de entrega
+phrase-a-state-that-allows-it = un estado que lo permita
+phrase-an-http-status = un número de 100 a 599
+phrase-left-out-beside-filter = omitido cuando el filtro tiene otro campo además de state
+phrase-a-narrow-filter = un filtro con otro campo además de state, salvo que 'all' sea true
+
+## Parameters ($expected)
+
+phrase-given-once = indicado una sola vez
+phrase-left-out = omitido: ese parámetro no existe aquí
+phrase-left-out-beside-after = omitido cuando se indica page[after]
+phrase-page-size = un número de 1 a 100
+phrase-page-number = 1 o mayor
+phrase-cursor-next = un cursor de links.next
+phrase-cursor-prev = un cursor de links.prev
+phrase-before-until = anterior a 'until'
+phrase-fewer-points-for-many = más reciente, o la resolución menos detallada, para tantas suscripciones
+phrase-fewer-points = más reciente: caben como máximo 1000 puntos hasta 'until'; pida un periodo más corto o una resolución menos detallada
+
+## What is wrong with a URL ($why)
+
+phrase-url-empty = está vacía
+phrase-url-characters = no puede contener espacios, caracteres de control ni barras invertidas
+phrase-url-scheme = debe empezar por https://
+phrase-url-user = no puede contener un nombre de usuario ni una contraseña
+phrase-url-fragment = no puede contener un fragmento (#…)
+phrase-url-unreadable = no se puede interpretar como URL
+phrase-host-missing = falta el host
+phrase-host-dot = el host no puede terminar en punto
+phrase-host-name = el nombre del host no es válido
+phrase-host-characters = el host contiene un carácter que no se admite en nombres de host
+phrase-host-ipv4 = la dirección IPv4 no es válida
+phrase-host-ipv6 = la dirección IPv6 no es válida
+phrase-port = el puerto no es un número de 1 a 65535
+
+## What a key does not have itself ($what)
+
+phrase-own-scopes = le faltan algunos de estos permisos
+phrase-own-events = no puede recibir algunos de estos eventos
+phrase-own-channels = está limitada a otros canales
+phrase-own-expiry = caduca antes
+phrase-own-management-rate = su límite de llamadas es menor
+phrase-own-publish-rate = su límite de publicación es menor
+
+## Units ($unit)
+
+phrase-seconds = segundos
+phrase-a-second = por segundo
+phrase-deliveries-a-second = entregas por segundo
+
+## Whose viewers ($of_what)
+
+phrase-of-one-key = por clave
+phrase-of-the-instance = en toda la instancia

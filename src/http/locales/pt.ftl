@@ -1,0 +1,226 @@
+## The title: what the status means
+
+title-400 = Requisição inválida
+title-401 = Não autenticado
+title-403 = Acesso negado
+title-404 = Não encontrado
+title-405 = Método não permitido
+title-409 = Conflito
+title-410 = Não está mais disponível
+title-412 = Pré-condição não atendida
+title-413 = Conteúdo muito grande
+title-415 = Tipo de conteúdo não suportado
+title-429 = Muitas requisições
+title-500 = Erro interno do servidor
+title-503 = Serviço indisponível
+title-507 = Armazenamento insuficiente
+
+## Who asks
+
+missing-api-key = O cabeçalho Authorization está ausente
+invalid-api-key = A chave de API não é válida
+key-expired = Esta chave de API expirou
+key-revoked = Esta chave de API foi revogada
+read-only-key = Esta chave de API é somente leitura e não pode realizar operações de escrita
+missing-scope = Esta chave de API não tem a permissão { $scope }
+instance-key-only = Isto afeta toda a instância, e esta chave de API pertence a um único tenant
+beyond-own-key = Uma chave não pode conceder mais do que ela mesma tem: { $what }
+unknown-tenant = O tenant '{ $name }' não foi encontrado
+system-tenant = Não é possível publicar no tenant 'system'
+
+## What is asked for
+
+no-such-path = Não há nada neste caminho
+not-found = Não foi possível encontrar { $thing } '{ $id }'
+method-not-allowed = Este caminho não aceita este método; o cabeçalho Allow informa quais são aceitos
+unsupported-media-type = O corpo deve ser enviado como { $expected }
+body-too-large = O corpo ultrapassa { $bytes_max } bytes
+invalid-idempotency-key = Uma Idempotency-Key tem de 1 a 200 caracteres ASCII imprimíveis
+idempotency-conflict = Esta Idempotency-Key já foi usada com outro corpo
+idempotency-in-progress = Ainda há uma requisição em andamento com esta Idempotency-Key
+
+## What is there
+
+already-exists = Esse nome já está em uso
+key-exists = Já existe uma chave com este texto
+subscription-not-for-event = Uma das assinaturas indicadas foi criada com uma chave de API restrita que não pode receber este evento
+external-id-conflict = Um evento com este external_id já foi publicado com outro tipo ou outros dados
+invalid-state = O estado atual não permite esta operação
+event-expired = Os dados do evento foram removidos ao fim do prazo: não é mais possível reenviá-lo
+precondition-failed = Houve uma alteração depois da leitura: o ETag não é mais o informado em If-Match
+limit-exceeded = Não são permitidos mais de { $max }
+
+## How the server fares
+
+rate-limited = O limite de requisições foi excedido. Tente novamente em instantes.
+too-many-viewers = O máximo é de { $max } conexões simultâneas { $of_what }: feche uma e tente novamente
+storage-full = O armazenamento está cheio: nada novo será aceito até que haja espaço livre
+shutting-down = O servidor está sendo encerrado: tente novamente
+internal = Ocorreu um erro interno; o id da requisição permite encontrá-lo no log
+
+## Rules for what is sent
+
+invalid-json = O corpo não é um JSON válido: { $why }
+unknown-field = O campo '{ $name }' não existe aqui
+missing-field = O campo '{ $name }' é obrigatório
+invalid-type = Deve ser { $expected }
+invalid-parameter = '{ $name }' deve ser { $expected }
+invalid-format = Deve ser { $expected }
+out-of-range = Deve estar entre { $min } e { $max }
+out-of-range-in = Deve estar entre { $min } e { $max } { $unit }
+too-far-ahead = Não pode ultrapassar { $days_max } dias a partir de agora
+empty = Não pode estar vazio
+too-short = Deve ter pelo menos { $min } caracteres
+too-long = Deve ter no máximo { $max } caracteres
+duplicate-item = Está repetido
+too-many-items = São permitidos no máximo { $max }
+invalid-url = A URL não pode ser usada: { $why }
+url-not-https = A URL deve começar com https://
+url-blocked = Não são permitidas entregas para este endereço
+url-too-long = Uma URL tem no máximo { $max } caracteres
+header-malformed = O nome de um cabeçalho tem { $expected }
+header-reserved = Este cabeçalho é definido pelo Waxwing ou pelo próprio HTTP: não pode ser personalizado
+invalid-secret = Um segredo deste perfil é composto por { $expected }
+overlap-not-supported = As entregas do perfil '{ $profile }' são assinadas com um único segredo: não pode haver dois vigentes ao mesmo tempo
+events-empty = É necessário pelo menos um tipo de evento ou padrão
+unknown-event-type = O tipo de evento '{ $name }' não existe
+event-not-allowed = '{ $name }' está fora do que a chave de API permite
+channel-not-allowed = Este canal não pertence à chave de API restrita
+description-too-long = Uma descrição tem no máximo { $max } caracteres
+payload-too-large = Deve ter no máximo { $max } bytes
+payload-too-deep = Tem mais de { $max } níveis de aninhamento
+payload-schema-mismatch = Não atende ao esquema do tipo de evento: { $detail }
+
+## Things ($thing): they stand within the sentence
+
+phrase-event = o evento
+phrase-event-type = o tipo de evento
+phrase-delivery = a entrega
+phrase-subscription = a assinatura de webhook
+phrase-job = a tarefa
+phrase-api-key = a chave de API
+phrase-tenant = o tenant
+
+## Types and formats ($expected)
+
+phrase-a-string = uma string
+phrase-a-text = um texto
+phrase-a-boolean = true ou false
+phrase-an-integer = um número inteiro
+phrase-an-integer-or-null = um número inteiro, ou null se não houver limite
+phrase-strings = uma lista de strings
+phrase-integers = uma lista de números inteiros
+phrase-pairs = um objeto cujos valores sejam strings
+phrase-an-object = um objeto
+phrase-json = JSON
+phrase-a-json-object = um objeto JSON
+phrase-events = uma lista de eventos
+phrase-event-count = uma lista de 1 a 1.000 eventos
+phrase-quotas = um objeto com management e publish
+phrase-a-schema-object = um objeto de JSON Schema
+phrase-a-usable-schema = um JSON Schema que possa ser usado
+phrase-a-moment = uma data e hora RFC 3339
+phrase-a-moment-to-come = uma data e hora RFC 3339 futura
+phrase-json-type = application/json
+phrase-json-or-ndjson-type = application/json ou application/x-ndjson
+
+## Names and texts ($expected)
+
+phrase-event-type-name = um nome de 1 a 128 caracteres: partes de A-Z a-z 0-9 _ - separadas por um único ponto
+phrase-another-name = outro nome: este é usado pelas entregas de teste
+phrase-channel = um nome de 1 a 64 caracteres de A-Z a-z 0-9 . _ : -
+phrase-external-id = um id de 1 a 128 caracteres de A-Z a-z 0-9 . _ : -
+phrase-another-external-id = outro id: default, system e tnt_… têm outro significado
+phrase-header-name = de 1 a 64 caracteres de A-Z a-z 0-9 ! # $ % & ' * + - . ^ _ ` | ~
+phrase-header-prefix = um texto de 2 a 32 caracteres de A-Z a-z 0-9 -, que comece com uma letra, termine com - e não coincida com o começo de um cabeçalho do HTTP
+phrase-another-header-prefix = outro prefixo: uma assinatura tem um cabeçalho personalizado cujo nome começa com este
+phrase-header-value = um texto de 1 a 1.024 caracteres ASCII imprimíveis, sem espaço no início nem no fim
+phrase-strong-key = um texto de 24 a 256 caracteres ASCII visíveis, pelo menos 8 deles diferentes
+phrase-marea-developer-key = um texto que comece com mk_dev_, como exige este tipo
+phrase-marea-user-key = um texto que comece com mk_user_, como exige este tipo
+phrase-agentmessage-key = um texto que comece com am_live_, como exige este tipo
+phrase-checked-key = um texto com a soma de verificação correta, já que começa como as chaves do Waxwing
+phrase-unmasked-value = o próprio valor: nenhum está guardado
+phrase-standard-secret = whsec_ seguido de 24 a 64 bytes em base64
+phrase-agentmessage-secret = 32 bytes em base64: 44 caracteres
+phrase-mage-secret = 64 caracteres hexadecimais minúsculos
+
+## Choices ($expected)
+
+phrase-profiles = 'standard', 'mage', 'marea' ou 'agentmessage'
+phrase-envelopes = 'profile' ou 'raw'
+phrase-orderings = 'none' ou 'fifo'
+phrase-presets = full_access, read_only, publish_only ou subscriber
+phrase-key-kinds = native, marea_developer, marea_user ou agentmessage
+phrase-one-channel = exatamente um canal, o da loja, para o tipo marea_user
+phrase-a-tenant-of-its-own = um tenant: uma chave restrita pertence a um
+phrase-healths = healthy, degraded, failing ou disabled
+phrase-outcomes = success ou failure
+phrase-resolutions = minute, hour ou day
+phrase-scopes-of-figures = tenant ou instance
+phrase-sorts = created_at ou -created_at
+phrase-retry-schedule = null, ou uma lista de 1 a 20 esperas em segundos
+phrase-at-least-one-scope = uma lista com pelo menos uma permissão
+phrase-a-scope = o nome de uma permissão
+phrase-left-out-beside-preset = omitido quando preset é informado
+phrase-a-subscription-that-exists = o id de uma assinatura existente
+phrase-a-subscription-id = o id de uma assinatura
+phrase-an-event-id = o id de um evento
+phrase-an-event-type = um tipo de evento
+phrase-an-event-type-or-pattern = um tipo de evento ou um padrão
+phrase-an-event-type-or-a-pattern = um tipo de evento ou um padrão
+phrase-a-channel = um canal
+phrase-a-delivery-state = um estado de entrega
+phrase-a-state-that-allows-it = um estado que permita a operação
+phrase-an-http-status = um número de 100 a 599
+phrase-left-out-beside-filter = omitido quando o filtro tem outro campo além de state
+phrase-a-narrow-filter = um filtro com outro campo além de state, a menos que 'all' seja true
+
+## Parameters ($expected)
+
+phrase-given-once = informado uma única vez
+phrase-left-out = omitido: esse parâmetro não existe aqui
+phrase-left-out-beside-after = omitido quando page[after] é informado
+phrase-page-size = um número de 1 a 100
+phrase-page-number = 1 ou maior
+phrase-cursor-next = um cursor de links.next
+phrase-cursor-prev = um cursor de links.prev
+phrase-before-until = anterior a 'until'
+phrase-fewer-points-for-many = mais recente, ou a resolução menos detalhada, para tantas assinaturas
+phrase-fewer-points = mais recente: cabem no máximo 1.000 pontos até 'until'; peça um período mais curto ou uma resolução menos detalhada
+
+## What is wrong with a URL ($why)
+
+phrase-url-empty = está vazia
+phrase-url-characters = não pode conter espaços, caracteres de controle nem barras invertidas
+phrase-url-scheme = deve começar com https://
+phrase-url-user = não pode conter nome de usuário nem senha
+phrase-url-fragment = não pode conter um fragmento (#…)
+phrase-url-unreadable = não pode ser interpretada como URL
+phrase-host-missing = falta o host
+phrase-host-dot = o host não pode terminar com ponto
+phrase-host-name = o nome do host não é válido
+phrase-host-characters = o host contém um caractere que nomes de host não podem ter
+phrase-host-ipv4 = o endereço IPv4 não é válido
+phrase-host-ipv6 = o endereço IPv6 não é válido
+phrase-port = a porta não é um número de 1 a 65535
+
+## What a key does not have itself ($what)
+
+phrase-own-scopes = faltam a ela algumas destas permissões
+phrase-own-events = ela não pode receber alguns destes eventos
+phrase-own-channels = ela está limitada a outros canais
+phrase-own-expiry = ela expira antes
+phrase-own-management-rate = o limite de chamadas dela é menor
+phrase-own-publish-rate = o limite de publicação dela é menor
+
+## Units ($unit)
+
+phrase-seconds = segundos
+phrase-a-second = por segundo
+phrase-deliveries-a-second = entregas por segundo
+
+## Whose viewers ($of_what)
+
+phrase-of-one-key = por chave
+phrase-of-the-instance = em toda a instância
