@@ -55,7 +55,7 @@ pub(super) fn headers(message: &Message<'_>, body: &[u8], sending: &Sending<'_>)
         (name("signature"), sign(sending.secrets[0], sending.at.as_seconds(), body)),
         (name("event-type"), event.event_type.to_string()),
         (name("endpoint-id"), endpoint_id(sending.subscription.id)),
-        (name("signing-version"), sending.subscription.secret_version.to_string()),
+        (name("signing-version"), sending.secret_version.to_string()),
         (name("source"), source(sending).to_owned()),
         (name("event-id"), event_id(event.id).to_string()),
         (name("delivery-id"), delivery_id(sending).to_string()),
@@ -84,7 +84,7 @@ pub fn endpoint_id(id: SubscriptionId) -> String {
 /// One for each attempt: a probe has the number of the attempt that it stands for, so the moment counts too. Its form
 /// is not published.
 fn delivery_id(sending: &Sending<'_>) -> Uuid {
-    let Sending { subscription: _, delivery, number, secrets: _, at } = sending;
+    let Sending { subscription: _, delivery, number, secrets: _, secret_version: _, at } = sending;
     Uuid::v4_of(&format!("{delivery}.{number}.{at}"))
 }
 

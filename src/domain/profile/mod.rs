@@ -51,6 +51,8 @@ pub struct Sending<'a> {
     pub number: u16,
     /// What signs now, the current one first (never empty).
     pub secrets: &'a [&'a Secret],
+    /// Of the current one.
+    pub secret_version: u32,
     pub at: Timestamp,
 }
 

@@ -57,7 +57,7 @@ pub(super) fn body(message: &Message<'_>) -> Bytes {
 const SIGNATURE_LENGTH: usize = 3 + 44;
 
 pub(super) fn headers(message: &Message<'_>, body: &[u8], sending: &Sending<'_>) -> Headers {
-    let Sending { subscription: _, delivery: _, number: _, secrets, at } = sending;
+    let Sending { subscription: _, delivery: _, number: _, secrets, secret_version: _, at } = sending;
     let id = message.event.id.to_string();
     let timestamp = at.as_seconds();
     let mut signatures = String::with_capacity(SIGNATURE_LENGTH * secrets.len() + secrets.len());

@@ -27,6 +27,7 @@ key-revoked = This API key was revoked
 read-only-key = This API key is read-only and cannot perform write operations
 missing-scope = This API key lacks the scope { $scope }
 instance-key-only = This concerns the whole instance, and this API key is bound to one tenant
+unrestricted-key-only = This concerns the whole tenant, and this API key is restricted to a part of it
 beyond-own-key = A key cannot give more than it has itself: { $what }
 unknown-tenant = Tenant '{ $name }' not found
 system-tenant = Nobody publishes into the tenant 'system'
@@ -155,6 +156,7 @@ phrase-mage-secret = 64 lower-case hexadecimal characters
 
 phrase-profiles = 'standard', 'mage', 'marea' or 'agentmessage'
 phrase-envelopes = 'profile' or 'raw'
+phrase-signings = 'subscription' or 'tenant'
 phrase-orderings = 'none' or 'fifo'
 phrase-presets = full_access, read_only, publish_only or subscriber
 phrase-key-kinds = native, marea_developer, marea_user or agentmessage

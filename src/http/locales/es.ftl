@@ -24,6 +24,7 @@ key-revoked = Esta clave de API fue revocada
 read-only-key = Esta clave de API es de solo lectura y no puede realizar operaciones de escritura
 missing-scope = Esta clave de API no tiene el permiso { $scope }
 instance-key-only = Esto afecta a toda la instancia y esta clave de API pertenece a un solo tenant
+unrestricted-key-only = Esto afecta a todo el tenant y esta clave de API está restringida a una parte de él
 beyond-own-key = Una clave no puede conceder más de lo que tiene: { $what }
 unknown-tenant = No se encontró el tenant '{ $name }'
 system-tenant = No se puede publicar en el tenant 'system'
@@ -149,6 +150,7 @@ phrase-mage-secret = 64 caracteres hexadecimales en minúscula
 
 phrase-profiles = 'standard', 'mage', 'marea' o 'agentmessage'
 phrase-envelopes = 'profile' o 'raw'
+phrase-signings = 'subscription' o 'tenant'
 phrase-orderings = 'none' o 'fifo'
 phrase-presets = full_access, read_only, publish_only o subscriber
 phrase-key-kinds = native, marea_developer, marea_user o agentmessage

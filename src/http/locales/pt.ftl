@@ -24,6 +24,7 @@ key-revoked = Esta chave de API foi revogada
 read-only-key = Esta chave de API é somente leitura e não pode realizar operações de escrita
 missing-scope = Esta chave de API não tem a permissão { $scope }
 instance-key-only = Isto afeta toda a instância, e esta chave de API pertence a um único tenant
+unrestricted-key-only = Isto afeta todo o tenant, e esta chave de API está restrita a uma parte dele
 beyond-own-key = Uma chave não pode conceder mais do que ela mesma tem: { $what }
 unknown-tenant = O tenant '{ $name }' não foi encontrado
 system-tenant = Não é possível publicar no tenant 'system'
@@ -149,6 +150,7 @@ phrase-mage-secret = 64 caracteres hexadecimais minúsculos
 
 phrase-profiles = 'standard', 'mage', 'marea' ou 'agentmessage'
 phrase-envelopes = 'profile' ou 'raw'
+phrase-signings = 'subscription' ou 'tenant'
 phrase-orderings = 'none' ou 'fifo'
 phrase-presets = full_access, read_only, publish_only ou subscriber
 phrase-key-kinds = native, marea_developer, marea_user ou agentmessage

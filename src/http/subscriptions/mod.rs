@@ -6,5 +6,5 @@ mod settings;
 mod wire;
 
 pub use operations::{SubscriptionsApi, find};
-pub use rules::{check_metadata, check_profile};
+pub use rules::{check_metadata, check_overlap, check_profile};
 pub use wire::{DisabledReasonName, HealthName, ProfileName, ProfileText};

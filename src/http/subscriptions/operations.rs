@@ -7,7 +7,7 @@ use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 
-use super::rules::{check_events, check_profile, check_range};
+use super::rules::{check_events, check_overlap, check_profile};
 use super::settings::{NewSubscription, SubscriptionChange};
 use super::wire::{
     CreateSubscription, RotateSecret, SendTest, SubscriptionAttributes, SubscriptionList, TestDeliveryAttributes,
@@ -19,10 +19,9 @@ use crate::domain::header::CustomHeaders;
 use crate::domain::health::Health;
 use crate::domain::id::SubscriptionId;
 use crate::domain::profile::Profile;
-use crate::domain::secret::Secret;
+use crate::domain::secret::{PreviousSecret, Secret};
 use crate::domain::subscription::{
-    DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, OVERLAP_SECONDS_MAX, PreviousSecret, Subscription,
-    TIMEOUT_SECONDS_DEFAULT,
+    DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, Signing, Subscription, TIMEOUT_SECONDS_DEFAULT,
 };
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::Metadata;
@@ -257,6 +256,7 @@ impl SubscriptionsApi {
             profile,
             envelope: Envelope::default(),
             metadata: Metadata::new(),
+            signing: Signing::default(),
             secret,
             secret_version: 1,
             previous_secret: None,
@@ -386,12 +386,11 @@ impl Rotation {
 
 fn rotation(wire: RotateSecret, mut findings: Findings, subscription: &Subscription) -> Result<Rotation, Refusal> {
     let RotateSecret { overlap_seconds, profile } = wire;
-    let range = (0, i64::from(OVERLAP_SECONDS_MAX));
-    let overlap = check_range(overlap_seconds, range, "seconds", "/overlap_seconds", &mut findings).unwrap_or(0);
+    let overlap = check_overlap(overlap_seconds, &mut findings).unwrap_or_default();
     let profile = check_profile(profile, &mut findings).unwrap_or(subscription.profile);
-    if overlap > 0 && !profile.can_overlap() {
+    if !overlap.is_zero() && !profile.can_overlap() {
         findings.add(Rule::OverlapNotSupported { profile: profile.name() }, "/overlap_seconds");
     }
     findings.finish()?;
-    Ok(Rotation { profile, overlap: Duration::from_secs(overlap.unsigned_abs()) })
+    Ok(Rotation { profile, overlap })
 }

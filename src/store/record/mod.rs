@@ -23,7 +23,7 @@ use crate::domain::delivery::{
 use crate::domain::job::JobState;
 use crate::domain::key::{KeyKind, Preset};
 use crate::domain::profile::Profile;
-use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope};
+use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Signing};
 use crate::domain::time::Timestamp;
 
 pub(super) use answer::AnswerRecord;
@@ -192,6 +192,7 @@ twins! {
     Envelope = EnvelopeRecord { Profile, Raw }
     DeliveryOrder = DeliveryOrderRecord { None, Fifo }
     DisabledReason = DisabledReasonRecord { Gone, Failing }
+    Signing = SigningRecord { Subscription, Tenant }
     Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
     KeyKind = KeyKindRecord { Native, MareaDeveloper, MareaUser, Agentmessage }
 }

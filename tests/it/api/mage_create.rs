@@ -43,6 +43,7 @@ async fn the_published_request_creates_a_subscription_and_shows_its_secret() {
               ],
               "is_active": true,
               "description": "Sync points to CRM",
+              "signing": "subscription",
               "secret": "<64 hex>",
               "secret_version": 1,
               "previous_secret_expires_at": null,

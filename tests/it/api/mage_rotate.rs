@@ -28,6 +28,7 @@ async fn the_published_request_replaces_the_secret_and_shows_the_new_one() {
               ],
               "is_active": true,
               "description": null,
+              "signing": "subscription",
               "secret": "<64 hex>",
               "secret_version": 2,
               "previous_secret_expires_at": null,

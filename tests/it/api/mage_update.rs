@@ -33,6 +33,7 @@ async fn only_what_is_sent_changes_and_the_secret_is_not_shown() {
                   ],
                   "is_active": false,
                   "description": "CRM",
+                  "signing": "subscription",
                   "secret_version": 1,
                   "previous_secret_expires_at": null,
                   "profile": "mage",

@@ -21,5 +21,6 @@ mod restricted_keys;
 mod stats;
 mod stream;
 mod subscription_settings;
+mod tenant_secret;
 mod tenants;
 mod webhook_subscriptions;

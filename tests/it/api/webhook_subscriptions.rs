@@ -162,6 +162,7 @@ async fn a_subscription_is_shown_without_its_secret_and_with_its_revision() {
               ],
               "is_active": true,
               "description": null,
+              "signing": "subscription",
               "secret_version": 1,
               "previous_secret_expires_at": null,
               "profile": "standard",
