@@ -239,6 +239,7 @@ fn subscription(n: usize) -> Subscription {
         owner: Owner::Tenant,
         profile: Profile::Standard,
         envelope: Envelope::Profile,
+        api_version: None,
         metadata: Metadata::new(),
         signing: Signing::Subscription,
         secret: Secret::from_bytes(vec![7; 32]).expect("32 bytes"),

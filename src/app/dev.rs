@@ -134,6 +134,7 @@ async fn make_samples(store: &Store, clock: &Clock) -> Result<(), StoreError> {
         owner: Owner::Tenant,
         profile: Profile::Standard,
         envelope: Envelope::Profile,
+        api_version: Profile::Standard.api_version_default(),
         metadata: Default::default(),
         signing: Signing::default(),
         secret: Secret::generate(&mut rand::rng()),

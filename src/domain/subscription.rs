@@ -7,7 +7,7 @@ use super::channel::Channel;
 use super::event_type::{EventPattern, EventTypeName};
 use super::header::CustomHeaders;
 use super::id::{KeyId, SubscriptionId, TenantId};
-use super::profile::Profile;
+use super::profile::{ApiVersion, Profile};
 use super::restriction::Restriction;
 use super::retry::Schedule;
 use super::secret::{PreviousSecret, Secret, Signer};
@@ -55,6 +55,8 @@ pub struct Subscription {
     /// Fixed at creation; changes only together with the secret.
     pub profile: Profile,
     pub envelope: Envelope,
+    /// One of its profile's; none when that has none. Fixed at creation; another profile brings its own.
+    pub api_version: Option<ApiVersion>,
     pub metadata: Metadata,
     /// Whose secret signs. Its own one stays in any case.
     pub signing: Signing,

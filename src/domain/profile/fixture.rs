@@ -69,6 +69,7 @@ impl Default for Fixture {
                 owner: Owner::Tenant,
                 profile: Profile::Standard,
                 envelope: Envelope::Profile,
+                api_version: None,
                 metadata: Default::default(),
                 signing: Signing::Subscription,
                 secret: Secret::from_bytes(vec![7; 32]).unwrap(),

@@ -13,11 +13,11 @@ use super::super::id::{EventId, SubscriptionId};
 use super::super::retry::{JITTER_PERCENT, Schedule};
 use super::super::secret::Secret;
 use super::super::uuid::Uuid;
-use super::{Headers, Message, Sending, branded};
+use super::{ApiVersion, Headers, Message, Sending, branded};
 
 pub(super) const HEADER_PREFIX: &str = "x-marea-";
-/// The date of the contract that the envelope follows.
-const API_VERSION: &str = "2026-05-12";
+/// The edition of the contract that the envelope follows: the only one that is published.
+pub(super) const API_VERSION: ApiVersion = ApiVersion::V2026_05_12;
 const SECRET_BYTES: usize = 32;
 
 /// Three attempts: at once, after 30 s, after 5 min. The page does not say from where the 5 minutes count: they are

@@ -7,7 +7,7 @@ use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 
-use super::rules::{check_events, check_overlap, check_profile};
+use super::rules::{check_api_version, check_events, check_overlap, check_profile};
 use super::settings::{NewSubscription, SubscriptionChange};
 use super::wire::{
     CreateSubscription, RotateSecret, SendTest, SubscriptionAttributes, SubscriptionList, TestDeliveryAttributes,
@@ -217,7 +217,7 @@ impl SubscriptionsApi {
         wire: NewSubscription,
         mut findings: Findings,
     ) -> Result<Subscription, Refusal> {
-        let NewSubscription { url, events, settings, secret } = wire;
+        let NewSubscription { url, events, settings, secret, api_version } = wire;
         let profile = call.tenant().profile;
         let url = self.check_url(call, &url, &mut findings).await;
         let owner = call.owner();
@@ -227,6 +227,7 @@ impl SubscriptionsApi {
             None => Some(Secret::generate(&mut rand::rng())),
             Some(text) => profile.read_secret(&text),
         };
+        let api_version = check_api_version(api_version, profile, &mut findings);
         if secret.is_none() {
             findings.add(Rule::InvalidSecret { expected: profile.secret_expected() }, "/secret");
         }
@@ -255,6 +256,7 @@ impl SubscriptionsApi {
             owner,
             profile,
             envelope: Envelope::default(),
+            api_version,
             metadata: Metadata::new(),
             signing: Signing::default(),
             secret,
@@ -380,7 +382,10 @@ impl Rotation {
         let expires_at = now.plus(self.overlap);
         subscription.previous_secret = (!self.overlap.is_zero()).then_some(PreviousSecret { secret: old, expires_at });
         subscription.secret_version += 1;
-        subscription.profile = self.profile;
+        if subscription.profile != self.profile {
+            subscription.profile = self.profile;
+            subscription.api_version = self.profile.api_version_default();
+        }
     }
 }
 

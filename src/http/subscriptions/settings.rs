@@ -9,7 +9,7 @@ use super::rules::{
     WantedHeaders, check_description, check_envelope, check_headers, check_max_in_flight, check_metadata,
     check_ordering, check_rate_limit, check_retry_schedule, check_signing, check_timeout,
 };
-use super::wire::{EnvelopeText, OrderingText, RetryWaits, SigningText};
+use super::wire::{ApiVersionText, EnvelopeText, OrderingText, RetryWaits, SigningText};
 use crate::domain::channel::{Channel, SUBSCRIPTION_CHANNELS_MAX};
 use crate::domain::header::{CustomHeaders, HeaderPrefix};
 use crate::domain::retry::Schedule;
@@ -26,6 +26,7 @@ pub(super) struct NewSubscription {
     pub events: Vec<String>,
     pub settings: Settings,
     pub secret: Option<String>,
+    pub api_version: Option<ApiVersionText>,
 }
 
 /// An [`UpdateSubscription`](super::wire::UpdateSubscription), as it came.
@@ -44,6 +45,7 @@ impl Wire for NewSubscription {
             events: fields.take("events"),
             settings: Settings::read(fields),
             secret: fields.take("secret"),
+            api_version: fields.take("api_version"),
         }
     }
 }

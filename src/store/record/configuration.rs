@@ -10,8 +10,8 @@ use super::earlier::{
     KeyRecordV1, SubscriptionRecordV1, SubscriptionRecordV2, SubscriptionRecordV3, TenantRecordV1, TenantRecordV2,
 };
 use super::{
-    DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, KeyKindRecord, PresetRecord, ProfileRecord,
-    Record, SigningRecord, millis, timestamp, whole,
+    ApiVersionRecord, DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, KeyKindRecord, PresetRecord,
+    ProfileRecord, Record, SigningRecord, millis, timestamp, whole,
 };
 use crate::domain::event_type::{EventType, EventTypeName};
 use crate::domain::header::{HeaderName, HeaderValue};
@@ -380,6 +380,7 @@ pub(in crate::store) struct SubscriptionRecord {
     /// The restricted key that made it, and what that was restricted to.
     pub(super) owner: Option<(IdBytes, RestrictionRecord)>,
     pub(super) signing: SigningRecord,
+    pub(super) api_version: Option<ApiVersionRecord>,
 }
 impl Record for SubscriptionRecord {
     const VERSION: u8 = 4;
@@ -428,6 +429,7 @@ impl SubscriptionRecord {
             owner,
             profile,
             envelope,
+            api_version,
             metadata,
             signing,
             secret,
@@ -477,6 +479,7 @@ impl SubscriptionRecord {
             channels: channels.iter().map(ToString::to_string).collect(),
             owner,
             signing: (*signing).into(),
+            api_version: api_version.map(Into::into),
         }
     }
 
@@ -514,6 +517,7 @@ impl SubscriptionRecord {
             channels,
             owner,
             signing,
+            api_version,
         } = self;
         let owner = match owner {
             None => Owner::Tenant,
@@ -559,6 +563,7 @@ impl SubscriptionRecord {
             owner,
             profile: (*profile).into(),
             envelope: (*envelope).into(),
+            api_version: api_version.map(Into::into),
             metadata: metadata.clone(),
             signing: (*signing).into(),
             secret: open(secret, "current")?,

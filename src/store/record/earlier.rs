@@ -264,7 +264,7 @@ impl From<SubscriptionRecordV2> for SubscriptionRecordV3 {
     }
 }
 
-/// Before subscriptions could be signed for by their tenant.
+/// Before subscriptions could be signed for by their tenant, and before they had a version of their envelope.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SubscriptionRecordV3 {
     tenant: IdBytes,
@@ -353,6 +353,7 @@ impl From<SubscriptionRecordV3> for SubscriptionRecord {
             circuit_breaker,
             owner,
             signing: SigningRecord::Subscription,
+            api_version: Profile::from(profile).api_version_default().map(Into::into),
         }
     }
 }

@@ -119,6 +119,15 @@ fn profiles_keep_their_numbers() {
 }
 
 #[test]
+fn what_a_subscription_may_choose_keeps_its_number() {
+    let versions = ApiVersion::ALL.map(|version| postcard::to_allocvec(&ApiVersionRecord::from(version)).unwrap()[0]);
+    assert_eq!(versions, [0, 1, 2], "2026-04-01, 2026-05-12, 2026-11-01");
+    let signings = Signing::NAMES.map(|name| SigningRecord::from(Signing::from_name(name).unwrap()));
+    let signings = signings.map(|signing| postcard::to_allocvec(&signing).unwrap()[0]);
+    assert_eq!(signings, [0, 1], "subscription, tenant");
+}
+
+#[test]
 fn a_custom_header_whose_name_is_no_longer_free_does_not_hide_its_subscription() {
     let mut subscription = a_full_subscription();
     let name = crate::domain::header::HeaderName::from_stored("x-marea-shop").unwrap();
@@ -210,6 +219,7 @@ fn a_full_subscription() -> Subscription {
         owner: Owner::Key { id: KeyId::from_u128(5), restriction: Box::new(a_restriction()) },
         profile: Profile::Standard,
         envelope: Envelope::Raw,
+        api_version: Some(ApiVersion::V2026_11_01),
         metadata: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
         signing: Signing::Tenant,
         secret: a_secret(7),
@@ -221,13 +231,18 @@ fn a_full_subscription() -> Subscription {
     }
 }
 
+fn before_version_4() -> Subscription {
+    let api_version = Some(ApiVersion::V2026_04_01);
+    Subscription { signing: Signing::Subscription, api_version, ..a_full_subscription() }
+}
+
 #[test]
 fn a_subscription() {
     let subscription = a_full_subscription();
     let record = bytes_of(
         SubscriptionRecord::from_domain(&subscription, &crypt()),
         expect![
-            "04000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a3101010000000000000000000000000000000502076f726465722e2a0161010673686f703a3101"
+            "04000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a3101010000000000000000000000000000000502076f726465722e2a0161010673686f703a31010102"
         ],
     );
     assert_eq!(record.to_domain(subscription.id, &crypt()), Some(subscription.clone()));
@@ -239,7 +254,7 @@ fn a_subscription() {
 fn a_subscription_of_version_2_still_reads() {
     let written = "02000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a3101";
     let record = SubscriptionRecord::decode(&hex::decode(written).unwrap()).unwrap();
-    let expected = Subscription { signing: Signing::Subscription, owner: Owner::Tenant, ..a_full_subscription() };
+    let expected = Subscription { owner: Owner::Tenant, ..before_version_4() };
     assert_eq!(record.to_domain(expected.id, &crypt()), Some(expected));
 }
 
@@ -247,7 +262,7 @@ fn a_subscription_of_version_2_still_reads() {
 fn a_subscription_of_version_3_still_reads() {
     let written = "03000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a3101010000000000000000000000000000000502076f726465722e2a0161010673686f703a31";
     let record = SubscriptionRecord::decode(&hex::decode(written).unwrap()).unwrap();
-    let expected = Subscription { signing: Signing::Subscription, ..a_full_subscription() };
+    let expected = before_version_4();
     assert_eq!(record.to_domain(expected.id, &crypt()), Some(expected));
 }
 
@@ -275,8 +290,7 @@ fn a_subscription_of_version_1_still_reads() {
         headers: CustomHeaders::new(),
         channels: Vec::new(),
         owner: Owner::Tenant,
-        signing: Signing::Subscription,
-        ..a_full_subscription()
+        ..before_version_4()
     };
     assert_eq!(record.to_domain(expected.id, &crypt()), Some(expected));
 }

@@ -49,6 +49,7 @@ async fn the_published_request_creates_a_subscription_and_shows_its_secret() {
               "previous_secret_expires_at": null,
               "profile": "mage",
               "envelope": "profile",
+              "api_version": null,
               "max_in_flight": 10,
               "timeout_seconds": 15,
               "rate_limit": null,

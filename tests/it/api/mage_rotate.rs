@@ -34,6 +34,7 @@ async fn the_published_request_replaces_the_secret_and_shows_the_new_one() {
               "previous_secret_expires_at": null,
               "profile": "mage",
               "envelope": "profile",
+              "api_version": null,
               "max_in_flight": 10,
               "timeout_seconds": 15,
               "rate_limit": null,

@@ -38,6 +38,7 @@ async fn only_what_is_sent_changes_and_the_secret_is_not_shown() {
                   "previous_secret_expires_at": null,
                   "profile": "mage",
                   "envelope": "profile",
+                  "api_version": null,
                   "max_in_flight": 10,
                   "timeout_seconds": 15,
                   "rate_limit": null,

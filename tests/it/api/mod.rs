@@ -1,6 +1,7 @@
 //! The HTTP contract, a module for each resource.
 
 mod api_keys;
+mod api_version;
 mod authentication;
 mod deliveries;
 mod document;

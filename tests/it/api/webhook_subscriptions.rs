@@ -167,6 +167,7 @@ async fn a_subscription_is_shown_without_its_secret_and_with_its_revision() {
               "previous_secret_expires_at": null,
               "profile": "standard",
               "envelope": "profile",
+              "api_version": "2026-04-01",
               "max_in_flight": 10,
               "timeout_seconds": 15,
               "rate_limit": null,

@@ -415,6 +415,7 @@ impl World {
             owner: Owner::Tenant,
             profile: self.plan.profile,
             envelope: Envelope::Profile,
+            api_version: self.plan.profile.api_version_default(),
             metadata: BTreeMap::new(),
             signing: Signing::Subscription,
             secret: Secret::generate(&mut self.chance),
@@ -706,7 +707,7 @@ impl World {
         let message = Message { event: &event.event, data: &event.data, tenant };
         let signer = current.signer(tenant);
         let secrets: Vec<&Secret> = signer.secrets(now).collect();
-        let body = current.profile.body(&message, current.envelope);
+        let body = current.profile.body(&message, current.envelope, current.api_version);
         let secret_version = signer.version;
         let sending = Sending { subscription: current, delivery, number, secrets: &secrets, secret_version, at: now };
         let headers = current.profile.headers(&message, &body, &sending);

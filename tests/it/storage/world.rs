@@ -257,6 +257,7 @@ pub fn subscription_to(pattern: &str) -> Subscription {
         owner: Owner::Tenant,
         profile: Profile::Standard,
         envelope: Envelope::Profile,
+        api_version: None,
         metadata: Metadata::new(),
         signing: Signing::Subscription,
         secret: secret("a secret of twenty-four b"),
