@@ -245,6 +245,7 @@ fn subscription(n: usize) -> Subscription {
         secret: Secret::from_bytes(vec![7; 32]).expect("32 bytes"),
         secret_version: 1,
         previous_secret: None,
+        key_pairs: None,
         revision: 0,
         created_at: Timestamp::MIN,
         updated_at: Timestamp::MIN,

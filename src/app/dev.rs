@@ -140,6 +140,7 @@ async fn make_samples(store: &Store, clock: &Clock) -> Result<(), StoreError> {
         secret: Secret::generate(&mut rand::rng()),
         secret_version: 1,
         previous_secret: None,
+        key_pairs: None,
         revision: 0,
         created_at: now,
         updated_at: now,

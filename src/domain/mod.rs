@@ -9,6 +9,7 @@ pub mod health;
 pub mod id;
 pub mod job;
 pub mod key;
+pub mod key_pair;
 pub mod language;
 pub mod operational;
 pub mod profile;

@@ -7,6 +7,7 @@ use super::channel::Channel;
 use super::event_type::{EventPattern, EventTypeName};
 use super::header::CustomHeaders;
 use super::id::{KeyId, SubscriptionId, TenantId};
+use super::key_pair::{KeyPair, KeyPairs, PreviousKeyPair};
 use super::profile::{ApiVersion, Profile};
 use super::restriction::Restriction;
 use super::retry::Schedule;
@@ -63,6 +64,8 @@ pub struct Subscription {
     pub secret: Secret,
     pub secret_version: u32,
     pub previous_secret: Option<PreviousSecret>,
+    /// Signs beside the secret. In a box, so that a subscription without one has no room for it.
+    pub key_pairs: Option<Box<KeyPairs>>,
     /// Counts changes of the configuration; it is the ETag.
     pub revision: u32,
     pub created_at: Timestamp,
@@ -91,6 +94,13 @@ impl Subscription {
 
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(u64::from(self.timeout_seconds))
+    }
+
+    /// `pair` signs from now on, and the last one beside it for as long as `overlap`.
+    pub fn replace_key_pair(&mut self, pair: KeyPair, overlap: Duration, now: Timestamp) {
+        let last = self.key_pairs.take().filter(|_| !overlap.is_zero());
+        let previous = last.map(|last| PreviousKeyPair { pair: last.current, expires_at: now.plus(overlap) });
+        self.key_pairs = Some(Box::new(KeyPairs { current: pair, previous }));
     }
 
     /// What signs its deliveries. A `tenant` that is not its own signs nothing: its own was deleted meanwhile.
@@ -231,6 +241,30 @@ impl DisabledReason {
         match self {
             Self::Gone => "gone",
             Self::Failing => "failing",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::profile::fixture::Fixture;
+    use super::*;
+
+    #[test]
+    fn a_tenants_secret_signs_for_its_own_subscriptions_that_ask_for_it_and_no_others() {
+        let Fixture { event: _, mut tenant, mut subscription } = Fixture::default();
+        let [own, shared] = [1, 2].map(|byte| Secret::from_bytes(vec![byte; 32]).unwrap());
+        subscription.secret = own.clone();
+        tenant.secret = Some(TenantSecret::first(shared.clone()));
+        let elsewhere = TenantId::from_u128(9);
+        for (signing, id, expected) in [
+            (Signing::Subscription, tenant.id, &own),
+            (Signing::Tenant, tenant.id, &shared),
+            (Signing::Tenant, elsewhere, &own),
+        ] {
+            subscription.signing = signing;
+            let tenant = Tenant { id, ..tenant.clone() };
+            assert_eq!(subscription.signer(&tenant).secret, expected, "{signing:?} {id}");
         }
     }
 }

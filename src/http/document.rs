@@ -269,7 +269,9 @@ const LOCATED: [&str; 5] =
 const IN_WORDS: [(&str, &str); 2] = [("Content-Language", "ContentLanguage"), ("Vary", "Vary")];
 
 /// Refusals that do not follow from the shape.
-const OWN_REFUSALS: [(&str, &[u16]); 4] = [
+const OWN_REFUSALS: [(&str, &[u16]); 5] = [
+    // No such subscription, or one without a pair.
+    ("public_keys.get", &[404]),
     // An external id that is taken.
     ("tenants.put", &[409]),
     ("tenants.update", &[409]),
@@ -399,7 +401,7 @@ fn webhooks() -> Value {
             "parameters": [
                 header("webhook-id", "The event's id"),
                 header("webhook-timestamp", "When this attempt was signed, in seconds since 1970"),
-                header("webhook-signature", "`v1,` and the base64 of HMAC-SHA256 over `{id}.{timestamp}.{body}`; two of them, with a space between, while a rotated secret lives on"),
+                header("webhook-signature", "`v1,` and the base64 of HMAC-SHA256 over `{id}.{timestamp}.{body}`; two of them, with a space between, while a rotated secret lives on; then `v1a,` and the base64 of the ed25519 signature of the same, when the subscription has a key pair"),
             ],
             "requestBody": { "required": true, "content": { "application/json": { "schema": {
                 "type": "object",

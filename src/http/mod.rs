@@ -21,6 +21,7 @@ mod limit;
 mod metrics;
 mod page;
 mod problem;
+mod public_keys;
 mod reply;
 mod server;
 mod shortcut;
@@ -159,6 +160,7 @@ enum Tag {
 
 type Apis = (
     subscriptions::SubscriptionsApi,
+    public_keys::PublicKeysApi,
     events::EventsApi,
     events::RedeliveryApi,
     deliveries::DeliveriesApi,
@@ -196,6 +198,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
     });
     let apis: Apis = (
         subscriptions::SubscriptionsApi { app: app.clone() },
+        public_keys::PublicKeysApi { app: app.clone() },
         events::EventsApi { app: app.clone() },
         events::RedeliveryApi { app: app.clone() },
         deliveries::DeliveriesApi { app: app.clone() },
@@ -209,7 +212,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         metrics::MetricsApi { app: app.clone() },
     );
     let service = Arc::new(OpenApiService::new(apis, "", "").into_endpoint());
-    let mut routes = Route::new().nest_no_strip("/v1", service.clone());
+    let mut routes = Route::new().nest_no_strip("/v1", service.clone()).nest_no_strip("/.well-known", service.clone());
     for path in ["/healthz", "/readyz", "/metrics"] {
         routes = routes.at(path, service.clone());
     }

@@ -151,6 +151,7 @@ fn rule_detail(rule: &Rule) -> Message<'_> {
         Rule::HeaderNotAllowed(InvalidHeaderName::Reserved) => Message::new("header-reserved"),
         Rule::InvalidSecret { expected } => Message::new("invalid-secret").phrase("expected", expected),
         Rule::OverlapNotSupported { profile } => Message::new("overlap-not-supported").with("profile", *profile),
+        Rule::KeyPairNotSupported { profile } => Message::new("key-pair-not-supported").with("profile", *profile),
         Rule::EventsEmpty => Message::new("events-empty"),
         Rule::UnknownEventType { name } => Message::new("unknown-event-type").with("name", name),
         Rule::EventNotAllowed { name } => Message::new("event-not-allowed").with("name", name),

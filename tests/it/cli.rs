@@ -272,6 +272,45 @@ fn verify_believes_what_another_library_signed_and_nothing_else() {
 }
 
 #[test]
+fn verify_believes_by_a_public_key_what_another_library_signed() {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    let folder = folder();
+    let [pair, other] = [1, 2].map(|byte| Ed25519KeyPair::from_seed_unchecked(&[byte; 32]).unwrap());
+    let [public, of_other] = [&pair, &other].map(|pair| format!("whpk_{}", STANDARD.encode(pair.public_key())));
+    let signature = STANDARD.encode(pair.sign(b"evt_1.1771416000.{}"));
+    let path = |name: &str| folder.path().join(name);
+    let headers =
+        format!("webhook-id: evt_1\nwebhook-timestamp: 1771416000\nwebhook-signature: v1,AAAA v1a,{signature}\n");
+    std::fs::write(path("headers"), headers).unwrap();
+    std::fs::write(path("body"), "{}").unwrap();
+    let verify = |more: &[&str]| {
+        let common = ["verify", "--headers", "headers", "--body", "body"];
+        run(folder.path(), &[&common[..], more].concat())
+    };
+    expect![[r#"
+        verified ✓ the signature fits these headers and this body of 2 bytes
+        exit 0
+    "#]]
+    .assert_eq(&verify(&["--public-key", &public, "--tolerance", "off"]));
+    expect![[r#"
+        not verified: no signature fits: it was made with another secret, or the body or the timestamp was changed on its way
+        exit 1
+    "#]].assert_eq(&verify(&["--public-key", &of_other, "--tolerance", "off"]));
+    expect![[r#"
+        error: --public-key: the profile marea signs with a secret only
+        exit 2
+    "#]]
+    .assert_eq(&verify(&["--public-key", &public, "--profile", "marea"]));
+    for wrong in [&["--public-key", "whpk_AAAA"][..], &["--public-key", &public, "--secret", "whsec_AAAA"], &[]] {
+        let refused = verify(wrong);
+        assert!(refused.ends_with("exit 2\n"), "{refused}");
+    }
+    assert!(verify(&["--public-key", &public]).contains("s old; 300 s are tolerated"), "the age counts here, too");
+}
+
+#[test]
 fn verify_knows_the_published_answer_of_marea_also_under_another_brand() {
     let folder = folder();
     let body = r#"{"type":"order.paid","eventId":"3c90c3cc-0d44-4b50-8888-8dd25736052a","timestamp":"2026-05-12T19:00:00.000Z","apiVersion":"2026-05-12","data":{"orderId":"ord_1","storefrontId":"sf_1","merchantUid":"uid_1","paidAt":"2026-05-12T18:59:58.000Z","totalAmount":123.5,"currency":"MXN"}}"#;

@@ -75,6 +75,7 @@ impl Default for Fixture {
                 secret: Secret::from_bytes(vec![7; 32]).unwrap(),
                 secret_version: 3,
                 previous_secret: None,
+                key_pairs: None,
                 revision: 1,
                 created_at: OCCURRED_AT,
                 updated_at: OCCURRED_AT,

@@ -204,6 +204,14 @@ impl Profile {
             Self::Mage | Self::Marea | Self::AgentMessage => false,
         }
     }
+
+    /// Whether a delivery can carry an ed25519 signature beside that of the secret.
+    pub fn has_key_pairs(self) -> bool {
+        match self {
+            Self::Standard => true,
+            Self::Mage | Self::Marea | Self::AgentMessage => false,
+        }
+    }
 }
 
 /// What follows the brand part in the names of a profile's own headers.

@@ -1,4 +1,5 @@
-//! Standard Webhooks 1.0.0: `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,<base64>`.
+//! Standard Webhooks 1.0.0: `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,<base64>`, and `v1a,<base64>` beside it
+//! when there is a key pair.
 //!
 //! Source: standard-webhooks/spec/standard-webhooks.md, sections "Webhook metadata" and "Signature scheme".
 
@@ -69,7 +70,7 @@ pub(super) fn body(message: &Message<'_>, api_version: Option<ApiVersion>) -> By
 const SIGNATURE_LENGTH: usize = 3 + 44;
 
 pub(super) fn headers(message: &Message<'_>, body: &[u8], sending: &Sending<'_>) -> Headers {
-    let Sending { subscription: _, delivery: _, number: _, secrets, secret_version: _, at } = sending;
+    let Sending { subscription, delivery: _, number: _, secrets, secret_version: _, at } = sending;
     let id = message.event.id.to_string();
     let timestamp = at.as_seconds();
     let mut signatures = String::with_capacity(SIGNATURE_LENGTH * secrets.len() + secrets.len());
@@ -78,6 +79,13 @@ pub(super) fn headers(message: &Message<'_>, body: &[u8], sending: &Sending<'_>)
             signatures.push(' ');
         }
         signatures.push_str(&sign(secret, &id, timestamp, body));
+    }
+    if let Some(pairs) = &subscription.key_pairs {
+        let text = signed_text(&id, timestamp, body);
+        for pair in pairs.signing_at(*at) {
+            signatures.push_str(" v1a,");
+            STANDARD.encode_string(pair.sign(&text), &mut signatures);
+        }
     }
     vec![
         ("content-type".into(), "application/json".to_owned()),
@@ -98,6 +106,11 @@ pub fn sign(secret: &Secret, id: &str, timestamp: i64, body: &[u8]) -> String {
     signature.push_str("v1,");
     STANDARD.encode_string(mac.finalize().into_bytes(), &mut signature);
     signature
+}
+
+/// What an ed25519 pair signs: `{id}.{timestamp}.{body}`, as one text since it is read twice.
+pub(super) fn signed_text(id: &str, timestamp: i64, body: &[u8]) -> Vec<u8> {
+    [format!("{id}.{timestamp}.").as_bytes(), body].concat()
 }
 
 pub(super) fn show_secret(secret: &Secret) -> String {

@@ -10,14 +10,15 @@ use poem_openapi::param::Path;
 use super::rules::{check_api_version, check_events, check_overlap, check_profile};
 use super::settings::{NewSubscription, SubscriptionChange};
 use super::wire::{
-    CreateSubscription, RotateSecret, SendTest, SubscriptionAttributes, SubscriptionList, TestDeliveryAttributes,
-    UpdateSubscription, attributes, test_attributes,
+    CreateSubscription, MakeKeyPair, RotateSecret, SendTest, SubscriptionAttributes, SubscriptionList,
+    TestDeliveryAttributes, UpdateSubscription, attributes, test_attributes,
 };
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::event_type::{EventTypeName, WEBHOOK_TEST};
 use crate::domain::header::CustomHeaders;
 use crate::domain::health::Health;
 use crate::domain::id::SubscriptionId;
+use crate::domain::key_pair::KeyPair;
 use crate::domain::profile::Profile;
 use crate::domain::secret::{PreviousSecret, Secret};
 use crate::domain::subscription::{
@@ -35,7 +36,7 @@ use crate::http::page::{Listed, Query};
 use crate::http::problem::Refusal;
 use crate::http::reply::{Answer, Object as ResourceObject, One, Reply};
 use crate::http::{App, Tag};
-use crate::store::SecretOwner;
+use crate::store::{SecretOwner, StoreError};
 
 const THING: &str = "Webhook subscription";
 
@@ -177,6 +178,68 @@ impl SubscriptionsApi {
         .map(Into::into)
     }
 
+    /// Make a key pair
+    ///
+    /// An ed25519 pair, with which deliveries are signed beside the secret (`v1a`, profile `standard` only). The private half is
+    /// never shown; the public one is in the answer and at `/.well-known/webhook-keys/{id}`. Asked again, the pair is replaced,
+    /// and the old one stops at once unless an overlap is asked for. A change to a profile without `v1a` removes it.
+    #[oai(path = "/:id/key-pair", method = "post", operation_id = "subscriptions.make_key_pair")]
+    async fn make_key_pair(
+        &self,
+        caller: Caller<scope::SubscriptionsWrite>,
+        id: Path<String>,
+        body: Body<MakeKeyPair>,
+    ) -> Result<Answer<One<SubscriptionAttributes>, 200>, Refusal> {
+        once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
+            let subscription = find(&caller, &id)?;
+            let (MakeKeyPair { overlap_seconds }, mut findings) = body.read()?;
+            let overlap = check_overlap(overlap_seconds, &mut findings).unwrap_or_default();
+            if !subscription.profile.has_key_pairs() {
+                findings.add(Rule::KeyPairNotSupported { profile: subscription.profile.name() }, "");
+            }
+            findings.finish()?;
+            let pair = KeyPair::generate(&mut rand::rng());
+            let (id, now) = (subscription.id, self.app.clock.now());
+            let health = self.app.store.health(id);
+            let render = move |made: &Subscription| {
+                Reply::json(StatusCode::OK, &One::new(made.id.to_string(), attributes(made, &health, false)))
+                    .header("etag", etag::of(made.revision))
+            };
+            let change = Box::new(move |subscription: &mut Subscription| {
+                // Its profile may have changed since it was looked at.
+                if !subscription.profile.has_key_pairs() {
+                    return Err(StoreError::InvalidState);
+                }
+                subscription.replace_key_pair(pair, overlap, now);
+                Ok(())
+            });
+            let made = self.app.store.update_subscription(id, change, memory.keep(render)).await?;
+            Ok(render(&made))
+        })
+        .await
+        .map(Into::into)
+    }
+
+    /// Remove the key pair
+    ///
+    /// Deliveries are signed by the secret alone from now on. Without a pair nothing changes.
+    #[oai(path = "/:id/key-pair", method = "delete", operation_id = "subscriptions.remove_key_pair")]
+    async fn remove_key_pair(
+        &self,
+        caller: Caller<scope::SubscriptionsWrite>,
+        id: Path<String>,
+    ) -> Result<Answer<(), 204>, Refusal> {
+        let subscription = find(&caller, &id)?;
+        let if_match = IfMatch::of(&caller);
+        let change = Box::new(move |subscription: &mut Subscription| {
+            if_match.check(subscription.revision)?;
+            subscription.key_pairs = None;
+            Ok(())
+        });
+        self.app.store.update_subscription(subscription.id, change, None).await?;
+        Ok(Reply::empty(StatusCode::NO_CONTENT).into())
+    }
+
     /// Send a test
     ///
     /// Sends `webhook.test`, or the example of an event type, now: past the queue, and also to a paused subscription.
@@ -262,6 +325,7 @@ impl SubscriptionsApi {
             secret,
             secret_version: 1,
             previous_secret: None,
+            key_pairs: None,
             revision: 1,
             created_at: now,
             updated_at: now,
@@ -385,6 +449,9 @@ impl Rotation {
         if subscription.profile != self.profile {
             subscription.profile = self.profile;
             subscription.api_version = self.profile.api_version_default();
+        }
+        if !self.profile.has_key_pairs() {
+            subscription.key_pairs = None;
         }
     }
 }

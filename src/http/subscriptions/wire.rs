@@ -100,6 +100,10 @@ pub struct SubscriptionAttributes {
     secret_version: u32,
     /// Until when a rotated secret signs beside the current one
     previous_secret_expires_at: Nullable<Time>,
+    /// Of the ed25519 pair that signs beside the secret (`v1a`): `whpk_` and base64; null: it has none
+    public_key: Nullable<String>,
+    /// Until when a replaced pair signs beside the current one
+    previous_key_pair_expires_at: Nullable<Time>,
     /// How deliveries look; changes only together with the secret
     profile: ProfileName,
     /// `raw`: the body is `data` alone
@@ -282,6 +286,23 @@ impl Wire for RotateSecret {
     }
 }
 
+/// How a key pair is made
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+pub(super) struct MakeKeyPair {
+    /// How long the old pair, if there is one, signs beside the new one (default 0: it stops at once)
+    #[oai(validator(minimum(value = "0"), maximum(value = "604800")))]
+    pub(super) overlap_seconds: Option<i64>,
+}
+
+impl Wire for MakeKeyPair {
+    const IS_BODY_REQUIRED: bool = false;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { overlap_seconds: fields.take("overlap_seconds") }
+    }
+}
+
 /// What is sent to try a subscription
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
@@ -389,11 +410,14 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         secret,
         secret_version,
         previous_secret,
+        key_pairs,
         revision: _,
         created_at,
         updated_at,
     } = subscription;
     let Health { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded, .. } = *health;
+    let pairs = key_pairs.as_deref();
+    let previous_pair = pairs.and_then(|pairs| pairs.previous.as_ref());
     let status = |succeeded| DeliveryStatusName(if succeeded { "success" } else { "failure" });
     SubscriptionAttributes {
         url: url.as_str().to_owned(),
@@ -404,6 +428,8 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         secret: shows_secret.then(|| profile.show_secret(secret)),
         secret_version: *secret_version,
         previous_secret_expires_at: previous_secret.as_ref().map(|previous| previous.expires_at.into()).into(),
+        public_key: pairs.map(|pairs| pairs.current.public().to_string()).into(),
+        previous_key_pair_expires_at: previous_pair.map(|previous| Time(previous.expires_at)).into(),
         profile: ProfileName(profile.name()),
         envelope: EnvelopeName(envelope.name()),
         api_version: api_version.map(|version| ApiVersionName(version.name())).into(),

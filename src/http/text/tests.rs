@@ -93,6 +93,10 @@ fn all() -> Vec<(Ground, &'static str)> {
             "A secret of this profile is 64 lower-case hexadecimal characters",
         ),
         (
+            rule(Rule::KeyPairNotSupported { profile: "mage" }),
+            "Deliveries of the profile 'mage' have no room for the signature of a key pair",
+        ),
+        (
             rule(Rule::OverlapNotSupported { profile: "mage" }),
             "Deliveries of the profile 'mage' carry one signature: two secrets cannot overlap",
         ),

@@ -17,6 +17,7 @@ use crate::domain::event_type::{EventType, EventTypeName};
 use crate::domain::header::{HeaderName, HeaderValue};
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits, Scopes};
+use crate::domain::key_pair::{KeyPair, KeyPairs, PRIVATE_BYTES, PreviousKeyPair};
 use crate::domain::restriction::Restriction;
 use crate::domain::retry::Schedule;
 use crate::domain::secret::{PreviousSecret, Secret};
@@ -381,6 +382,7 @@ pub(in crate::store) struct SubscriptionRecord {
     pub(super) owner: Option<(IdBytes, RestrictionRecord)>,
     pub(super) signing: SigningRecord,
     pub(super) api_version: Option<ApiVersionRecord>,
+    pub(super) key_pairs: Option<KeyPairsRecord>,
 }
 impl Record for SubscriptionRecord {
     const VERSION: u8 = 4;
@@ -401,6 +403,42 @@ impl Record for SubscriptionRecord {
 /// What a subscription's secrets are sealed for, so that they cannot be swapped among rows or with each other.
 fn secret_label(id: SubscriptionId, which: &str) -> Vec<u8> {
     [b"subscriptions/", which.as_bytes(), b"/", &id.to_bytes()[..]].concat()
+}
+
+/// The private halves; the public ones follow from them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeyPairsRecord {
+    current: Sealed,
+    previous: Option<(Sealed, i64)>,
+}
+
+impl KeyPairsRecord {
+    fn from_domain(id: SubscriptionId, pairs: &KeyPairs, crypt: &Crypt) -> Self {
+        let KeyPairs { current, previous } = pairs;
+        let seal = |pair: &KeyPair, which| crypt.seal(pair.private(), &secret_label(id, which));
+        Self {
+            current: seal(current, "pair"),
+            previous: previous
+                .as_ref()
+                .map(|PreviousKeyPair { pair, expires_at }| (seal(pair, "previous-pair"), expires_at.as_millis())),
+        }
+    }
+
+    fn to_domain(&self, id: SubscriptionId, crypt: &Crypt) -> Option<KeyPairs> {
+        let Self { current, previous } = self;
+        let open = |sealed: &Sealed, which| {
+            let private = crypt.open(sealed, &secret_label(id, which))?;
+            Some(KeyPair::from_private(private.first_chunk().filter(|_| private.len() == PRIVATE_BYTES)?))
+        };
+        let previous = match previous {
+            None => None,
+            Some((sealed, expires_at)) => Some(PreviousKeyPair {
+                pair: open(sealed, "previous-pair")?,
+                expires_at: Timestamp::from_millis(*expires_at),
+            }),
+        };
+        Some(KeyPairs { current: open(current, "pair")?, previous })
+    }
 }
 
 /// What the value of a custom header is sealed for.
@@ -435,6 +473,7 @@ impl SubscriptionRecord {
             secret,
             secret_version,
             previous_secret,
+            key_pairs,
             revision,
             created_at,
             updated_at,
@@ -480,6 +519,7 @@ impl SubscriptionRecord {
             owner,
             signing: (*signing).into(),
             api_version: api_version.map(Into::into),
+            key_pairs: key_pairs.as_ref().map(|pairs| KeyPairsRecord::from_domain(*id, pairs, crypt)),
         }
     }
 
@@ -518,7 +558,12 @@ impl SubscriptionRecord {
             owner,
             signing,
             api_version,
+            key_pairs,
         } = self;
+        let key_pairs = match key_pairs {
+            None => None,
+            Some(pairs) => Some(Box::new(pairs.to_domain(id, crypt)?)),
+        };
         let owner = match owner {
             None => Owner::Tenant,
             Some((key, restriction)) => {
@@ -569,6 +614,7 @@ impl SubscriptionRecord {
             secret: open(secret, "current")?,
             secret_version: *secret_version,
             previous_secret,
+            key_pairs,
             revision: *revision,
             created_at: Timestamp::from_millis(*created_at),
             updated_at: Timestamp::from_millis(*updated_at),

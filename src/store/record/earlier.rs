@@ -264,7 +264,8 @@ impl From<SubscriptionRecordV2> for SubscriptionRecordV3 {
     }
 }
 
-/// Before subscriptions could be signed for by their tenant, and before they had a version of their envelope.
+/// Before subscriptions could be signed for by their tenant or have a key pair, and before they had a version of their
+/// envelope.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SubscriptionRecordV3 {
     tenant: IdBytes,
@@ -354,6 +355,7 @@ impl From<SubscriptionRecordV3> for SubscriptionRecord {
             owner,
             signing: SigningRecord::Subscription,
             api_version: Profile::from(profile).api_version_default().map(Into::into),
+            key_pairs: None,
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::domain::health::{Circuit, Health};
 use crate::domain::id::{AttemptId, DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
 use crate::domain::job::{Job, JobKind};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits};
+use crate::domain::key_pair::{KeyPair, KeyPairs, PreviousKeyPair};
 use crate::domain::restriction::Restriction;
 use crate::domain::retry::Schedule;
 use crate::domain::secret::{PreviousSecret, Secret};
@@ -225,6 +226,10 @@ fn a_full_subscription() -> Subscription {
         secret: a_secret(7),
         secret_version: 2,
         previous_secret: Some(PreviousSecret { secret: a_secret(8), expires_at: LATER }),
+        key_pairs: Some(Box::new(KeyPairs {
+            current: KeyPair::from_private(&[9; 32]),
+            previous: Some(PreviousKeyPair { pair: KeyPair::from_private(&[10; 32]), expires_at: LATER }),
+        })),
         revision: 3,
         created_at: AT,
         updated_at: LATER,
@@ -233,7 +238,7 @@ fn a_full_subscription() -> Subscription {
 
 fn before_version_4() -> Subscription {
     let api_version = Some(ApiVersion::V2026_04_01);
-    Subscription { signing: Signing::Subscription, api_version, ..a_full_subscription() }
+    Subscription { signing: Signing::Subscription, api_version, key_pairs: None, ..a_full_subscription() }
 }
 
 #[test]
@@ -242,7 +247,7 @@ fn a_subscription() {
     let record = bytes_of(
         SubscriptionRecord::from_domain(&subscription, &crypt()),
         expect![
-            "04000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a3101010000000000000000000000000000000502076f726465722e2a0161010673686f703a31010102"
+            "04000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a3101010000000000000000000000000000000502076f726465722e2a0161010673686f703a3101010201488fa2f616d974fa94fda193a7eef8c7dfc9149ba0879c336e712b952bb46e1daa8d7f568351db4ff1b3d8470bd71458ddd214a7f46f54a22510262f9fd9b0bcb6c5de64ef6e5c9ea501486017bc601bc97fc7a2a1592f8078c77681a02d99795a35bb6b74ac25b13fdf7aab79d8fcfd1d69d5c8cc24d3fff60a07d975a6b7074915290ad020c362f791e9043aa1ea64e7410ef8d9f8898e67"
         ],
     );
     assert_eq!(record.to_domain(subscription.id, &crypt()), Some(subscription.clone()));

@@ -47,6 +47,8 @@ async fn the_published_request_creates_a_subscription_and_shows_its_secret() {
               "secret": "<64 hex>",
               "secret_version": 1,
               "previous_secret_expires_at": null,
+              "public_key": null,
+              "previous_key_pair_expires_at": null,
               "profile": "mage",
               "envelope": "profile",
               "api_version": null,

@@ -32,6 +32,8 @@ async fn the_published_request_replaces_the_secret_and_shows_the_new_one() {
               "secret": "<64 hex>",
               "secret_version": 2,
               "previous_secret_expires_at": null,
+              "public_key": null,
+              "previous_key_pair_expires_at": null,
               "profile": "mage",
               "envelope": "profile",
               "api_version": null,

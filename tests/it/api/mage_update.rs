@@ -36,6 +36,8 @@ async fn only_what_is_sent_changes_and_the_secret_is_not_shown() {
                   "signing": "subscription",
                   "secret_version": 1,
                   "previous_secret_expires_at": null,
+                  "public_key": null,
+                  "previous_key_pair_expires_at": null,
                   "profile": "mage",
                   "envelope": "profile",
                   "api_version": null,

@@ -12,6 +12,7 @@ mod events;
 mod idempotency;
 mod instance;
 mod jobs;
+mod key_pairs;
 mod languages;
 mod lists;
 mod mage_create;

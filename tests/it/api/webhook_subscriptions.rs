@@ -165,6 +165,8 @@ async fn a_subscription_is_shown_without_its_secret_and_with_its_revision() {
               "signing": "subscription",
               "secret_version": 1,
               "previous_secret_expires_at": null,
+              "public_key": null,
+              "previous_key_pair_expires_at": null,
               "profile": "standard",
               "envelope": "profile",
               "api_version": "2026-04-01",

@@ -421,6 +421,7 @@ impl World {
             secret: Secret::generate(&mut self.chance),
             secret_version: 1,
             previous_secret: None,
+            key_pairs: None,
             revision: 0,
             created_at: now,
             updated_at: now,

@@ -10,6 +10,7 @@ use waxwing::domain::event_type::EventType;
 use waxwing::domain::health::Health;
 use waxwing::domain::id::{DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
 use waxwing::domain::job::JobKind;
+use waxwing::domain::key_pair::KeyPair;
 use waxwing::domain::operational::{Announcement, What};
 use waxwing::domain::retry::Schedule;
 use waxwing::domain::subscription::{DisabledReason, Signing, Subscription};
@@ -160,6 +161,16 @@ const SENTENCES: &[Sentence] = &[
             Ok(())
         });
         world.run(store.update_subscription(setting.subscription, sign, None)).map(drop)
+    }),
+    ("replace a key pair", |world, setting| {
+        let (store, now) = (world.store.clone(), world.now());
+        let replace = Box::new(move |it: &mut Subscription| {
+            for byte in [1, 2] {
+                it.replace_key_pair(KeyPair::from_private(&[byte; 32]), DAY, now);
+            }
+            Ok(())
+        });
+        world.run(store.update_subscription(setting.subscription, replace, None)).map(drop)
     }),
     ("set headers", |world, setting| {
         let store = world.store.clone();

@@ -263,6 +263,7 @@ pub fn subscription_to(pattern: &str) -> Subscription {
         secret: secret("a secret of twenty-four b"),
         secret_version: 1,
         previous_secret: None,
+        key_pairs: None,
         revision: 0,
         created_at: Timestamp::MIN,
         updated_at: Timestamp::MIN,
