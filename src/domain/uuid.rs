@@ -14,6 +14,10 @@ impl Uuid {
         Self(value)
     }
 
+    pub const fn as_u128(self) -> u128 {
+        self.0
+    }
+
     /// Version 4 with the first bits of a SHA-256 where others have chance: the same text gives the same id.
     pub fn v4_of(text: &str) -> Self {
         let digest = Sha256::digest(text);
