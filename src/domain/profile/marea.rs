@@ -10,6 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use super::super::id::{EventId, SubscriptionId};
+use super::super::public_id::MareaEndpointId;
 use super::super::retry::{JITTER_PERCENT, Schedule};
 use super::super::secret::Secret;
 use super::super::uuid::Uuid;
@@ -54,7 +55,7 @@ pub(super) fn headers(message: &Message<'_>, body: &[u8], sending: &Sending<'_>)
         // One signature only: a rotated secret is dead at once.
         (name("signature"), sign(sending.secrets[0], sending.at.as_seconds(), body)),
         (name("event-type"), event.event_type.to_string()),
-        (name("endpoint-id"), endpoint_id(sending.subscription.id)),
+        (name("endpoint-id"), sending.subscription.marea_id().to_string()),
         (name("signing-version"), sending.subscription.secret_version.to_string()),
         (name("source"), source(sending).to_owned()),
         (name("event-id"), event_id(event.id).to_string()),
@@ -76,9 +77,10 @@ pub fn event_id(id: EventId) -> Uuid {
 }
 
 /// `mk_we_` and 16 hexadecimal digits, of which published contracts say no more: they are made from our own id.
-pub fn endpoint_id(id: SubscriptionId) -> String {
+pub fn endpoint_id(id: SubscriptionId) -> MareaEndpointId {
     let digest = Sha256::digest(id.to_string());
-    format!("mk_we_{}", hex::encode(&digest[..8]))
+    let (first, _) = digest.split_first_chunk().expect("SHA-256 has 32 bytes");
+    MareaEndpointId::from_bytes(*first)
 }
 
 /// One for each attempt: a probe has the number of the attempt that it stands for, so the moment counts too. Its form

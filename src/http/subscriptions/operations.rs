@@ -19,6 +19,7 @@ use crate::domain::header::CustomHeaders;
 use crate::domain::health::Health;
 use crate::domain::id::SubscriptionId;
 use crate::domain::profile::Profile;
+use crate::domain::public_id::PublicIds;
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{
     DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, OVERLAP_SECONDS_MAX, PreviousSecret, Subscription,
@@ -253,6 +254,7 @@ impl SubscriptionsApi {
             circuit_breaker: profile.has_circuit_breaker(),
             headers: CustomHeaders::new(),
             channels: Vec::new(),
+            public_ids: PublicIds::default(),
             owner,
             profile,
             envelope: Envelope::default(),

@@ -360,6 +360,7 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         circuit_breaker,
         headers,
         channels,
+        public_ids: _,
         owner,
         profile,
         envelope,
