@@ -94,6 +94,11 @@ impl Subscription {
         self.public_ids.agentmessage_of(self.id)
     }
 
+    /// Whether a merchant's key made it.
+    pub fn is_of_a_merchant(&self) -> bool {
+        self.owner.restriction().is_some_and(Restriction::is_of_a_merchant)
+    }
+
     /// When a failed delivery is tried again.
     pub fn schedule(&self) -> &Schedule {
         self.retry_schedule.as_ref().unwrap_or_else(|| self.profile.schedule())

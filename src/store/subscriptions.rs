@@ -22,6 +22,16 @@ impl Store {
         subscription: Subscription,
         remember: Option<Remember<Subscription>>,
     ) -> Result<Subscription, StoreError> {
+        self.create_subscription_within(u32::MAX, subscription, remember).await
+    }
+
+    /// The same, where a contract has a cap of its own beside the tenant's: so many subscriptions of the tenant at most.
+    pub async fn create_subscription_within(
+        &self,
+        subscriptions_max: u32,
+        subscription: Subscription,
+        remember: Option<Remember<Subscription>>,
+    ) -> Result<Subscription, StoreError> {
         self.sentence(CONFIGURATION_BYTES, move |transaction| {
             transaction.check_space()?;
             let counts = transaction.with_catalogue(|catalogue| {
@@ -29,6 +39,7 @@ impl Store {
                 Some((entry.subscriptions_count(), entry.tenant.subscriptions_max))
             });
             let (count, max) = counts.ok_or(StoreError::NotFound)?;
+            let max = max.min(subscriptions_max);
             if count >= max as usize {
                 return Err(StoreError::LimitExceeded { max });
             }
