@@ -2,6 +2,7 @@
 
 pub mod attempt_uuid;
 pub mod channel;
+pub mod contract;
 pub mod delivery;
 pub mod event;
 pub mod event_type;
@@ -13,6 +14,7 @@ pub mod key;
 pub mod language;
 pub mod operational;
 pub mod profile;
+pub mod public_id;
 pub mod restriction;
 pub mod retry;
 pub mod secret;

@@ -12,6 +12,7 @@ mod jobs;
 mod opening;
 mod pages;
 mod promises;
+mod public_ids;
 mod reach;
 mod redelivery;
 mod slots;
