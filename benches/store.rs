@@ -19,7 +19,7 @@ use waxwing::domain::id::{AttemptId, DeliveryId, SubscriptionId, TenantId};
 use waxwing::domain::profile::Profile;
 use waxwing::domain::public_id::PublicIds;
 use waxwing::domain::secret::Secret;
-use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
+use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Signing, Subscription};
 use waxwing::domain::target::TargetUrl;
 use waxwing::domain::tenant::{Metadata, Tenant};
 use waxwing::domain::time::Timestamp;
@@ -241,7 +241,9 @@ fn subscription(n: usize) -> Subscription {
         owner: Owner::Tenant,
         profile: Profile::Standard,
         envelope: Envelope::Profile,
+        api_version: None,
         metadata: Metadata::new(),
+        signing: Signing::Subscription,
         secret: Secret::from_bytes(vec![7; 32]).expect("32 bytes"),
         secret_version: 1,
         previous_secret: None,

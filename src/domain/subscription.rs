@@ -7,13 +7,13 @@ use super::channel::Channel;
 use super::event_type::{EventPattern, EventTypeName};
 use super::header::CustomHeaders;
 use super::id::{KeyId, SubscriptionId, TenantId};
-use super::profile::Profile;
+use super::profile::{ApiVersion, Profile};
 use super::public_id::{MareaEndpointId, PublicIds};
 use super::restriction::Restriction;
 use super::retry::Schedule;
-use super::secret::Secret;
+use super::secret::{PreviousSecret, Secret, Signer};
 use super::target::TargetUrl;
-use super::tenant::Metadata;
+use super::tenant::{Metadata, Tenant, TenantSecret};
 use super::time::Timestamp;
 use super::uuid::Uuid;
 
@@ -59,7 +59,11 @@ pub struct Subscription {
     /// Fixed at creation; changes only together with the secret.
     pub profile: Profile,
     pub envelope: Envelope,
+    /// One of its profile's; none when that has none. Fixed at creation; another profile brings its own.
+    pub api_version: Option<ApiVersion>,
     pub metadata: Metadata,
+    /// Whose secret signs. Its own one stays in any case.
+    pub signing: Signing,
     pub secret: Secret,
     pub secret_version: u32,
     pub previous_secret: Option<PreviousSecret>,
@@ -108,18 +112,41 @@ impl Subscription {
         Duration::from_secs(u64::from(self.timeout_seconds))
     }
 
-    /// Everything that signs at `now`: the current secret first, the rotated one while it lives.
-    pub fn signing_secrets(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
-        let previous = self.previous_secret.as_ref().filter(|previous| now < previous.expires_at);
-        std::iter::once(&self.secret).chain(previous.map(|previous| &previous.secret))
+    /// What signs its deliveries. A `tenant` that is not its own signs nothing: its own was deleted meanwhile.
+    pub fn signer<'a>(&'a self, tenant: &'a Tenant) -> Signer<'a> {
+        let own =
+            Signer { secret: &self.secret, version: self.secret_version, previous: self.previous_secret.as_ref() };
+        match self.signing {
+            Signing::Subscription => own,
+            Signing::Tenant if tenant.id == self.tenant => tenant.secret.as_ref().map_or(own, TenantSecret::signer),
+            Signing::Tenant => own,
+        }
     }
 }
 
-/// A rotated secret that goes on signing beside the current one until it expires.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PreviousSecret {
-    pub secret: Secret,
-    pub expires_at: Timestamp,
+/// Whose secret signs deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Signing {
+    /// The subscription's own.
+    #[default]
+    Subscription,
+    /// The one that all such subscriptions of the tenant share. It is made with the first of them.
+    Tenant,
+}
+
+impl Signing {
+    pub const NAMES: [&str; 2] = ["subscription", "tenant"];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Subscription => "subscription",
+            Self::Tenant => "tenant",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Subscription, Self::Tenant].into_iter().find(|signing| signing.name() == name)
+    }
 }
 
 /// Who made it, as far as that has consequences.

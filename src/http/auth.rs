@@ -229,6 +229,11 @@ impl Call {
         if self.is_of_the_instance() { Ok(()) } else { Err(Ground::InstanceKeyOnly.into()) }
     }
 
+    /// Refuses a key that sees only a part of its tenant.
+    pub fn unrestricted_key_only(&self) -> Result<(), Refusal> {
+        if self.reach().key.is_none() { Ok(()) } else { Err(Ground::UnrestrictedKeyOnly.into()) }
+    }
+
     /// Charges the events that a call publishes.
     pub fn charge_events(&self, events: usize) -> Result<(), Refusal> {
         let events = u32::try_from(events).unwrap_or(u32::MAX);

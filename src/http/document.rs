@@ -276,6 +276,8 @@ pub fn webhooks() -> Value {
                 "properties": {
                     "type": { "type": "string", "description": "The event type" },
                     "timestamp": { "type": "string", "format": "date-time", "description": "When the fact happened" },
+                    "id": { "type": "string", "description": "The event's id, as in `webhook-id`: from `api_version` 2026-11-01 on" },
+                    "api_version": { "type": "string", "description": "The subscription's: from 2026-11-01 on" },
                     "data": { "description": "As it was published, byte for byte" },
                 },
                 "examples": [{ "type": "order.paid", "timestamp": "2026-02-18T12:00:00.000Z", "data": { "order_id": "1001", "total": "49.90" } }],

@@ -51,6 +51,8 @@ pub enum Ground {
     MissingScope(Scope),
     /// The operation concerns the whole instance, and the key is bound to a tenant.
     InstanceKeyOnly,
+    /// The operation concerns a whole tenant, and the key is restricted to a part of it.
+    UnrestrictedKeyOnly,
     /// A key would give more than it has itself.
     BeyondOwnKey {
         what: &'static str,
@@ -119,9 +121,11 @@ impl Ground {
             | Self::InvalidAuthorizationFormat
             | Self::KeyExpired
             | Self::KeyRevoked => StatusCode::UNAUTHORIZED,
-            Self::ReadOnlyKey | Self::MissingScope(_) | Self::InstanceKeyOnly | Self::BeyondOwnKey { .. } => {
-                StatusCode::FORBIDDEN
-            }
+            Self::ReadOnlyKey
+            | Self::MissingScope(_)
+            | Self::InstanceKeyOnly
+            | Self::UnrestrictedKeyOnly
+            | Self::BeyondOwnKey { .. } => StatusCode::FORBIDDEN,
             Self::NoSuchPath | Self::NotFound { .. } | Self::UnknownTenant { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -155,7 +159,9 @@ impl Ground {
             Self::KeyExpired => "key_expired",
             Self::KeyRevoked => "key_revoked",
             Self::ReadOnlyKey => "read_only_key",
-            Self::MissingScope(_) | Self::InstanceKeyOnly | Self::BeyondOwnKey { .. } => "missing_scope",
+            Self::MissingScope(_) | Self::InstanceKeyOnly | Self::UnrestrictedKeyOnly | Self::BeyondOwnKey { .. } => {
+                "missing_scope"
+            }
             Self::NoSuchPath | Self::NotFound { .. } => "not_found",
             Self::UnknownTenant { .. } => "unknown_tenant",
             Self::MethodNotAllowed => "method_not_allowed",

@@ -90,6 +90,7 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::ReadOnlyKey => Message::new("read-only-key"),
         Ground::MissingScope(scope) => Message::new("missing-scope").with("scope", scope.name()),
         Ground::InstanceKeyOnly => Message::new("instance-key-only"),
+        Ground::UnrestrictedKeyOnly => Message::new("unrestricted-key-only"),
         Ground::BeyondOwnKey { what } => Message::new("beyond-own-key").phrase("what", what),
         Ground::NoSuchPath => Message::new("no-such-path"),
         Ground::NotFound { thing, id } => Message::new("not-found").phrase("thing", thing).with("id", id),

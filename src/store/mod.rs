@@ -320,6 +320,7 @@ pub struct StoredAnswer {
 pub enum SecretOwner {
     Subscription(SubscriptionId),
     Key(KeyId),
+    Tenant(TenantId),
 }
 
 /// SHA-256 over (key id, tenant, method, path with query, header value): which request an idempotency key names.

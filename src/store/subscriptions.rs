@@ -9,14 +9,15 @@ use crate::domain::health::Health;
 use crate::domain::id::SubscriptionId;
 use crate::domain::operational::{Announcement, What};
 use crate::domain::stats::Scope;
-use crate::domain::subscription::Subscription;
+use crate::domain::subscription::{Signing, Subscription};
 
 /// About what a configuration record writes.
 pub(super) const CONFIGURATION_BYTES: usize = 4096;
 
 impl Store {
-    /// `subscription.id`, `revision` and times are assigned. Fails with `LimitExceeded`, `NotFound` (tenant),
-    /// `AlreadyExists` (another subscription of the tenant has one of the public ids).
+    /// `subscription.id`, `revision` and times are assigned. When its tenant's secret signs and there is none yet, that is
+    /// made with it. Fails with `LimitExceeded`, `NotFound` (tenant), `AlreadyExists` (another subscription of the tenant has
+    /// one of the public ids).
     pub async fn create_subscription(
         &self,
         subscription: Subscription,
@@ -162,6 +163,9 @@ pub(super) fn check_revision(revision: u32, expected: Option<u32>) -> Result<(),
 
 impl Transaction<'_> {
     fn put_subscription(&mut self, subscription: &Subscription) -> Result<(), StoreError> {
+        if subscription.signing == Signing::Tenant {
+            self.need_tenant_secret(subscription.tenant)?;
+        }
         let record = SubscriptionRecord::from_domain(subscription, &self.shared.crypt);
         self.tables.put::<Subscriptions>(&subscription.id, &record)?;
         self.catalogue_mut().put_subscription(subscription.clone());

@@ -16,13 +16,13 @@ use super::super::id::EventId;
 use super::super::secret::Secret;
 use super::super::time::Timestamp;
 use super::super::uuid::Uuid;
-use super::{Headers, Message, Sending, branded};
+use super::{ApiVersion, Headers, Message, Sending, branded};
 
 pub(super) use super::standard::SCHEDULE;
 
 pub(super) const HEADER_PREFIX: &str = "x-amcore-";
-/// The version of the contract that the envelope follows: the only one that is published.
-const API_VERSION: &str = "2026-04-01";
+/// The edition of the contract that the envelope follows: the only one that is published.
+pub(super) const API_VERSION: ApiVersion = ApiVersion::V2026_04_01;
 const SECRET_BYTES: usize = 32;
 /// Of a moment: its times have no fractions of a second.
 const LENGTH_UP_TO_SECONDS: usize = "2026-04-26T12:00:00".len();

@@ -15,11 +15,11 @@ use super::super::retry::{JITTER_PERCENT, Schedule};
 use super::super::secret::Secret;
 use super::super::subscription::Subscription;
 use super::super::uuid::Uuid;
-use super::{Headers, Message, Sending, branded};
+use super::{ApiVersion, Headers, Message, Sending, branded};
 
 pub(super) const HEADER_PREFIX: &str = "x-marea-";
-/// The date of the contract that the envelope follows.
-const API_VERSION: &str = "2026-05-12";
+/// The edition of the contract that the envelope follows: the only one that is published.
+pub(super) const API_VERSION: ApiVersion = ApiVersion::V2026_05_12;
 const SECRET_BYTES: usize = 32;
 
 /// Three attempts: at once, after 30 s, after 5 min. The page does not say from where the 5 minutes count: they are
@@ -57,7 +57,7 @@ pub(super) fn headers(message: &Message<'_>, body: &[u8], sending: &Sending<'_>)
         (name("signature"), sign(sending.secrets[0], sending.at.as_seconds(), body)),
         (name("event-type"), event.event_type.to_string()),
         (name("endpoint-id"), sending.subscription.marea_id().to_string()),
-        (name("signing-version"), sending.subscription.secret_version.to_string()),
+        (name("signing-version"), sending.secret_version.to_string()),
         (name("source"), scope(sending.subscription).to_owned()),
         (name("event-id"), event_id(event.id).to_string()),
         (name("delivery-id"), delivery_id(sending).to_string()),
@@ -87,7 +87,7 @@ pub fn endpoint_id(id: SubscriptionId) -> MareaEndpointId {
 /// One for each attempt: a probe has the number of the attempt that it stands for, so the moment counts too. Its form
 /// is not published.
 fn delivery_id(sending: &Sending<'_>) -> Uuid {
-    let Sending { subscription: _, delivery, number, secrets: _, at } = sending;
+    let Sending { subscription: _, delivery, number, secrets: _, secret_version: _, at } = sending;
     Uuid::v4_of(&format!("{delivery}.{number}.{at}"))
 }
 

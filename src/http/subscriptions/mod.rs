@@ -6,6 +6,6 @@ mod settings;
 mod wire;
 
 pub use operations::{SubscriptionsApi, find};
-pub use rules::{check_metadata, check_profile};
+pub use rules::{check_metadata, check_overlap, check_profile};
 pub use settings::{NewSubscription, Settings, SubscriptionChange};
 pub use wire::{DeliveryStatusName, DisabledReasonName, HealthName, ProfileName, ProfileText, RotateSecret};

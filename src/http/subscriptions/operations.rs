@@ -7,7 +7,7 @@ use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 
-use super::rules::{check_events, check_profile, check_range};
+use super::rules::{check_api_version, check_events, check_overlap, check_profile};
 use super::settings::{NewSubscription, SubscriptionChange};
 use super::wire::{
     CreateSubscription, RotateSecret, SendTest, SubscriptionAttributes, SubscriptionList, TestDeliveryAttributes,
@@ -20,10 +20,9 @@ use crate::domain::health::Health;
 use crate::domain::id::SubscriptionId;
 use crate::domain::profile::Profile;
 use crate::domain::public_id::PublicIds;
-use crate::domain::secret::Secret;
+use crate::domain::secret::{PreviousSecret, Secret};
 use crate::domain::subscription::{
-    DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, OVERLAP_SECONDS_MAX, PreviousSecret, Subscription,
-    TIMEOUT_SECONDS_DEFAULT,
+    DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, Signing, Subscription, TIMEOUT_SECONDS_DEFAULT,
 };
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::Metadata;
@@ -217,7 +216,7 @@ impl SubscriptionsApi {
         wire: NewSubscription,
         mut findings: Findings,
     ) -> Result<Subscription, Refusal> {
-        let NewSubscription { url, events, settings, secret } = wire;
+        let NewSubscription { url, events, settings, secret, api_version } = wire;
         let url = self.check_url(call, &url, &mut findings).await;
         let owner = call.owner();
         let events = check_events(call, &owner, &events, &mut findings);
@@ -226,6 +225,7 @@ impl SubscriptionsApi {
             None => Some(Secret::generate(&mut rand::rng())),
             Some(text) => profile.read_secret(&text),
         };
+        let api_version = check_api_version(api_version, profile, &mut findings);
         if secret.is_none() {
             findings.add(Rule::InvalidSecret { expected: profile.secret_expected() }, "/secret");
         }
@@ -251,11 +251,12 @@ impl SubscriptionsApi {
             circuit_breaker: profile.has_circuit_breaker(),
             headers: CustomHeaders::new(),
             channels: Vec::new(),
-            public_ids: PublicIds::default(),
             owner,
             profile,
             envelope: Envelope::default(),
+            api_version,
             metadata: Metadata::new(),
+            signing: Signing::default(),
             secret,
             secret_version: 1,
             previous_secret: None,
@@ -405,18 +406,20 @@ impl Rotation {
         let expires_at = now.plus(self.overlap);
         subscription.previous_secret = (!self.overlap.is_zero()).then_some(PreviousSecret { secret: old, expires_at });
         subscription.secret_version += 1;
-        subscription.profile = self.profile;
+        if subscription.profile != self.profile {
+            subscription.profile = self.profile;
+            subscription.api_version = self.profile.api_version_default();
+        }
     }
 }
 
 fn rotation(wire: RotateSecret, mut findings: Findings, subscription: &Subscription) -> Result<Rotation, Refusal> {
     let RotateSecret { overlap_seconds, profile } = wire;
-    let range = (0, i64::from(OVERLAP_SECONDS_MAX));
-    let overlap = check_range(overlap_seconds, range, "seconds", "/overlap_seconds", &mut findings).unwrap_or(0);
+    let overlap = check_overlap(overlap_seconds, &mut findings).unwrap_or_default();
     let profile = check_profile(profile, &mut findings).unwrap_or(subscription.profile);
-    if overlap > 0 && !profile.can_overlap() {
+    if !overlap.is_zero() && !profile.can_overlap() {
         findings.add(Rule::OverlapNotSupported { profile: profile.name() }, "/overlap_seconds");
     }
     findings.finish()?;
-    Ok(Rotation { profile, overlap: Duration::from_secs(overlap.unsigned_abs()) })
+    Ok(Rotation { profile, overlap })
 }

@@ -7,13 +7,13 @@ use poem_openapi::types::MaybeUndefined;
 
 use super::rules::{
     WantedHeaders, check_description, check_envelope, check_headers, check_max_in_flight, check_metadata,
-    check_ordering, check_rate_limit, check_retry_schedule, check_timeout,
+    check_ordering, check_rate_limit, check_retry_schedule, check_signing, check_timeout,
 };
-use super::wire::{EnvelopeText, OrderingText, RetryWaits};
+use super::wire::{ApiVersionText, EnvelopeText, OrderingText, RetryWaits, SigningText};
 use crate::domain::channel::{Channel, SUBSCRIPTION_CHANNELS_MAX};
 use crate::domain::header::{CustomHeaders, HeaderPrefix};
 use crate::domain::retry::Schedule;
-use crate::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
+use crate::domain::subscription::{DeliveryOrder, Envelope, Owner, Signing, Subscription};
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::Metadata;
 use crate::http::body::{Fields, Findings, Wire};
@@ -26,6 +26,7 @@ pub struct NewSubscription {
     pub events: Vec<String>,
     pub settings: Settings,
     pub secret: Option<String>,
+    pub api_version: Option<ApiVersionText>,
 }
 
 /// An [`UpdateSubscription`](super::wire::UpdateSubscription), as it came.
@@ -44,6 +45,7 @@ impl Wire for NewSubscription {
             events: fields.take("events"),
             settings: Settings::read(fields),
             secret: fields.take("secret"),
+            api_version: fields.take("api_version"),
         }
     }
 }
@@ -70,6 +72,7 @@ pub struct Settings {
     pub headers: MaybeUndefined<BTreeMap<String, String>>,
     pub channels: MaybeUndefined<Vec<String>>,
     pub envelope: Option<EnvelopeText>,
+    pub signing: Option<SigningText>,
     pub metadata: MaybeUndefined<BTreeMap<String, String>>,
 }
 
@@ -87,6 +90,7 @@ pub struct Changes {
     headers: Option<WantedHeaders>,
     channels: Option<Vec<Channel>>,
     envelope: Option<Envelope>,
+    signing: Option<Signing>,
     metadata: Option<Metadata>,
 }
 
@@ -104,6 +108,7 @@ impl Settings {
             headers: fields.take("headers"),
             channels: fields.take("channels"),
             envelope: fields.take("envelope"),
+            signing: fields.take("signing"),
             metadata: fields.take("metadata"),
         }
     }
@@ -130,6 +135,7 @@ impl Settings {
             headers,
             channels,
             envelope,
+            signing,
             metadata,
         } = self;
         check_description(description.value().map(String::as_str), findings);
@@ -157,6 +163,7 @@ impl Settings {
         };
         let channels = if channels.is_none() && known.is_none() { Some(None) } else { channels };
         let envelope = check_envelope(envelope, findings);
+        let signing = check_signing(signing, findings);
         if let Some(metadata) = metadata.value() {
             check_metadata(metadata, findings);
         }
@@ -173,6 +180,7 @@ impl Settings {
             headers: headers.map(Option::unwrap_or_default),
             channels: channels.map(forced),
             envelope,
+            signing,
             metadata: read(metadata, Some).map(Option::unwrap_or_default),
         }
     }
@@ -194,6 +202,7 @@ impl Changes {
             headers,
             channels,
             envelope,
+            signing,
             metadata,
         } = self;
         // The old host's credentials are not the new one's to see.
@@ -218,6 +227,7 @@ impl Changes {
         set(&mut subscription.circuit_breaker, circuit_breaker);
         set(&mut subscription.channels, channels);
         set(&mut subscription.envelope, envelope);
+        set(&mut subscription.signing, signing);
         set(&mut subscription.metadata, metadata);
         Ok(())
     }

@@ -13,9 +13,9 @@ use crate::domain::delivery::{Attempt, Outcome};
 use crate::domain::event_type::EventPattern;
 use crate::domain::header::MASK;
 use crate::domain::health::{Health, HealthStatus};
-use crate::domain::profile::Profile;
+use crate::domain::profile::{ApiVersion, Profile};
 use crate::domain::retry::{RETRIES_MAX, RETRY_WAIT_SECONDS_MAX};
-use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Owner, Subscription};
+use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Owner, Signing, Subscription};
 use crate::domain::violation::Rule;
 use crate::http::body::{Fields, Findings, Scalar, Wire};
 use crate::http::page::{Numbered, Parameter, Parameters, Params, bool_parameter, choice_parameter, text_parameter};
@@ -27,9 +27,13 @@ const EXCERPT_BYTES_MAX: usize = 1024;
 
 choice_text!(ProfileText, "profile_text", Profile::ALL.map(Profile::name));
 choice_text!(EnvelopeText, "envelope_text", Envelope::NAMES);
+choice_text!(SigningText, "signing_text", Signing::NAMES);
+choice_text!(ApiVersionText, "api_version_text", ApiVersion::ALL.map(ApiVersion::name));
 choice_text!(OrderingText, "ordering_text", DeliveryOrder::NAMES);
 choice!(ProfileName, "profile", Profile::ALL.map(Profile::name));
 choice!(EnvelopeName, "envelope", Envelope::NAMES);
+choice!(SigningName, "signing", Signing::NAMES);
+choice!(ApiVersionName, "api_version", ApiVersion::ALL.map(ApiVersion::name));
 choice!(OrderingName, "ordering", DeliveryOrder::NAMES);
 choice!(OwnerName, "owner", Owner::NAMES);
 choice!(HealthName, "health", HealthStatus::ALL.map(HealthStatus::name));
@@ -86,7 +90,10 @@ pub struct SubscriptionAttributes {
     is_active: bool,
     /// A label for people
     description: Nullable<String>,
-    /// The signing secret: only in the answers of create and rotate
+    /// Whose secret signs: `subscription`: its own; `tenant`: the one that its tenant has (`POST
+    /// /v1/tenants/{id}/rotate-secret`). Its own one stays either way
+    signing: SigningName,
+    /// Its own secret: only in the answers of create and rotate
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     /// Grows with each rotation
@@ -97,6 +104,9 @@ pub struct SubscriptionAttributes {
     profile: ProfileName,
     /// `raw`: the body is `data` alone
     envelope: EnvelopeName,
+    /// Which edition of its profile the envelope follows; null: the profile has none. Fixed at creation; a change of the
+    /// profile brings that one's first
+    api_version: Nullable<ApiVersionName>,
     /// Requests open at the same time
     max_in_flight: u8,
     /// How long a receiver may take to answer
@@ -184,11 +194,18 @@ pub(super) struct CreateSubscription {
     channels: MaybeUndefined<Vec<String>>,
     /// `profile` (default): `data` inside the profile's envelope; `raw`: `data` alone
     envelope: Option<EnvelopeText>,
+    /// Whose secret signs: `subscription` (default): its own; `tenant`: the tenant's, which is made if there is none yet and
+    /// shown when it is rotated
+    signing: Option<SigningText>,
     /// Your own pairs: at most 50, names of 64 and values of 512 characters
     #[oai(nullable)]
     metadata: MaybeUndefined<BTreeMap<String, String>>,
     /// Your own signing secret, in the profile's format; otherwise one is made
     secret: Option<String>,
+    /// Which edition of its profile the envelope follows: `standard` has `2026-04-01` (default) and `2026-11-01`, whose body
+    /// has the event's `id` and the `api_version`, too, for receivers that cannot read headers; `marea` has `2026-05-12`,
+    /// `agentmessage` has `2026-04-01`, `mage` has none
+    api_version: Option<ApiVersionText>,
 }
 
 /// What changes: an absent field stays, null clears
@@ -238,6 +255,9 @@ pub(super) struct UpdateSubscription {
     channels: MaybeUndefined<Vec<String>>,
     /// `profile`: `data` inside the profile's envelope; `raw`: `data` alone
     envelope: Option<EnvelopeText>,
+    /// Whose secret signs, from now on: `subscription`: its own; `tenant`: the tenant's, which is made if there is none yet
+    /// and shown when it is rotated
+    signing: Option<SigningText>,
     /// Replaces all pairs
     #[oai(nullable)]
     metadata: MaybeUndefined<BTreeMap<String, String>>,
@@ -364,7 +384,9 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         owner,
         profile,
         envelope,
+        api_version,
         metadata,
+        signing,
         secret,
         secret_version,
         previous_secret,
@@ -379,11 +401,13 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         events: events.iter().map(ToString::to_string).collect(),
         is_active: *is_active,
         description: description.clone().into(),
+        signing: SigningName(signing.name()),
         secret: shows_secret.then(|| profile.show_secret(secret)),
         secret_version: *secret_version,
         previous_secret_expires_at: previous_secret.as_ref().map(|previous| previous.expires_at.into()).into(),
         profile: ProfileName(profile.name()),
         envelope: EnvelopeName(envelope.name()),
+        api_version: api_version.map(|version| ApiVersionName(version.name())).into(),
         max_in_flight: *max_in_flight,
         timeout_seconds: *timeout_seconds,
         rate_limit: rate_limit.map(NonZeroU16::get).into(),

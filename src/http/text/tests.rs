@@ -22,6 +22,7 @@ fn all() -> Vec<(Ground, &'static str)> {
         (Ground::ReadOnlyKey, "This API key is read-only and cannot perform write operations"),
         (Ground::MissingScope(Scope::EventsWrite), "This API key lacks the scope events:write"),
         (Ground::InstanceKeyOnly, "This concerns the whole instance, and this API key is bound to one tenant"),
+        (Ground::UnrestrictedKeyOnly, "This concerns the whole tenant, and this API key is restricted to a part of it"),
         (
             Ground::BeyondOwnKey { what: "it expires earlier" },
             "A key cannot give more than it has itself: it expires earlier",

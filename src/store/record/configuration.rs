@@ -6,10 +6,12 @@ use std::num::NonZeroU16;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::earlier::{KeyRecordV1, SubscriptionRecordV1, SubscriptionRecordV2, TenantRecordV1};
+use super::earlier::{
+    KeyRecordV1, SubscriptionRecordV1, SubscriptionRecordV2, SubscriptionRecordV3, TenantRecordV1, TenantRecordV2,
+};
 use super::{
-    DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, KeyKindRecord, PresetRecord, ProfileRecord,
-    Record, millis, timestamp, whole,
+    ApiVersionRecord, DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, KeyKindRecord, PresetRecord,
+    ProfileRecord, Record, SigningRecord, millis, timestamp, whole,
 };
 use crate::domain::event_type::{EventType, EventTypeName};
 use crate::domain::header::{HeaderName, HeaderValue};
@@ -18,10 +20,10 @@ use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits, Scopes};
 use crate::domain::public_id::PublicIds;
 use crate::domain::restriction::Restriction;
 use crate::domain::retry::Schedule;
-use crate::domain::secret::Secret;
-use crate::domain::subscription::{Owner, PreviousSecret, Subscription};
+use crate::domain::secret::{PreviousSecret, Secret};
+use crate::domain::subscription::{Owner, Subscription};
 use crate::domain::target::TargetUrl;
-use crate::domain::tenant::Tenant;
+use crate::domain::tenant::{Tenant, TenantSecret};
 use crate::domain::time::Timestamp;
 use crate::store::crypt::{Crypt, Sealed};
 
@@ -36,26 +38,68 @@ pub(in crate::store) struct TenantRecord {
     pub(super) created_at: i64,
     pub(super) updated_at: i64,
     pub(super) header_prefix: Option<String>,
+    pub(super) secret: Option<TenantSecretRecord>,
 }
 impl Record for TenantRecord {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
         match version {
-            1 => whole::<TenantRecordV1>(rest).map(Into::into),
+            1 => whole::<TenantRecordV1>(rest).map(|record| TenantRecordV2::from(record).into()),
+            2 => whole::<TenantRecordV2>(rest).map(Into::into),
             _ => None,
         }
     }
 }
 
-impl From<&Tenant> for TenantRecord {
-    fn from(tenant: &Tenant) -> Self {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TenantSecretRecord {
+    secret: Sealed,
+    version: u32,
+    previous: Option<(Sealed, i64)>,
+}
+
+/// What a tenant's secrets are sealed for, so that they cannot be swapped among rows or with each other.
+fn tenant_secret_label(id: TenantId, which: &str) -> Vec<u8> {
+    [b"tenants/", which.as_bytes(), b"/", &id.to_bytes()[..]].concat()
+}
+
+impl TenantSecretRecord {
+    fn from_domain(id: TenantId, secret: &TenantSecret, crypt: &Crypt) -> Self {
+        let TenantSecret { secret, version, previous } = secret;
+        let previous = previous.as_ref().map(|PreviousSecret { secret, expires_at }| {
+            (crypt.seal(secret.bytes(), &tenant_secret_label(id, "previous")), expires_at.as_millis())
+        });
+        let secret = crypt.seal(secret.bytes(), &tenant_secret_label(id, "current"));
+        Self { secret, version: *version, previous }
+    }
+
+    fn into_domain(self, id: TenantId, crypt: &Crypt) -> Option<TenantSecret> {
+        let Self { secret, version, previous } = self;
+        let open = |sealed: &Sealed, which| {
+            let bytes = crypt.open(sealed, &tenant_secret_label(id, which))?;
+            Secret::from_bytes(bytes.to_vec()).ok()
+        };
+        let previous = match previous {
+            None => None,
+            Some((sealed, expires_at)) => Some(PreviousSecret {
+                secret: open(&sealed, "previous")?,
+                expires_at: Timestamp::from_millis(expires_at),
+            }),
+        };
+        Some(TenantSecret { secret: open(&secret, "current")?, version, previous })
+    }
+}
+
+impl TenantRecord {
+    pub(in crate::store) fn from_domain(tenant: &Tenant, crypt: &Crypt) -> Self {
         let Tenant {
-            id: _,
+            id,
             external_id,
             name,
             profile,
             header_prefix,
+            secret,
             metadata,
             subscriptions_max,
             revision,
@@ -72,12 +116,15 @@ impl From<&Tenant> for TenantRecord {
             created_at: created_at.as_millis(),
             updated_at: updated_at.as_millis(),
             header_prefix: header_prefix.as_ref().map(|prefix| prefix.as_str().to_owned()),
+            secret: secret.as_ref().map(|secret| TenantSecretRecord::from_domain(*id, secret, crypt)),
         }
     }
-}
 
-impl TenantRecord {
-    pub(in crate::store) fn into_domain(self, id: TenantId) -> Option<Tenant> {
+    pub(in crate::store) fn has_secret(&self) -> bool {
+        self.secret.is_some()
+    }
+
+    pub(in crate::store) fn into_domain(self, id: TenantId, crypt: &Crypt) -> Option<Tenant> {
         let Self {
             external_id,
             name,
@@ -88,13 +135,19 @@ impl TenantRecord {
             created_at,
             updated_at,
             header_prefix,
+            secret,
         } = self;
+        let secret = match secret {
+            None => None,
+            Some(record) => Some(record.into_domain(id, crypt)?),
+        };
         Some(Tenant {
             id,
             external_id: external_id.map(|text| text.parse()).transpose().ok()?,
             name,
             profile: profile.into(),
             header_prefix: header_prefix.map(|text| text.parse()).transpose().ok()?,
+            secret,
             metadata,
             subscriptions_max,
             revision,
@@ -327,14 +380,20 @@ pub(in crate::store) struct SubscriptionRecord {
     pub(super) circuit_breaker: bool,
     /// The restricted key that made it, and what that was restricted to.
     pub(super) owner: Option<(IdBytes, RestrictionRecord)>,
+    pub(super) signing: SigningRecord,
+    pub(super) api_version: Option<ApiVersionRecord>,
 }
 impl Record for SubscriptionRecord {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
         match version {
-            1 => whole::<SubscriptionRecordV1>(rest).map(|record| SubscriptionRecordV2::from(record).into()),
-            2 => whole::<SubscriptionRecordV2>(rest).map(Into::into),
+            1 => {
+                let second = SubscriptionRecordV2::from(whole::<SubscriptionRecordV1>(rest)?);
+                Some(SubscriptionRecordV3::from(second).into())
+            }
+            2 => whole::<SubscriptionRecordV2>(rest).map(|record| SubscriptionRecordV3::from(record).into()),
+            3 => whole::<SubscriptionRecordV3>(rest).map(Into::into),
             _ => None,
         }
     }
@@ -394,7 +453,9 @@ impl SubscriptionRecord {
             owner,
             profile,
             envelope,
+            api_version,
             metadata,
+            signing,
             secret,
             secret_version,
             previous_secret,
@@ -441,6 +502,8 @@ impl SubscriptionRecord {
             headers,
             channels: channels.iter().map(ToString::to_string).collect(),
             owner,
+            signing: (*signing).into(),
+            api_version: api_version.map(Into::into),
         }
     }
 
@@ -477,6 +540,8 @@ impl SubscriptionRecord {
             headers,
             channels,
             owner,
+            signing,
+            api_version,
         } = self;
         let owner = match owner {
             None => Owner::Tenant,
@@ -523,7 +588,9 @@ impl SubscriptionRecord {
             owner,
             profile: (*profile).into(),
             envelope: (*envelope).into(),
+            api_version: api_version.map(Into::into),
             metadata: metadata.clone(),
+            signing: (*signing).into(),
             secret: open(secret, "current")?,
             secret_version: *secret_version,
             previous_secret,

@@ -1,6 +1,7 @@
 //! The HTTP contract, a module for each resource.
 
 mod api_keys;
+mod api_version;
 mod authentication;
 mod deliveries;
 mod document;
@@ -23,5 +24,6 @@ mod restricted_keys;
 mod stats;
 mod stream;
 mod subscription_settings;
+mod tenant_secret;
 mod tenants;
 mod webhook_subscriptions;

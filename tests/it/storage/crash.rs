@@ -12,7 +12,7 @@ use waxwing::domain::id::{DeliveryId, EventId, JobId, KeyId, SubscriptionId, Ten
 use waxwing::domain::job::JobKind;
 use waxwing::domain::operational::{Announcement, What};
 use waxwing::domain::retry::Schedule;
-use waxwing::domain::subscription::{DisabledReason, Subscription};
+use waxwing::domain::subscription::{DisabledReason, Signing, Subscription};
 use waxwing::domain::tenant::Tenant;
 use waxwing::domain::time::Timestamp;
 use waxwing::store::{DeliveryFilter, Recorded, Recordings, Redelivery, RequestName, SecretOwner, StoreError};
@@ -67,6 +67,8 @@ fn set_up() -> (SimDisk, Setting) {
     world.record(Recordings { parked, settled_up_to: Some(deliveries[1]), ..Recordings::default() });
     let owner = Some(SecretOwner::Subscription(subscription));
     world.run(store.remember(RequestName([8; 32]), [9; 32], key, answer(owner))).unwrap();
+    let owner = Some(SecretOwner::Tenant(tenant));
+    world.run(store.remember(RequestName([7; 32]), [9; 32], key, answer(owner))).unwrap();
     let event = world.publish(event("b")).unwrap().event.id;
     world.run(store.redeliver(TenantId::DEFAULT, event, Redelivery::ToMatching, None)).unwrap();
     let kind = JobKind::Recover { subscription, since: Timestamp::MIN };
@@ -141,6 +143,23 @@ const SENTENCES: &[Sentence] = &[
             Ok(())
         });
         world.run(store.update_subscription(setting.subscription, rotate, None)).map(drop)
+    }),
+    ("rotate a tenant's secret", |world, setting| {
+        let (store, now) = (world.store.clone(), world.now());
+        let owner = Some(SecretOwner::Tenant(setting.tenant));
+        let rotate = Box::new(move |it: &mut Tenant| {
+            it.rotate_secret(secret("another secret of many bytes"), DAY, now);
+            Ok(())
+        });
+        world.run(store.update_tenant(setting.tenant, rotate, remember(1, setting.key, owner))).map(drop)
+    }),
+    ("sign with the tenant's secret", |world, setting| {
+        let store = world.store.clone();
+        let sign = Box::new(|it: &mut Subscription| {
+            it.signing = Signing::Tenant;
+            Ok(())
+        });
+        world.run(store.update_subscription(setting.subscription, sign, None)).map(drop)
     }),
     ("set headers", |world, setting| {
         let store = world.store.clone();

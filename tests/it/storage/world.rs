@@ -19,7 +19,7 @@ use waxwing::domain::profile::Profile;
 use waxwing::domain::public_id::PublicIds;
 use waxwing::domain::restriction::Restriction;
 use waxwing::domain::secret::Secret;
-use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
+use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Signing, Subscription};
 use waxwing::domain::target::TargetUrl;
 use waxwing::domain::tenant::{Metadata, Tenant};
 use waxwing::domain::time::Timestamp;
@@ -259,7 +259,9 @@ pub fn subscription_to(pattern: &str) -> Subscription {
         owner: Owner::Tenant,
         profile: Profile::Standard,
         envelope: Envelope::Profile,
+        api_version: None,
         metadata: Metadata::new(),
+        signing: Signing::Subscription,
         secret: secret("a secret of twenty-four b"),
         secret_version: 1,
         previous_secret: None,
@@ -280,6 +282,7 @@ pub fn tenant(name: &str) -> Tenant {
         name: name.to_owned(),
         profile: Profile::Mage,
         header_prefix: None,
+        secret: None,
         metadata: Metadata::new(),
         subscriptions_max: 50,
         revision: 0,

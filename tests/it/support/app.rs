@@ -18,7 +18,7 @@ use waxwing::domain::key::KeyHash;
 use waxwing::domain::target::TargetRules;
 use waxwing::domain::time::Timestamp;
 use waxwing::http::{Api, Defaults, Settings, contract_document, document, endpoint};
-use waxwing::net;
+use waxwing::net::{self, Received};
 use waxwing::store::{Opened, Options, Retention, Store};
 
 use super::disk::SimDisk;
@@ -41,6 +41,7 @@ pub struct TestApp {
     pub endpoint: Arc<BoxEndpoint<'static, poem::Response>>,
     pub clock: ManualClock,
     pub settings: Settings,
+    net: net::Client,
     feed: Feed,
     /// Sent with every request unless it says otherwise.
     key: String,
@@ -92,9 +93,15 @@ impl TestApp {
         let sender = Sender { net: client.clone(), clock: clock_of_all.clone() };
         let (dispatch, running) = dispatch::start(store.clone(), changes, sender, 1);
         let feed = dispatch.feed().clone();
-        let api = Api { store, dispatch, net: client, clock: clock_of_all, settings: settings.clone() };
+        let api = Api { store, dispatch, net: client.clone(), clock: clock_of_all, settings: settings.clone() };
         let endpoint = Arc::new(endpoint(api).map_to_response().boxed());
-        Self { endpoint, clock, settings, feed, key: ADMIN_KEY.to_owned(), _running: running }
+        let key = ADMIN_KEY.to_owned();
+        Self { endpoint, clock, settings, net: client, feed, key, _running: running }
+    }
+
+    /// Asks with this key unless a request says otherwise.
+    pub fn with_key(self, key: String) -> Self {
+        Self { key, ..self }
     }
 
     pub fn get(&self, path: &str) -> Call<'_> {
@@ -127,6 +134,11 @@ impl TestApp {
     pub async fn make_key(&self, body: Value) -> String {
         let answer = self.post("/v1/api-keys", body).await.assert(201);
         answer.json()["data"]["attributes"]["secret"].as_str().expect("create shows it").to_owned()
+    }
+
+    /// What came to [`TEST_RECEIVER`], oldest first.
+    pub fn received(&self) -> Vec<Received> {
+        self.net.test_receiver().received("inbox")
     }
 
     /// As the end of the server does.

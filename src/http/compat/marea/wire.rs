@@ -170,6 +170,7 @@ impl Wire for NewEndpoint {
             events: fields.take("subscribedEvents"),
             settings: settings(fields),
             secret: None,
+            api_version: None,
         })
     }
 }
