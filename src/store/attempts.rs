@@ -67,8 +67,6 @@ impl Store {
             Ok(delivery.tenant == reach.tenant
                 && subscription.is_none_or(|wanted| delivery.subscription == wanted)
                 && event_type.as_ref().is_none_or(|wanted| delivery.event_type == *wanted)
-                // It is updated with each attempt, at its end.
-                && since.is_none_or(|since| delivery.updated_at >= since)
                 && reach::has(&snapshot, &catalogue, reach, delivery.subscription)?)
         };
         let has_wanted_status = |attempt: &Attempt| {

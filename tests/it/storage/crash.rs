@@ -241,6 +241,10 @@ const SENTENCES: &[Sentence] = &[
         let how = Redelivery::AsNewEvent(vec![setting.subscription]);
         world.run(store.redeliver(TenantId::DEFAULT, setting.event, how, kept)).map(drop)
     }),
+    ("begin a test that is kept", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.begin_test(event("webhook.test"), setting.subscription)).map(drop)
+    }),
     ("retention", |world, _| {
         world.wait(100 * DAY);
         world.writer.retention_pass().map(drop)
