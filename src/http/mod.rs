@@ -130,6 +130,8 @@ pub(crate) struct App {
     running: idempotency::Running,
     /// What keys of Marea used up of its quotas.
     windows: compat::marea::Windows,
+    /// Of tenants, in AgentMessage's contract.
+    replays: limit::Replays,
     answers: metrics::Answers,
     viewers: stream::Viewers,
 }
@@ -201,6 +203,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         keyring: keyring::Keyring::default(),
         running: idempotency::Running::default(),
         windows: compat::marea::Windows::default(),
+        replays: limit::Replays::new(api.clock.clone()),
         answers: metrics::Answers::default(),
         viewers: stream::Viewers::default(),
         api,

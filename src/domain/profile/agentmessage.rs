@@ -74,7 +74,8 @@ pub fn event_id(id: EventId) -> String {
     format!("evt_{}", Uuid::from_u128(id.as_u128()))
 }
 
-fn in_seconds(at: Timestamp) -> String {
+/// RFC 3339 in whole seconds: the form of all its times.
+pub fn in_seconds(at: Timestamp) -> String {
     format!("{}Z", &at.to_string()[..LENGTH_UP_TO_SECONDS])
 }
 

@@ -242,6 +242,16 @@ phrase-deliveries-a-second = deliveries per second
 phrase-of-one-key = one key
 phrase-of-the-instance = the whole instance
 
+## AgentMessage's contract
+
+phrase-webhook-delivery = Webhook delivery
+phrase-a-uuid = a UUID
+phrase-a-next-cursor = a cursor from meta.next_cursor
+phrase-attempt-outcomes = success, retry or dead
+phrase-one-to-200 = 1 to 200
+phrase-at-most-the-other-status = at most http_status_max
+phrase-fixed-at-creation = left out: it is fixed at creation
+
 ## What a client is advised to do
 
 phrase-advice-wait = Wait, then send the request again

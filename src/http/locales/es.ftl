@@ -236,6 +236,16 @@ phrase-deliveries-a-second = entregas por segundo
 phrase-of-one-key = por clave
 phrase-of-the-instance = en toda la instancia
 
+## AgentMessage's contract
+
+phrase-webhook-delivery = Entrega de webhook
+phrase-a-uuid = un UUID
+phrase-a-next-cursor = un cursor de meta.next_cursor
+phrase-attempt-outcomes = success, retry o dead
+phrase-one-to-200 = de 1 a 200
+phrase-at-most-the-other-status = como máximo http_status_max
+phrase-fixed-at-creation = omitido: queda fijado al crearlo
+
 ## Qué se recomienda al cliente
 
 phrase-advice-wait = Espere y vuelva a enviar la solicitud

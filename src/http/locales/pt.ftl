@@ -236,6 +236,16 @@ phrase-deliveries-a-second = entregas por segundo
 phrase-of-one-key = por chave
 phrase-of-the-instance = em toda a instância
 
+## AgentMessage's contract
+
+phrase-webhook-delivery = Entrega de webhook
+phrase-a-uuid = um UUID
+phrase-a-next-cursor = um cursor de meta.next_cursor
+phrase-attempt-outcomes = success, retry ou dead
+phrase-one-to-200 = de 1 a 200
+phrase-at-most-the-other-status = no máximo http_status_max
+phrase-fixed-at-creation = omitido: é fixado na criação
+
 ## O que se recomenda ao cliente
 
 phrase-advice-wait = Aguarde e envie a requisição novamente

@@ -5,7 +5,9 @@ mod rules;
 mod settings;
 mod wire;
 
-pub use operations::{SubscriptionsApi, find};
+pub use operations::{SubscriptionsApi, TestKept, find};
 pub use rules::{check_metadata, check_overlap, check_profile};
 pub use settings::{NewSubscription, Settings, SubscriptionChange};
-pub use wire::{DeliveryStatusName, DisabledReasonName, HealthName, ProfileName, ProfileText, RotateSecret};
+pub use wire::{
+    ApiVersionText, DeliveryStatusName, DisabledReasonName, HealthName, ProfileName, ProfileText, RotateSecret,
+};

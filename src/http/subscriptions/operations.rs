@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -13,11 +14,12 @@ use super::wire::{
     CreateSubscription, RotateSecret, SendTest, SubscriptionAttributes, SubscriptionList, TestDeliveryAttributes,
     UpdateSubscription, attributes, test_attributes,
 };
-use crate::domain::event::{Event, EventWithData};
+use crate::domain::delivery::Attempt;
+use crate::domain::event::{Event, EventWithData, NewEvent};
 use crate::domain::event_type::{EventTypeName, WEBHOOK_TEST};
 use crate::domain::header::CustomHeaders;
 use crate::domain::health::Health;
-use crate::domain::id::SubscriptionId;
+use crate::domain::id::{DeliveryId, SubscriptionId};
 use crate::domain::profile::Profile;
 use crate::domain::public_id::PublicIds;
 use crate::domain::secret::{PreviousSecret, Secret};
@@ -33,12 +35,14 @@ use crate::http::body::{Body, Findings};
 use crate::http::etag::{self, IfMatch};
 use crate::http::idempotency::{Fingerprint, once};
 use crate::http::page::{Listed, Query};
-use crate::http::problem::Refusal;
+use crate::http::problem::{Ground, Refusal};
 use crate::http::reply::{Answer, Object as ResourceObject, One, Reply};
 use crate::http::{App, Tag};
-use crate::store::{Edit, SecretOwner};
+use crate::store::{Edit, SecretOwner, StoreError};
 
 const THING: &str = "Webhook subscription";
+/// What a test says.
+const TEST_DATA: &str = r#"{"message":"Hello from Waxwing"}"#;
 
 pub struct SubscriptionsApi {
     pub app: Arc<App>,
@@ -189,7 +193,8 @@ impl SubscriptionsApi {
             let subscription = find(&caller, &id)?;
             let (wire, findings) = body.read()?;
             let event = self.test_event(&caller, subscription, wire, findings)?;
-            let attempt = self.app.dispatch.test(caller.tenant(), subscription, &event).await;
+            let nothing_is_kept = DeliveryId::from_u128(0);
+            let attempt = self.app.dispatch.test(caller.tenant(), subscription, nothing_is_kept, &event).await;
             if attempt.outcome.is_success() {
                 self.app.store.receiver_is_well(subscription.id).await?;
             }
@@ -251,6 +256,7 @@ impl SubscriptionsApi {
             circuit_breaker: profile.has_circuit_breaker(),
             headers: CustomHeaders::new(),
             channels: Vec::new(),
+            public_ids: PublicIds::default(),
             owner,
             profile,
             envelope: Envelope::default(),
@@ -276,16 +282,16 @@ impl SubscriptionsApi {
     ) -> Result<Answer<One<SubscriptionAttributes>, 200>, Refusal> {
         let subscription = find(call, id)?;
         let (wire, findings) = body.read()?;
-        let edit = self.edit(call, subscription, wire, findings).await?;
+        let edit = self.edit(call, Some(subscription), wire, findings).await?;
         let changed = self.app.store.update_subscription(subscription.id, edit, None).await?;
         Ok(self.show(&changed).into())
     }
 
-    /// The change that the caller asks for, once it breaks no rule.
+    /// The change that the caller asks for, once it breaks no rule. `known` is what is changed, if there is such a one.
     pub async fn edit(
         &self,
         call: &Call,
-        subscription: &Subscription,
+        known: Option<&Subscription>,
         wire: SubscriptionChange,
         mut findings: Findings,
     ) -> Result<Edit<Subscription>, Refusal> {
@@ -294,9 +300,10 @@ impl SubscriptionsApi {
             Some(url) => self.check_url(call, &url, &mut findings).await,
             None => None,
         };
-        let events = events.map(|events| check_events(call, &subscription.owner, &events, &mut findings));
+        let owner = known.map_or_else(|| call.owner(), |known| known.owner.clone());
+        let events = events.map(|events| check_events(call, &owner, &events, &mut findings));
         let prefix = call.tenant().header_prefix.as_ref();
-        let changes = settings.check(url, Some(subscription), &subscription.owner, prefix, &mut findings);
+        let changes = settings.check(url, known, &owner, prefix, &mut findings);
         findings.finish()?;
         let if_match = IfMatch::of(call);
         Ok(Box::new(move |subscription: &mut Subscription| {
@@ -321,6 +328,34 @@ impl SubscriptionsApi {
             rotation.apply(subscription, secret, now);
             Ok(())
         }))
+    }
+
+    /// Sends a test as [`Self::test`] does, and keeps it: an event of its own with one delivery and this attempt. Goes on
+    /// to its end also when nobody waits for it any more.
+    pub async fn kept_test(&self, call: &Call, subscription: &Arc<Subscription>) -> Result<TestKept, Refusal> {
+        let (app, tenant, subscription) = (self.app.clone(), call.tenant().clone(), subscription.clone());
+        let test = async move {
+            let data = Bytes::from_static(TEST_DATA.as_bytes());
+            let new = NewEvent {
+                tenant: tenant.id,
+                event_type: WEBHOOK_TEST.parse().expect("it is a name"),
+                external_id: None,
+                occurred_at: None,
+                channels: Vec::new(),
+                deliver_at: None,
+                data: data.clone(),
+            };
+            let (event, delivery) = app.store.begin_test(new, subscription.id).await?;
+            let event = EventWithData { event, data };
+            let attempt = app.dispatch.test(&tenant, &subscription, delivery, &event).await;
+            app.store.record_test(attempt.clone()).await?;
+            if attempt.outcome.is_success() {
+                app.store.receiver_is_well(subscription.id).await?;
+            }
+            Ok(TestKept { event: event.event, attempt })
+        };
+        let kept: Result<TestKept, StoreError> = tokio::spawn(test).await.map_err(|_| Ground::Internal)?;
+        Ok(kept?)
     }
 
     /// The grammar, then the addresses behind the name (contract 8).
@@ -353,7 +388,7 @@ impl SubscriptionsApi {
         let is_allowed =
             |name: &EventTypeName| subscription.owner.restriction().is_none_or(|restriction| restriction.allows(name));
         let (event_type, data) = match wire.event_type {
-            None => (WEBHOOK_TEST.parse().ok(), r#"{"message":"Hello from Waxwing"}"#.to_owned()),
+            None => (WEBHOOK_TEST.parse().ok(), TEST_DATA.to_owned()),
             Some(name) => match call.catalogue.event_type(&name) {
                 Some(entry) if !is_allowed(&entry.event_type.name) => {
                     findings.add(Rule::EventNotAllowed { name }, "/event_type");
@@ -393,6 +428,12 @@ pub fn find<'a>(call: &'a Call, id: &str) -> Result<&'a Arc<Subscription>, Refus
     let found = id.parse().ok().and_then(|id| call.tenant_entry().subscription(id));
     let found = found.filter(|subscription| call.sees(subscription));
     found.ok_or_else(|| Refusal::not_found(THING, id))
+}
+
+/// A test that was kept, and what it came to.
+pub struct TestKept {
+    pub event: Event,
+    pub attempt: Attempt,
 }
 
 struct Rotation {

@@ -1,5 +1,9 @@
 //! The HTTP contract, a module for each resource.
 
+mod agentmessage_deliveries;
+mod agentmessage_endpoints;
+mod agentmessage_rotate;
+mod agentmessage_secret;
 mod api_keys;
 mod api_version;
 mod authentication;

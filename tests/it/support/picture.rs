@@ -49,7 +49,8 @@ fn new_line(out: &mut String, depth: usize) {
 
 /// `whsub_01h…` → `whsub_…`, secrets and keys → what kind they are.
 pub fn redacted(text: &str) -> String {
-    let text = &without_request_ids(text);
+    let text: Vec<&str> = text.split('"').map(redacted_value).collect();
+    let text = &without_request_ids(&text.join("\""));
     let mut out = String::new();
     let mut word = String::new();
     for character in text.chars().chain([' ']) {
@@ -76,6 +77,20 @@ fn without_request_ids(text: &str) -> String {
         out.push_str(if is_id { &part[UUID_LENGTH..] } else { part });
     }
     out
+}
+
+/// Whole values that are no words: UUIDs, and secrets in base64.
+fn redacted_value(value: &str) -> &str {
+    let is_hex = |group: &str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let groups = || value.split('-');
+    if groups().map(str::len).eq([8, 4, 4, 4, 12]) && groups().all(is_hex) {
+        return "<uuid>";
+    }
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/".contains(&byte);
+    if value.len() == 44 && value.strip_suffix('=').is_some_and(|digits| digits.bytes().all(is_base64)) {
+        return "<base64 of 32 bytes>";
+    }
+    value
 }
 
 fn redacted_word(word: &str) -> String {

@@ -1,19 +1,30 @@
 //! AgentMessage: `/v1/webhooks…` and `/v1/webhook-secret/rotate`.
 //!
-//! Source: agentmessage.io/docs ("Errors", "Rate limits", "Webhooks", "API keys").
+//! Source: agentmessage.io/docs ("Errors", "Rate limits", "Webhooks", "API keys"). What it does not publish is marked
+//! GUESS, at one place each.
 
+mod deliveries;
+mod described;
+mod endpoints;
 mod errors;
+mod secret;
+mod wire;
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use poem_openapi::Tags;
 
+pub use described::document;
 pub use errors::render;
+
+use deliveries::DeliveriesApi;
+use endpoints::EndpointsApi;
+use secret::SecretApi;
 
 use crate::domain::key::Scope;
 use crate::domain::language::Language;
 use crate::http::App;
-use crate::http::document::{self, Place};
+use crate::http::document::Place;
 
 pub const ROOTS: [&str; 2] = ["/v1/webhooks", "/v1/webhook-secret"];
 
@@ -23,9 +34,25 @@ pub const LANGUAGE: Language = Language::English;
 pub const PLACE: Place =
     Place { json: "/openapi/agentmessage.json", yaml: "/openapi/agentmessage.yaml", page: "/docs/agentmessage" };
 
-pub type Apis = ();
+/// In the order of the document.
+#[derive(Tags)]
+enum AgentMessageTag {
+    /// Where events go
+    #[oai(rename = "Webhook endpoints")]
+    Endpoints,
+    /// Each attempt to deliver an event
+    #[oai(rename = "Webhook deliveries")]
+    Deliveries,
+    /// The secret of a whole organization
+    #[oai(rename = "Webhook secret")]
+    Secret,
+}
 
-pub fn apis(_app: &Arc<App>) -> Apis {}
+pub type Apis = (EndpointsApi, DeliveriesApi, SecretApi);
+
+pub fn apis(app: &Arc<App>) -> Apis {
+    (EndpointsApi::new(app.clone()), DeliveriesApi { app: app.clone() }, SecretApi)
+}
 
 pub const SCOPES: [(&str, &[Scope]); 10] = [
     ("webhooks:read", &[Scope::SubscriptionsRead, Scope::DeliveriesRead]),
@@ -40,17 +67,3 @@ pub const SCOPES: [(&str, &[Scope]); 10] = [
     ("numbers:write", &[]),
     ("consent:write", &[]),
 ];
-
-pub fn document() -> Value {
-    document::of::<Apis>(&document::Shape {
-        title: "Waxwing as AgentMessage",
-        summary: "The webhook endpoints of AgentMessage's published API",
-        description: "",
-        examples: "{}",
-        refusals: &errors::REFUSALS,
-        refusal_schema: "ErrorEnvelope",
-        schemas: vec![("ErrorEnvelope", errors::schema())],
-        scopes: &SCOPES,
-        ..document::Shape::bare()
-    })
-}

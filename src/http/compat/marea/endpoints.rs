@@ -168,7 +168,8 @@ impl EndpointsApi {
             let subscription = find(caller, id)?;
             let (wire, findings) = body.read()?;
             let is_empty = wire.is_empty();
-            let edit = self.subscriptions.edit(caller, subscription, wire.0, findings).await.map_err(in_their_words)?;
+            let edit =
+                self.subscriptions.edit(caller, Some(subscription), wire.0, findings).await.map_err(in_their_words)?;
             if is_empty {
                 let expected = "an object with at least one field to change";
                 return Err(Violation::new(Rule::InvalidFormat { expected }).into());
