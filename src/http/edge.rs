@@ -17,7 +17,7 @@ use super::reply::Finished;
 use super::visit::Visit;
 use crate::domain::time::Timestamp;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub struct Edge<E> {
     app: Arc<App>,
@@ -113,7 +113,7 @@ impl<E: Endpoint> Endpoint for Edge<E> {
     }
 }
 
-fn new_id(now: Timestamp) -> Ulid {
+pub(super) fn new_id(now: Timestamp) -> Ulid {
     let millis = u64::try_from(now.as_millis()).unwrap_or(0);
     Ulid::from_parts(millis, rand::random())
 }

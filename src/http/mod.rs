@@ -25,6 +25,7 @@ mod problem;
 mod reply;
 mod server;
 mod shortcut;
+mod standby;
 mod stats;
 mod stream;
 mod subscriptions;
@@ -47,7 +48,8 @@ use serde_json::Value;
 pub use compat::document as contract_document;
 pub use document::document;
 pub use limit::{Defaults, PerSecond};
-pub use server::serve;
+pub use server::{serve, stand_by};
+pub use standby::Standby;
 
 use document::Place;
 use problem::{Ground, Refusal};

@@ -102,6 +102,8 @@ pub enum Ground {
     },
     StorageFull,
     ShuttingDown,
+    /// The store is closed, and is being opened again.
+    StorageUnavailable,
     /// A part of this program broke. The log has the details.
     Internal,
     /// What the disk did. It is for the log, and not shown.
@@ -140,7 +142,7 @@ impl Ground {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
-            Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ShuttingDown | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal | Self::StoreUnavailable { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -175,6 +177,7 @@ impl Ground {
             Self::RateLimited | Self::RateWindowExceeded { .. } => "rate_limited",
             Self::StorageFull => "storage_full",
             Self::ShuttingDown => "shutting_down",
+            Self::StorageUnavailable => "storage_unavailable",
             Self::Internal | Self::StoreUnavailable { .. } => "internal_error",
         }
     }

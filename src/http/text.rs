@@ -119,6 +119,7 @@ fn detail(ground: &Ground) -> Message<'_> {
         }
         Ground::StorageFull => Message::new("storage-full"),
         Ground::ShuttingDown => Message::new("shutting-down"),
+        Ground::StorageUnavailable => Message::new("storage-unavailable"),
         Ground::Internal | Ground::StoreUnavailable { .. } => Message::new("internal"),
     }
 }

@@ -61,6 +61,7 @@ rate-limited = Rate limit exceeded. Please retry after a short delay.
 rate-window-exceeded = Rate limit exceeded ({ $bucket }). Please retry when Retry-After says.
 too-many-viewers = No more than { $max } viewers of { $of_what } can watch at once: close one, then try again
 storage-full = Storage is full: nothing new is accepted until space is free
+storage-unavailable = The store cannot be used at the moment, and nothing is accepted until it is open again
 shutting-down = The server is shutting down: please try again
 internal = Something went wrong here; the request id finds it in the log
 

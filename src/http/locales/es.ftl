@@ -58,6 +58,7 @@ rate-limited = Se superó el límite de solicitudes. Vuelva a intentarlo en unos
 rate-window-exceeded = Se superó el límite de solicitudes ({ $bucket }). Vuelva a intentarlo cuando lo indique Retry-After.
 too-many-viewers = El máximo es de { $max } conexiones simultáneas { $of_what }: cierre una y vuelva a intentarlo
 storage-full = El almacenamiento está lleno: no se acepta nada nuevo hasta que se libere espacio
+storage-unavailable = El almacén no se puede usar en este momento; no se acepta nada hasta que vuelva a abrirse
 shutting-down = El servidor se está apagando: vuelva a intentarlo
 internal = Se produjo un error interno; el id de la solicitud permite encontrarlo en el registro
 

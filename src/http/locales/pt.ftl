@@ -58,6 +58,7 @@ rate-limited = O limite de requisições foi excedido. Tente novamente em instan
 rate-window-exceeded = O limite de requisições foi excedido ({ $bucket }). Tente novamente quando Retry-After indicar.
 too-many-viewers = O máximo é de { $max } conexões simultâneas { $of_what }: feche uma e tente novamente
 storage-full = O armazenamento está cheio: nada novo será aceito até que haja espaço livre
+storage-unavailable = O armazenamento não pode ser usado neste momento; nada é aceito até que ele seja reaberto
 shutting-down = O servidor está sendo encerrado: tente novamente
 internal = Ocorreu um erro interno; o id da requisição permite encontrá-lo no log
 

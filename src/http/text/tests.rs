@@ -61,6 +61,10 @@ fn all() -> Vec<(Ground, &'static str)> {
             "No more than 5 viewers of one key can watch at once: close one, then try again",
         ),
         (Ground::StorageFull, "Storage is full: nothing new is accepted until space is free"),
+        (
+            Ground::StorageUnavailable,
+            "The store cannot be used at the moment, and nothing is accepted until it is open again",
+        ),
         (Ground::ShuttingDown, "The server is shutting down: please try again"),
         (Ground::Internal, "Something went wrong here; the request id finds it in the log"),
         (

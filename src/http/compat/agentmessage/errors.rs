@@ -26,7 +26,7 @@ pub const REFUSALS: [(u16, &str, &str); 13] = [
     (422, "ValidationFailed", "The body or the query breaks a rule: `details` has each field with its reason"),
     (429, "RateLimited", "Too many requests, or too many wrong keys from this address"),
     (500, "InternalError", "Something went wrong here"),
-    (503, "ShuttingDown", "The server is shutting down"),
+    (503, "ShuttingDown", "The server is shutting down, or its storage cannot be used at the moment"),
     (507, "StorageFull", "Storage is full"),
 ];
 

@@ -40,7 +40,7 @@ pub const REFUSALS: [(u16, &str, &str); 12] = [
     (415, "UnsupportedMediaType", "The body is of another media type than expected"),
     (429, "TooManyRequests", "Over the quota of the minute or the day, or too many wrong keys from this address"),
     (500, "InternalError", "Something went wrong here"),
-    (503, "ShuttingDown", "The server is shutting down"),
+    (503, "ShuttingDown", "The server is shutting down, or its storage cannot be used at the moment"),
     (507, "StorageFull", "Storage is full"),
 ];
 
