@@ -1,4 +1,4 @@
-//! `waxwing verify`: whether a delivery was signed with a secret, and if not, why.
+//! `waxwing verify`: whether a delivery was signed with a secret, and if not, why; or a program that finds out.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -11,11 +11,12 @@ use crate::clock::Clock;
 use crate::domain::header::{HeaderPrefix, PREFIX_EXPECTED};
 use crate::domain::profile::Profile;
 use crate::domain::profile::verify::{Mismatch, TOLERANCE_DEFAULT, verify};
+use crate::domain::snippet::{self, snippet};
 
 /// Check the signature of a delivery
 ///
 /// Takes the body exactly as it was received, the headers and the secret; says whether they belong together, and if
-/// not, why. Exit code 0: verified; 1: not.
+/// not, why. Exit code 0: verified; 1: not. With --snippet it prints a program that does this in your receiver.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -23,6 +24,7 @@ Examples:
   waxwing verify --secret @secret.txt --body - --tolerance off \\
     --header 'webhook-id: evt_…' --header 'webhook-timestamp: 1771416000' --header 'webhook-signature: v1,…'
   waxwing verify --profile mage --secret @secret.txt --body body.json --headers headers.txt
+  waxwing verify --snippet python --profile marea > verify.py
 
 The headers file has a line `name: value` for each header; other lines (as in the output of curl -v) are skipped.")]
 pub(super) struct Verify {
@@ -32,12 +34,15 @@ pub(super) struct Verify {
     /// What the names of the profile's headers begin with, when its tenant has a brand of its own
     #[arg(long, value_name = "X-BRAND-", value_parser = read_prefix)]
     header_prefix: Option<HeaderPrefix>,
+    /// Print a function for receivers instead, in node, python, go, ruby, php, rust, csharp or java
+    #[arg(long, value_name = "LANGUAGE", value_parser = read_language, conflicts_with_all = ["secret", "body", "header", "headers"])]
+    snippet: Option<snippet::Language>,
     /// The signing secret, or @FILE with it, which keeps it out of the list of processes
-    #[arg(long, value_name = "SECRET|@FILE")]
-    secret: String,
+    #[arg(long, value_name = "SECRET|@FILE", required_unless_present = "snippet")]
+    secret: Option<String>,
     /// A file with the body's exact bytes, or - for the standard input
-    #[arg(long, value_name = "FILE|-")]
-    body: String,
+    #[arg(long, value_name = "FILE|-", required_unless_present = "snippet")]
+    body: Option<String>,
     /// A header as it was received; can be given again
     #[arg(long, value_name = "NAME: VALUE")]
     header: Vec<String>,
@@ -67,8 +72,14 @@ impl std::fmt::Display for Tolerance {
 
 impl Verify {
     pub(super) fn run(self, _context: &Context) -> Result<Verdict, Failure> {
-        let Self { profile, header_prefix, secret, body, header, headers, tolerance: Tolerance(tolerance), json } =
-            self;
+        let Self { profile, header_prefix, snippet: language, secret, body, header, headers, tolerance, json } = self;
+        if let Some(language) = language {
+            return show_snippet(language, profile, header_prefix.as_ref(), json);
+        }
+        let (Some(secret), Some(body)) = (secret, body) else {
+            unreachable!("they are required when no snippet is asked for");
+        };
+        let Tolerance(tolerance) = tolerance;
         let secret = match secret.strip_prefix('@') {
             Some(file) => String::from_utf8_lossy(&read_named(file)?).trim().to_owned(),
             None => secret,
@@ -101,6 +112,21 @@ impl Verify {
         }
         Ok(if verdict.is_ok() { Verdict::Good } else { Verdict::Wrong })
     }
+}
+
+fn show_snippet(
+    language: snippet::Language,
+    profile: Profile,
+    prefix: Option<&HeaderPrefix>,
+    json: bool,
+) -> Result<Verdict, Failure> {
+    let code = snippet(language, profile, prefix);
+    if json {
+        print_json(&json!({ "language": language.name(), "profile": profile.name(), "code": code }))?;
+    } else {
+        print(code.trim_end())?;
+    }
+    Ok(Verdict::Good)
 }
 
 fn shown(verdict: &Result<(), Mismatch>, hint: Option<&str>, body_bytes: usize) -> String {
@@ -160,6 +186,11 @@ fn read_header(line: &str) -> Option<(String, String)> {
 
 fn read_profile(text: &str) -> Result<Profile, String> {
     Profile::from_name(text).ok_or_else(|| format!("it is {}", Profile::NAMES_EXPECTED))
+}
+
+fn read_language(text: &str) -> Result<snippet::Language, String> {
+    let names = || snippet::Language::ALL.map(snippet::Language::name).join(", ");
+    snippet::Language::from_name(text).ok_or_else(|| format!("it is one of {}", names()))
 }
 
 fn read_prefix(text: &str) -> Result<HeaderPrefix, String> {

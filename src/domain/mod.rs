@@ -15,6 +15,7 @@ pub mod profile;
 pub mod restriction;
 pub mod retry;
 pub mod secret;
+pub mod snippet;
 pub mod stats;
 pub mod subscription;
 pub mod target;

@@ -16,6 +16,7 @@ use super::super::id::EventId;
 use super::super::secret::Secret;
 use super::super::time::Timestamp;
 use super::super::uuid::Uuid;
+use super::recipe::{Encoding, HeaderRef, KeyForm, Recipe, TimePlace};
 use super::{Headers, Message, Sending, branded};
 
 pub(super) use super::standard::SCHEDULE;
@@ -26,6 +27,16 @@ const API_VERSION: &str = "2026-04-01";
 const SECRET_BYTES: usize = 32;
 /// Of a moment: its times have no fractions of a second.
 const LENGTH_UP_TO_SECONDS: usize = "2026-04-26T12:00:00".len();
+
+pub(super) const RECIPE: Recipe = Recipe {
+    key: KeyForm::Base64 { prefix: "" },
+    id_header: None,
+    time: TimePlace::InSignature,
+    separator: '\n',
+    signature_header: HeaderRef::Branded("signature"),
+    signature_prefix: "v1=",
+    encoding: Encoding::Hex,
+};
 
 /// What surrounds the data, with the longest name of an event type.
 const HEAD_BYTES_MAX: usize = 384;

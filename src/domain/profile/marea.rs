@@ -13,6 +13,7 @@ use super::super::id::{EventId, SubscriptionId};
 use super::super::retry::{JITTER_PERCENT, Schedule};
 use super::super::secret::Secret;
 use super::super::uuid::Uuid;
+use super::recipe::{Encoding, HeaderRef, KeyForm, Recipe, TimePlace};
 use super::{Headers, Message, Sending, branded};
 
 pub(super) const HEADER_PREFIX: &str = "x-marea-";
@@ -24,6 +25,16 @@ const SECRET_BYTES: usize = 32;
 /// taken from the attempt before.
 pub(super) static SCHEDULE: Schedule =
     Schedule::new(&[Duration::ZERO, Duration::from_secs(30), Duration::from_secs(5 * 60)], JITTER_PERCENT);
+
+pub(super) const RECIPE: Recipe = Recipe {
+    key: KeyForm::Hex,
+    id_header: None,
+    time: TimePlace::InSignature,
+    separator: '.',
+    signature_header: HeaderRef::Branded("signature"),
+    signature_prefix: "v1=",
+    encoding: Encoding::Hex,
+};
 
 /// What surrounds the data, with the longest name of an event type.
 const HEAD_BYTES_MAX: usize = 320;

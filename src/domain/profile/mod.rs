@@ -5,6 +5,7 @@ pub mod agentmessage;
 pub(super) mod fixture;
 pub mod mage;
 pub mod marea;
+pub mod recipe;
 pub mod standard;
 pub mod verify;
 

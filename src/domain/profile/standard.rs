@@ -13,6 +13,7 @@ use sha2::Sha256;
 
 use super::super::retry::{JITTER_PERCENT, Schedule};
 use super::super::secret::Secret;
+use super::recipe::{Encoding, HeaderRef, KeyForm, Recipe, TimePlace};
 use super::{Headers, Message, Sending};
 
 const SECRET_PREFIX: &str = "whsec_";
@@ -37,6 +38,16 @@ pub(super) static SCHEDULE: Schedule = Schedule::new(
     ],
     JITTER_PERCENT,
 );
+
+pub(super) const RECIPE: Recipe = Recipe {
+    key: KeyForm::Base64 { prefix: SECRET_PREFIX },
+    id_header: Some(HeaderRef::Whole("webhook-id")),
+    time: TimePlace::SecondsHeader(HeaderRef::Whole("webhook-timestamp")),
+    separator: '.',
+    signature_header: HeaderRef::Whole("webhook-signature"),
+    signature_prefix: "v1,",
+    encoding: Encoding::Base64,
+};
 
 /// What surrounds the data, with the longest name of an event type.
 const HEAD_BYTES_MAX: usize = 256;

@@ -10,8 +10,8 @@ use poem_openapi::param::Path;
 use super::rules::{check_events, check_profile, check_range};
 use super::settings::{NewSubscription, SubscriptionChange};
 use super::wire::{
-    CreateSubscription, RotateSecret, SendTest, SubscriptionAttributes, SubscriptionList, TestDeliveryAttributes,
-    UpdateSubscription, attributes, test_attributes,
+    CreateSubscription, RotateSecret, SendTest, SnippetsAttributes, SubscriptionAttributes, SubscriptionList,
+    TestDeliveryAttributes, UpdateSubscription, attributes, snippets_attributes, test_attributes,
 };
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::event_type::{EventTypeName, WEBHOOK_TEST};
@@ -176,6 +176,21 @@ impl SubscriptionsApi {
         })
         .await
         .map(Into::into)
+    }
+
+    /// Get programs that verify its deliveries
+    ///
+    /// One function in each language, for the subscription's profile and the names of its tenant's headers. The secret is not
+    /// in it.
+    #[oai(path = "/:id/snippets", method = "get", operation_id = "subscriptions.snippets")]
+    async fn snippets(
+        &self,
+        caller: Caller<scope::SubscriptionsRead>,
+        id: Path<String>,
+    ) -> Result<Answer<One<SnippetsAttributes>, 200>, Refusal> {
+        let subscription = find(&caller, &id)?;
+        let attributes = snippets_attributes(subscription.profile, caller.tenant().header_prefix.as_ref());
+        Ok(Reply::json(StatusCode::OK, &One::new(subscription.id.to_string(), attributes)).into())
     }
 
     /// Send a test

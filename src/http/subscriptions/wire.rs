@@ -11,10 +11,11 @@ use serde_json::value::RawValue;
 
 use crate::domain::delivery::{Attempt, Outcome};
 use crate::domain::event_type::EventPattern;
-use crate::domain::header::MASK;
+use crate::domain::header::{HeaderPrefix, MASK};
 use crate::domain::health::{Health, HealthStatus};
 use crate::domain::profile::Profile;
 use crate::domain::retry::{RETRIES_MAX, RETRY_WAIT_SECONDS_MAX};
+use crate::domain::snippet::{self, snippet};
 use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Owner, Subscription};
 use crate::domain::violation::Rule;
 use crate::http::body::{Fields, Findings, Scalar, Wire};
@@ -34,6 +35,7 @@ choice!(OrderingName, "ordering", DeliveryOrder::NAMES);
 choice!(OwnerName, "owner", Owner::NAMES);
 choice!(HealthName, "health", HealthStatus::ALL.map(HealthStatus::name));
 choice!(DisabledReasonName, "disabled_reason", DisabledReason::ALL.map(DisabledReason::name));
+choice!(SnippetLanguageName, "snippet_language", snippet::Language::ALL.map(snippet::Language::name));
 choice!(DeliveryStatusName, "delivery_status", ["success", "failure"]);
 
 /// Seconds before each retry.
@@ -295,6 +297,36 @@ impl Attributes for TestDeliveryAttributes {
     const NAME: &'static str = "TestDelivery";
     const ONE: &'static str = "The test was sent, and this came of it";
     const PAGE: &'static str = "";
+}
+
+/// How a receiver verifies the deliveries
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "SnippetsAttributes")]
+pub(super) struct SnippetsAttributes {
+    profile: ProfileName,
+    snippets: Vec<Snippet>,
+}
+
+/// A function that takes body, headers and secret, and says whether a delivery is genuine and at most 5 minutes old
+#[derive(Debug, Serialize, Object)]
+pub(super) struct Snippet {
+    language: SnippetLanguageName,
+    code: String,
+}
+
+impl Attributes for SnippetsAttributes {
+    const TYPE: &'static str = "snippets";
+    const NAME: &'static str = "Snippets";
+    const ONE: &'static str = "A program in each language";
+    const PAGE: &'static str = "";
+}
+
+pub(super) fn snippets_attributes(profile: Profile, prefix: Option<&HeaderPrefix>) -> SnippetsAttributes {
+    let one = |language: snippet::Language| Snippet {
+        language: SnippetLanguageName(language.name()),
+        code: snippet(language, profile, prefix),
+    };
+    SnippetsAttributes { profile: ProfileName(profile.name()), snippets: snippet::Language::ALL.map(one).into() }
 }
 
 pub(super) struct SubscriptionList {
