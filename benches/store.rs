@@ -17,6 +17,7 @@ use waxwing::domain::event::NewEvent;
 use waxwing::domain::header::CustomHeaders;
 use waxwing::domain::id::{AttemptId, DeliveryId, SubscriptionId, TenantId};
 use waxwing::domain::profile::Profile;
+use waxwing::domain::public_id::PublicIds;
 use waxwing::domain::secret::Secret;
 use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
 use waxwing::domain::target::TargetUrl;
@@ -236,6 +237,7 @@ fn subscription(n: usize) -> Subscription {
         circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
+        public_ids: PublicIds::default(),
         owner: Owner::Tenant,
         profile: Profile::Standard,
         envelope: Envelope::Profile,

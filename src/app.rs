@@ -219,6 +219,7 @@ fn settings(config: &Config, targets: TargetRules) -> http::Settings {
         },
         trusted_proxies: config.trusted_proxies.value.clone(),
         language: config.language.value,
+        contracts: config.compat.value,
         admin_key: config.admin_key.value.as_ref().map(|key| key.hash()),
         ..http::Settings::default()
     }

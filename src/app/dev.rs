@@ -18,6 +18,7 @@ use crate::domain::header::CustomHeaders;
 use crate::domain::id::{SubscriptionId, TenantId};
 use crate::domain::profile::Profile;
 use crate::domain::profile::verify::{TOLERANCE_DEFAULT, verify};
+use crate::domain::public_id::PublicIds;
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{
     DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, Owner, Subscription, TIMEOUT_SECONDS_DEFAULT,
@@ -130,6 +131,7 @@ async fn make_samples(store: &Store, clock: &Clock) -> Result<(), StoreError> {
         circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
+        public_ids: PublicIds::default(),
         owner: Owner::Tenant,
         profile: Profile::Standard,
         envelope: Envelope::Profile,

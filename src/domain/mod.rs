@@ -1,6 +1,7 @@
 //! Plain values and pure rules. Nothing here knows HTTP, the store, the clock or a source of chance.
 
 pub mod channel;
+pub mod contract;
 pub mod delivery;
 pub mod event;
 pub mod event_type;
@@ -12,6 +13,7 @@ pub mod key;
 pub mod language;
 pub mod operational;
 pub mod profile;
+pub mod public_id;
 pub mod restriction;
 pub mod retry;
 pub mod secret;

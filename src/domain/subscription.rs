@@ -8,12 +8,14 @@ use super::event_type::{EventPattern, EventTypeName};
 use super::header::CustomHeaders;
 use super::id::{KeyId, SubscriptionId, TenantId};
 use super::profile::Profile;
+use super::public_id::{MareaEndpointId, PublicIds};
 use super::restriction::Restriction;
 use super::retry::Schedule;
 use super::secret::Secret;
 use super::target::TargetUrl;
 use super::tenant::Metadata;
 use super::time::Timestamp;
+use super::uuid::Uuid;
 
 pub const EVENTS_MAX: usize = 50;
 pub const DESCRIPTION_LENGTH_MAX: usize = 256;
@@ -51,6 +53,8 @@ pub struct Subscription {
     /// None: takes all events. Some: only events that share at least one. Each once.
     pub channels: Vec<Channel>,
     /// Fixed at creation.
+    pub public_ids: PublicIds,
+    /// Fixed at creation.
     pub owner: Owner,
     /// Fixed at creation; changes only together with the secret.
     pub profile: Profile,
@@ -78,6 +82,21 @@ impl Subscription {
     /// Whether the restriction of the key that made it, if there is one, admits the event.
     pub fn may_have(&self, event_type: &EventTypeName, channels: &[Channel]) -> bool {
         self.owner.restriction().is_none_or(|restriction| restriction.admits(event_type, channels))
+    }
+
+    /// What it is called in Marea's API.
+    pub fn marea_id(&self) -> MareaEndpointId {
+        self.public_ids.marea_of(self.id)
+    }
+
+    /// What it is called in AgentMessage's API.
+    pub fn agentmessage_id(&self) -> Uuid {
+        self.public_ids.agentmessage_of(self.id)
+    }
+
+    /// Whether a merchant's key made it.
+    pub fn is_of_a_merchant(&self) -> bool {
+        self.owner.restriction().is_some_and(Restriction::is_of_a_merchant)
     }
 
     /// When a failed delivery is tried again.

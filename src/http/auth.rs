@@ -15,6 +15,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use subtle::ConstantTimeEq;
 
 use super::App;
+use super::compat;
 use super::failures::Verdict;
 use super::limit::{Charge, Over, whole_seconds};
 use super::problem::{Ground, Refusal, Source};
@@ -164,11 +165,12 @@ impl Call {
         let app = &visit.app;
         let catalogue = app.store.catalogue();
         let now = app.clock.now();
-        let key = match authenticate(app, &catalogue, request.headers(), now) {
+        let key = match authenticate(&visit, &catalogue, request.headers(), now) {
             Ok(key) => key,
             Err(ground) => return Err(refuse_credentials(app, visit.client, ground, now)),
         };
         app.store.key_used(key.id, now);
+        let _ = visit.held.set(key.scopes);
         if let Some(charge) = charge {
             charge_key(&visit, &catalogue, &key, charge)?;
         }
@@ -236,6 +238,9 @@ impl Call {
 }
 
 fn charge_key(visit: &Visit, catalogue: &Catalogue, key: &ApiKey, charge: Charge) -> Result<(), Refusal> {
+    if let Some(charged) = compat::charge(visit, catalogue, key) {
+        return charged;
+    }
     let allowance = match visit.app.limits.charge(key, charge, catalogue) {
         Ok(allowance) => allowance,
         Err(Over::Wait(wait, allowance)) => {
@@ -263,7 +268,7 @@ fn kept(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// `Authorization: Bearer <key>`, `Authorization: <key>` or `X-API-Key: <key>`.
-fn key_text(headers: &HeaderMap) -> Option<&str> {
+pub fn key_text(headers: &HeaderMap) -> Option<&str> {
     let text =
         |name: HeaderName| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok()).map(str::trim);
     let authorization = text(header::AUTHORIZATION).map(|value| match value.split_once(' ') {
@@ -273,8 +278,14 @@ fn key_text(headers: &HeaderMap) -> Option<&str> {
     authorization.filter(|key| !key.is_empty()).or_else(|| text(API_KEY).filter(|key| !key.is_empty()))
 }
 
-fn authenticate(app: &App, catalogue: &Catalogue, headers: &HeaderMap, now: Timestamp) -> Result<Arc<ApiKey>, Ground> {
-    let text = key_text(headers).ok_or(Ground::MissingApiKey)?;
+fn authenticate(
+    visit: &Visit,
+    catalogue: &Catalogue,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Arc<ApiKey>, Ground> {
+    let app = &visit.app;
+    let text = compat::key_text(visit.contract, headers)?;
     let known = app.keyring.hash_of(text);
     let hash = known.unwrap_or_else(|| KeyHash::of(text));
     let key = match &app.admin_key {
@@ -282,6 +293,9 @@ fn authenticate(app: &App, catalogue: &Catalogue, headers: &HeaderMap, now: Time
         _ if known.is_none() && !may_be_a_key(text) => return Err(Ground::InvalidApiKey),
         _ => key_of(catalogue, &hash, now)?,
     };
+    if !compat::takes(visit.contract, key.kind) {
+        return Err(Ground::InvalidApiKey);
+    }
     if known.is_none() {
         app.keyring.remember(text, hash);
     }
@@ -304,7 +318,7 @@ fn key_of(catalogue: &Catalogue, hash: &KeyHash, now: Timestamp) -> Result<Arc<A
 
 /// A wrong key counts against its address; no key at all is only told so.
 fn refuse_credentials(app: &App, client: Option<IpAddr>, ground: Ground, now: Timestamp) -> Refusal {
-    if matches!(ground, Ground::MissingApiKey) {
+    if matches!(ground, Ground::MissingApiKey | Ground::InvalidAuthorizationFormat) {
         return ground.into();
     }
     match client.map_or(Verdict::Tolerated, |client| app.failures.note(client, now)) {

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod channels;
+mod compat;
 mod deliveries;
 mod document;
 mod edge;
@@ -41,16 +42,20 @@ use ipnet::IpNet;
 use poem::middleware::CatchPanic;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Route};
 use poem_openapi::{OpenApiService, Tags};
+use serde_json::Value;
 
+pub use compat::document as contract_document;
 pub use document::document;
 pub use limit::{Defaults, PerSecond};
 pub use server::serve;
 
+use document::Place;
 use problem::{Ground, Refusal};
 use shortcut::Shortcut;
 
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
+use crate::domain::contract::{Contract, Contracts};
 use crate::domain::key::{ApiKey, KeyHash};
 use crate::domain::language::Language;
 use crate::domain::target::TargetRules;
@@ -77,6 +82,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Of errors, for who asks for none that is spoken here.
     pub language: Language,
+    /// The published contracts that are spoken beside the own API.
+    pub contracts: Contracts,
     /// The key of `WAXWING_ADMIN_KEY`.
     pub admin_key: Option<KeyHash>,
     pub body_bytes_max: usize,
@@ -102,6 +109,7 @@ impl Default for Settings {
             rate_limits: Defaults::default(),
             trusted_proxies: Vec::new(),
             language: Language::default(),
+            contracts: Contracts::ALL,
             admin_key: None,
             body_bytes_max: BODY_BYTES_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,
@@ -120,6 +128,8 @@ pub(crate) struct App {
     failures: failures::Failures,
     keyring: keyring::Keyring,
     running: idempotency::Running,
+    /// What keys of Marea used up of its quotas.
+    windows: compat::marea::Windows,
     answers: metrics::Answers,
     viewers: stream::Viewers,
 }
@@ -190,6 +200,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         failures: failures::Failures::default(),
         keyring: keyring::Keyring::default(),
         running: idempotency::Running::default(),
+        windows: compat::marea::Windows::default(),
         answers: metrics::Answers::default(),
         viewers: stream::Viewers::default(),
         api,
@@ -213,9 +224,17 @@ pub fn endpoint(api: Api) -> impl Endpoint {
     for path in ["/healthz", "/readyz", "/metrics"] {
         routes = routes.at(path, service.clone());
     }
-    let document = document();
-    let pages = document::pages(&document);
+    let spoken: Vec<Contract> = app.settings.contracts.iter().collect();
+    let places = [Place::NATIVE].into_iter().chain(spoken.iter().map(|contract| compat::place(*contract)));
+    let documents: Vec<(Place, Value)> = places
+        .zip([document()].into_iter().chain(spoken.iter().map(|contract| contract_document(*contract))))
+        .collect();
+    let documents = || documents.iter().map(|(place, document)| (*place, document));
+    let routes = compat::Routes {
+        native: Shortcut::before(document::with_pages(routes, documents()), app.clone()),
+        marea: OpenApiService::new(compat::marea::apis(&app), "", "").into_endpoint(),
+        agentmessage: OpenApiService::new(compat::agentmessage::apis(&app), "", "").into_endpoint(),
+    };
     // A panic in one request is that request's 500.
-    let routes = Shortcut::before(document::with_pages(routes, pages), app.clone()).with(CatchPanic::new());
-    edge::Edge::new(app, &document, routes).map_to_response()
+    edge::Edge::new(app, documents().map(|(_, document)| document), routes.with(CatchPanic::new())).map_to_response()
 }

@@ -84,6 +84,7 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::Rule(rule) => rule_detail(rule),
         Ground::MissingApiKey => Message::new("missing-api-key"),
         Ground::InvalidApiKey => Message::new("invalid-api-key"),
+        Ground::InvalidAuthorizationFormat => Message::new("invalid-authorization-format"),
         Ground::KeyExpired => Message::new("key-expired"),
         Ground::KeyRevoked => Message::new("key-revoked"),
         Ground::ReadOnlyKey => Message::new("read-only-key"),
@@ -101,6 +102,7 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::InvalidIdempotencyKey => Message::new("invalid-idempotency-key"),
         Ground::IdempotencyConflict => Message::new("idempotency-conflict"),
         Ground::IdempotencyInProgress => Message::new("idempotency-in-progress"),
+        Ground::IdempotencySnapshotUnavailable => Message::new("idempotency-snapshot-unavailable"),
         Ground::AlreadyExists => Message::new("already-exists"),
         Ground::KeyExists => Message::new("key-exists"),
         Ground::EventNotAllowed => Message::new("subscription-not-for-event"),
@@ -111,6 +113,7 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::PreconditionFailed => Message::new("precondition-failed"),
         Ground::LimitExceeded { max } => Message::new("limit-exceeded").number("max", max),
         Ground::RateLimited => Message::new("rate-limited"),
+        Ground::RateWindowExceeded { bucket } => Message::new("rate-window-exceeded").with("bucket", *bucket),
         Ground::TooManyViewers { max, of_what } => {
             Message::new("too-many-viewers").number("max", max).phrase("of_what", of_what)
         }
@@ -216,6 +219,11 @@ fn format(id: &str, arguments: &FluentArgs<'_>, language: Language) -> Option<St
     let text = bundle.format_pattern(pattern, Some(arguments), &mut errors).into_owned();
     debug_assert!(errors.is_empty(), "{id} in {language}: {errors:?}");
     Some(text)
+}
+
+/// English words of the program's own, outside of a sentence.
+pub fn said(english: &str, language: Language) -> String {
+    phrase(english, language).into_owned()
 }
 
 /// A phrase that nobody has translated is said in English: half an answer is better than none.

@@ -15,9 +15,20 @@ use crate::domain::subscription::Subscription;
 pub(super) const CONFIGURATION_BYTES: usize = 4096;
 
 impl Store {
-    /// `subscription.id`, `revision` and times are assigned. Fails with `LimitExceeded`, `NotFound` (tenant).
+    /// `subscription.id`, `revision` and times are assigned. Fails with `LimitExceeded`, `NotFound` (tenant),
+    /// `AlreadyExists` (another subscription of the tenant has one of the public ids).
     pub async fn create_subscription(
         &self,
+        subscription: Subscription,
+        remember: Option<Remember<Subscription>>,
+    ) -> Result<Subscription, StoreError> {
+        self.create_subscription_within(u32::MAX, subscription, remember).await
+    }
+
+    /// The same, where a contract has a cap of its own beside the tenant's: so many subscriptions of the tenant at most.
+    pub async fn create_subscription_within(
+        &self,
+        subscriptions_max: u32,
         subscription: Subscription,
         remember: Option<Remember<Subscription>>,
     ) -> Result<Subscription, StoreError> {
@@ -28,10 +39,19 @@ impl Store {
                 Some((entry.subscriptions_count(), entry.tenant.subscriptions_max))
             });
             let (count, max) = counts.ok_or(StoreError::NotFound)?;
+            let max = max.min(subscriptions_max);
             if count >= max as usize {
                 return Err(StoreError::LimitExceeded { max });
             }
             let (id, now) = (SubscriptionId::from_u128(transaction.next_id()), transaction.now);
+            let public_ids = subscription.public_ids.all_of(id);
+            let is_taken = transaction.with_catalogue(|catalogue| {
+                let entry = catalogue.tenant(subscription.tenant);
+                entry.is_some_and(|entry| public_ids.iter().any(|id| entry.subscription_by_public_id(id).is_some()))
+            });
+            if is_taken {
+                return Err(StoreError::AlreadyExists);
+            }
             let subscription = Subscription { id, revision: 1, created_at: now, updated_at: now, ..subscription };
             transaction.put_subscription(&subscription)?;
             transaction.remember(remember, &subscription)?;
@@ -42,7 +62,7 @@ impl Store {
 
     /// Applies `change`; when it changed anything, `revision` and `updated_at` move. Setting `is_active` from false
     /// to true clears `disabled_reason` and resets the health counters. A changed secret removes the stored answers
-    /// that show the old one. Id, tenant, owner and `created_at` cannot be changed.
+    /// that show the old one. Id, tenant, public ids, owner and `created_at` cannot be changed.
     pub async fn update_subscription(
         &self,
         id: SubscriptionId,
@@ -54,9 +74,9 @@ impl Store {
             let known = known.ok_or(StoreError::NotFound)?;
             let mut changed = (*known).clone();
             change(&mut changed)?;
-            let Subscription { id, tenant, created_at, revision, updated_at, .. } = *known;
+            let Subscription { id, tenant, public_ids, created_at, revision, updated_at, .. } = *known;
             let owner = known.owner.clone();
-            changed = Subscription { id, tenant, owner, created_at, revision, updated_at, ..changed };
+            changed = Subscription { id, tenant, public_ids, owner, created_at, revision, updated_at, ..changed };
             let is_enabled_again = changed.is_active && !known.is_active;
             // Another receiver has nothing to do with how the last one fared.
             let starts_anew = is_enabled_again || changed.url != known.url;

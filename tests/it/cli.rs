@@ -191,6 +191,7 @@ fn config_shows_where_each_value_comes_from() {
         publish_rate        7                  --publish-rate
         trusted_proxies     none               default
         language            en                 default
+        compat              marea, agentmessage  default
         secret_key          not set            default
         admin_key           set                WAXWING_ADMIN_KEY
         payload_days        30                 default

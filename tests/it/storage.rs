@@ -11,6 +11,7 @@ mod jobs;
 mod opening;
 mod pages;
 mod promises;
+mod public_ids;
 mod reach;
 mod redelivery;
 mod slots;

@@ -68,7 +68,7 @@ pub(super) fn headers(message: &Message<'_>, body: &[u8], sending: &Sending<'_>)
         // One signature only: also while a former secret is still acceptable, the current one signs.
         (name("signature"), sign(sending.secrets[0], sending.at.as_seconds(), body)),
         (name("event-id"), event_id(event.id)),
-        (name("endpoint-id"), Uuid::from_u128(sending.subscription.id.as_u128()).to_string()),
+        (name("endpoint-id"), sending.subscription.agentmessage_id().to_string()),
     ]
 }
 

@@ -3,6 +3,7 @@
 use super::super::event::Event;
 use super::super::header::CustomHeaders;
 use super::super::id::{DeliveryId, EventId, SubscriptionId, TenantId};
+use super::super::public_id::PublicIds;
 use super::super::secret::Secret;
 use super::super::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
 use super::super::target::TargetUrl;
@@ -65,6 +66,7 @@ impl Default for Fixture {
                 circuit_breaker: false,
                 headers: CustomHeaders::new(),
                 channels: Vec::new(),
+                public_ids: PublicIds::default(),
                 owner: Owner::Tenant,
                 profile: Profile::Standard,
                 envelope: Envelope::Profile,

@@ -22,6 +22,7 @@ title-507 = Insufficient Storage
 
 missing-api-key = Missing Authorization header
 invalid-api-key = Invalid API key
+invalid-authorization-format = The API key must come as `Authorization: Bearer <key>` or `X-API-Key: <key>`
 key-expired = This API key has expired
 key-revoked = This API key was revoked
 read-only-key = This API key is read-only and cannot perform write operations
@@ -41,6 +42,7 @@ body-too-large = The body is larger than { $bytes_max } bytes
 invalid-idempotency-key = An Idempotency-Key has 1 to 200 printable ASCII characters
 idempotency-conflict = This Idempotency-Key was used with another body
 idempotency-in-progress = A request with this Idempotency-Key is still running
+idempotency-snapshot-unavailable = The first answer to this Idempotency-Key was too large to be kept; the request was not carried out again
 
 ## What is there
 
@@ -56,6 +58,7 @@ limit-exceeded = No more than { $max } are allowed
 ## How the server fares
 
 rate-limited = Rate limit exceeded. Please retry after a short delay.
+rate-window-exceeded = Rate limit exceeded ({ $bucket }). Please retry when Retry-After says.
 too-many-viewers = No more than { $max } viewers of { $of_what } can watch at once: close one, then try again
 storage-full = Storage is full: nothing new is accepted until space is free
 shutting-down = The server is shutting down: please try again
@@ -103,6 +106,7 @@ phrase-event = Event
 phrase-event-type = Event type
 phrase-delivery = Delivery
 phrase-subscription = Webhook subscription
+phrase-endpoint = Webhook endpoint
 phrase-job = Job
 phrase-api-key = API key
 phrase-tenant = Tenant
@@ -120,6 +124,7 @@ phrase-pairs = an object of strings
 phrase-an-object = an object
 phrase-json = JSON
 phrase-a-json-object = a JSON object
+phrase-some-change = an object with at least one field to change
 phrase-events = an array of events
 phrase-event-count = 1 to 1,000 events
 phrase-quotas = an object with management and publish
@@ -230,3 +235,13 @@ phrase-deliveries-a-second = deliveries per second
 
 phrase-of-one-key = one key
 phrase-of-the-instance = the whole instance
+
+## What a client is advised to do
+
+phrase-advice-wait = Wait, then send the request again
+phrase-advice-authenticate = Send a valid API key as a bearer token
+phrase-advice-another-key = Use an API key that has the scope
+phrase-advice-list-endpoints = List the webhook endpoints
+phrase-advice-delete-endpoint = Delete a webhook endpoint that is no longer needed
+phrase-advice-correct = Correct the request, then send it again
+phrase-advice-another-idempotency-key = Send the request with another Idempotency-Key

@@ -19,6 +19,7 @@ title-507 = Almacenamiento insuficiente
 
 missing-api-key = Falta el encabezado Authorization
 invalid-api-key = La clave de API no es válida
+invalid-authorization-format = La clave de API debe enviarse como `Authorization: Bearer <key>` o `X-API-Key: <key>`
 key-expired = Esta clave de API ha caducado
 key-revoked = Esta clave de API fue revocada
 read-only-key = Esta clave de API es de solo lectura y no puede realizar operaciones de escritura
@@ -38,6 +39,7 @@ body-too-large = El cuerpo supera los { $bytes_max } bytes
 invalid-idempotency-key = Una Idempotency-Key tiene de 1 a 200 caracteres ASCII imprimibles
 idempotency-conflict = Esta Idempotency-Key ya se usó con otro cuerpo
 idempotency-in-progress = Todavía hay una solicitud en curso con esta Idempotency-Key
+idempotency-snapshot-unavailable = La primera respuesta a esta Idempotency-Key era demasiado grande para conservarla; la solicitud no se volvió a ejecutar
 
 ## What is there
 
@@ -53,6 +55,7 @@ limit-exceeded = No se admiten más de { $max }
 ## How the server fares
 
 rate-limited = Se superó el límite de solicitudes. Vuelva a intentarlo en unos instantes.
+rate-window-exceeded = Se superó el límite de solicitudes ({ $bucket }). Vuelva a intentarlo cuando lo indique Retry-After.
 too-many-viewers = El máximo es de { $max } conexiones simultáneas { $of_what }: cierre una y vuelva a intentarlo
 storage-full = El almacenamiento está lleno: no se acepta nada nuevo hasta que se libere espacio
 shutting-down = El servidor se está apagando: vuelva a intentarlo
@@ -97,6 +100,7 @@ phrase-event = el evento
 phrase-event-type = el tipo de evento
 phrase-delivery = la entrega
 phrase-subscription = la suscripción de webhook
+phrase-endpoint = el endpoint de webhook
 phrase-job = la tarea
 phrase-api-key = la clave de API
 phrase-tenant = el tenant
@@ -114,6 +118,7 @@ phrase-pairs = un objeto cuyos valores sean cadenas de texto
 phrase-an-object = un objeto
 phrase-json = JSON
 phrase-a-json-object = un objeto JSON
+phrase-some-change = un objeto con al menos un campo por cambiar
 phrase-events = una lista de eventos
 phrase-event-count = una lista de 1 a 1000 eventos
 phrase-quotas = un objeto con management y publish
@@ -224,3 +229,13 @@ phrase-deliveries-a-second = entregas por segundo
 
 phrase-of-one-key = por clave
 phrase-of-the-instance = en toda la instancia
+
+## Qué se recomienda al cliente
+
+phrase-advice-wait = Espere y vuelva a enviar la solicitud
+phrase-advice-authenticate = Envíe una clave de API válida como token bearer
+phrase-advice-another-key = Use una clave de API que tenga el permiso
+phrase-advice-list-endpoints = Liste los endpoints de webhook
+phrase-advice-delete-endpoint = Elimine un endpoint de webhook que ya no necesite
+phrase-advice-correct = Corrija la solicitud y vuelva a enviarla
+phrase-advice-another-idempotency-key = Envíe la solicitud con otra Idempotency-Key

@@ -19,6 +19,7 @@ title-507 = Armazenamento insuficiente
 
 missing-api-key = O cabeçalho Authorization está ausente
 invalid-api-key = A chave de API não é válida
+invalid-authorization-format = A chave de API deve ser enviada como `Authorization: Bearer <key>` ou `X-API-Key: <key>`
 key-expired = Esta chave de API expirou
 key-revoked = Esta chave de API foi revogada
 read-only-key = Esta chave de API é somente leitura e não pode realizar operações de escrita
@@ -38,6 +39,7 @@ body-too-large = O corpo ultrapassa { $bytes_max } bytes
 invalid-idempotency-key = Uma Idempotency-Key tem de 1 a 200 caracteres ASCII imprimíveis
 idempotency-conflict = Esta Idempotency-Key já foi usada com outro corpo
 idempotency-in-progress = Ainda há uma requisição em andamento com esta Idempotency-Key
+idempotency-snapshot-unavailable = A primeira resposta a esta Idempotency-Key era grande demais para ser guardada; a requisição não foi executada de novo
 
 ## What is there
 
@@ -53,6 +55,7 @@ limit-exceeded = Não são permitidos mais de { $max }
 ## How the server fares
 
 rate-limited = O limite de requisições foi excedido. Tente novamente em instantes.
+rate-window-exceeded = O limite de requisições foi excedido ({ $bucket }). Tente novamente quando Retry-After indicar.
 too-many-viewers = O máximo é de { $max } conexões simultâneas { $of_what }: feche uma e tente novamente
 storage-full = O armazenamento está cheio: nada novo será aceito até que haja espaço livre
 shutting-down = O servidor está sendo encerrado: tente novamente
@@ -97,6 +100,7 @@ phrase-event = o evento
 phrase-event-type = o tipo de evento
 phrase-delivery = a entrega
 phrase-subscription = a assinatura de webhook
+phrase-endpoint = o endpoint de webhook
 phrase-job = a tarefa
 phrase-api-key = a chave de API
 phrase-tenant = o tenant
@@ -114,6 +118,7 @@ phrase-pairs = um objeto cujos valores sejam strings
 phrase-an-object = um objeto
 phrase-json = JSON
 phrase-a-json-object = um objeto JSON
+phrase-some-change = um objeto com pelo menos um campo a alterar
 phrase-events = uma lista de eventos
 phrase-event-count = uma lista de 1 a 1.000 eventos
 phrase-quotas = um objeto com management e publish
@@ -224,3 +229,13 @@ phrase-deliveries-a-second = entregas por segundo
 
 phrase-of-one-key = por chave
 phrase-of-the-instance = em toda a instância
+
+## O que se recomenda ao cliente
+
+phrase-advice-wait = Aguarde e envie a requisição novamente
+phrase-advice-authenticate = Envie uma chave de API válida como token bearer
+phrase-advice-another-key = Use uma chave de API que tenha a permissão
+phrase-advice-list-endpoints = Liste os endpoints de webhook
+phrase-advice-delete-endpoint = Exclua um endpoint de webhook que não seja mais necessário
+phrase-advice-correct = Corrija a requisição e envie-a novamente
+phrase-advice-another-idempotency-key = Envie a requisição com outra Idempotency-Key

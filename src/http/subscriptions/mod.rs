@@ -7,4 +7,5 @@ mod wire;
 
 pub use operations::{SubscriptionsApi, find};
 pub use rules::{check_metadata, check_profile};
-pub use wire::{DisabledReasonName, HealthName, ProfileName, ProfileText};
+pub use settings::{NewSubscription, Settings, SubscriptionChange};
+pub use wire::{DeliveryStatusName, DisabledReasonName, HealthName, ProfileName, ProfileText, RotateSecret};

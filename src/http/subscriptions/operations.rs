@@ -19,6 +19,7 @@ use crate::domain::header::CustomHeaders;
 use crate::domain::health::Health;
 use crate::domain::id::SubscriptionId;
 use crate::domain::profile::Profile;
+use crate::domain::public_id::PublicIds;
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{
     DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, OVERLAP_SECONDS_MAX, PreviousSecret, Subscription,
@@ -36,7 +37,7 @@ use crate::http::page::{Listed, Query};
 use crate::http::problem::Refusal;
 use crate::http::reply::{Answer, Object as ResourceObject, One, Reply};
 use crate::http::{App, Tag};
-use crate::store::SecretOwner;
+use crate::store::{Edit, SecretOwner};
 
 const THING: &str = "Webhook subscription";
 
@@ -57,7 +58,8 @@ impl SubscriptionsApi {
     ) -> Result<Answer<One<SubscriptionAttributes>, 201>, Refusal> {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
             let (wire, findings) = body.read()?;
-            let subscription = self.new_subscription(&caller, wire, findings).await?;
+            let profile = caller.tenant().profile;
+            let subscription = self.new_subscription(&caller, profile, wire, findings).await?;
             let render = |made: &Subscription| {
                 let attributes = attributes(made, &Health::default(), true);
                 Reply::json(StatusCode::CREATED, &One::new(made.id.to_string(), attributes))
@@ -158,20 +160,15 @@ impl SubscriptionsApi {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
             let subscription = find(&caller, &id)?;
             let (wire, findings) = body.read()?;
-            let rotation = rotation(wire, findings, subscription)?;
-            let secret = Secret::generate(&mut rand::rng());
-            let (id, now) = (subscription.id, self.app.clock.now());
+            let rotation = self.rotation(wire, findings, subscription)?;
+            let id = subscription.id;
             let health = self.app.store.health(id);
             let render = move |made: &Subscription| {
                 Reply::json(StatusCode::OK, &One::new(made.id.to_string(), attributes(made, &health, true)))
                     .header("etag", etag::of(made.revision))
                     .shows_secret_of(SecretOwner::Subscription(made.id))
             };
-            let change = Box::new(move |subscription: &mut Subscription| {
-                rotation.apply(subscription, secret, now);
-                Ok(())
-            });
-            let made = self.app.store.update_subscription(id, change, memory.keep(render)).await?;
+            let made = self.app.store.update_subscription(id, rotation, memory.keep(render)).await?;
             Ok(render(&made))
         })
         .await
@@ -227,14 +224,15 @@ impl SubscriptionsApi {
             .header("etag", etag::of(subscription.revision))
     }
 
-    async fn new_subscription(
+    /// What the caller asks for, once it breaks no rule.
+    pub async fn new_subscription(
         &self,
         call: &Call,
+        profile: Profile,
         wire: NewSubscription,
         mut findings: Findings,
     ) -> Result<Subscription, Refusal> {
         let NewSubscription { url, events, settings, secret } = wire;
-        let profile = call.tenant().profile;
         let url = self.check_url(call, &url, &mut findings).await;
         let owner = call.owner();
         let events = check_events(call, &owner, &events, &mut findings);
@@ -268,6 +266,7 @@ impl SubscriptionsApi {
             circuit_breaker: profile.has_circuit_breaker(),
             headers: CustomHeaders::new(),
             channels: Vec::new(),
+            public_ids: PublicIds::default(),
             owner,
             profile,
             envelope: Envelope::default(),
@@ -290,7 +289,20 @@ impl SubscriptionsApi {
         body: &Body<SubscriptionChange, UpdateSubscription>,
     ) -> Result<Answer<One<SubscriptionAttributes>, 200>, Refusal> {
         let subscription = find(call, id)?;
-        let (wire, mut findings) = body.read()?;
+        let (wire, findings) = body.read()?;
+        let edit = self.edit(call, subscription, wire, findings).await?;
+        let changed = self.app.store.update_subscription(subscription.id, edit, None).await?;
+        Ok(self.show(&changed).into())
+    }
+
+    /// The change that the caller asks for, once it breaks no rule.
+    pub async fn edit(
+        &self,
+        call: &Call,
+        subscription: &Subscription,
+        wire: SubscriptionChange,
+        mut findings: Findings,
+    ) -> Result<Edit<Subscription>, Refusal> {
         let SubscriptionChange { url, events, settings } = wire;
         let url = match url {
             Some(url) => self.check_url(call, &url, &mut findings).await,
@@ -301,15 +313,28 @@ impl SubscriptionsApi {
         let changes = settings.check(url, Some(subscription), &subscription.owner, prefix, &mut findings);
         findings.finish()?;
         let if_match = IfMatch::of(call);
-        let change = Box::new(move |subscription: &mut Subscription| {
+        Ok(Box::new(move |subscription: &mut Subscription| {
             if_match.check(subscription.revision)?;
             if let Some(events) = events {
                 subscription.events = events;
             }
             changes.apply(subscription)
-        });
-        let changed = self.app.store.update_subscription(subscription.id, change, None).await?;
-        Ok(self.show(&changed).into())
+        }))
+    }
+
+    /// A new secret for the subscription, once what is asked for breaks no rule.
+    pub fn rotation(
+        &self,
+        wire: RotateSecret,
+        findings: Findings,
+        subscription: &Subscription,
+    ) -> Result<Edit<Subscription>, Refusal> {
+        let rotation = rotation(wire, findings, subscription)?;
+        let (secret, now) = (Secret::generate(&mut rand::rng()), self.app.clock.now());
+        Ok(Box::new(move |subscription: &mut Subscription| {
+            rotation.apply(subscription, secret, now);
+            Ok(())
+        }))
     }
 
     /// The grammar, then the addresses behind the name (contract 8).

@@ -21,7 +21,7 @@ use crate::http::channels::{check_channels, check_restriction};
 use crate::store::StoreError;
 
 /// A [`CreateSubscription`](super::wire::CreateSubscription), as it came.
-pub(super) struct NewSubscription {
+pub struct NewSubscription {
     pub url: String,
     pub events: Vec<String>,
     pub settings: Settings,
@@ -29,7 +29,7 @@ pub(super) struct NewSubscription {
 }
 
 /// An [`UpdateSubscription`](super::wire::UpdateSubscription), as it came.
-pub(super) struct SubscriptionChange {
+pub struct SubscriptionChange {
     pub url: Option<String>,
     pub events: Option<Vec<String>>,
     pub settings: Settings,
@@ -57,7 +57,8 @@ impl Wire for SubscriptionChange {
 }
 
 /// As they came.
-pub(super) struct Settings {
+#[derive(Default)]
+pub struct Settings {
     pub description: MaybeUndefined<String>,
     pub is_active: Option<bool>,
     pub max_in_flight: Option<i64>,
@@ -73,7 +74,7 @@ pub(super) struct Settings {
 }
 
 /// Checked. None: it stays as it is.
-pub(super) struct Changes {
+pub struct Changes {
     url: Option<TargetUrl>,
     description: Option<Option<String>>,
     is_active: Option<bool>,

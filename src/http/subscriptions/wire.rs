@@ -41,7 +41,7 @@ choice!(DeliveryStatusName, "delivery_status", ["success", "failure"]);
 /// Seconds before each retry.
 #[derive(Debug, Default, Serialize)]
 #[serde(transparent)]
-pub(super) struct RetryWaits(pub(super) Vec<i64>);
+pub struct RetryWaits(pub(super) Vec<i64>);
 
 documented!(
     RetryWaits,
@@ -246,14 +246,14 @@ pub(super) struct UpdateSubscription {
 }
 
 /// How a secret is replaced
-#[derive(Object)]
+#[derive(Default, Object)]
 #[oai(deny_unknown_fields)]
-pub(super) struct RotateSecret {
+pub struct RotateSecret {
     /// How long the old secret signs beside the new one (default 0: it stops at once)
     #[oai(validator(minimum(value = "0"), maximum(value = "604800")))]
-    pub(super) overlap_seconds: Option<i64>,
+    pub overlap_seconds: Option<i64>,
     /// Changes how deliveries look, from now on
-    pub(super) profile: Option<ProfileText>,
+    pub profile: Option<ProfileText>,
 }
 
 impl Wire for RotateSecret {
@@ -392,6 +392,7 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         circuit_breaker,
         headers,
         channels,
+        public_ids: _,
         owner,
         profile,
         envelope,

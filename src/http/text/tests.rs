@@ -13,6 +13,10 @@ fn all() -> Vec<(Ground, &'static str)> {
     vec![
         (Ground::MissingApiKey, "Missing Authorization header"),
         (Ground::InvalidApiKey, "Invalid API key"),
+        (
+            Ground::InvalidAuthorizationFormat,
+            "The API key must come as `Authorization: Bearer <key>` or `X-API-Key: <key>`",
+        ),
         (Ground::KeyExpired, "This API key has expired"),
         (Ground::KeyRevoked, "This API key was revoked"),
         (Ground::ReadOnlyKey, "This API key is read-only and cannot perform write operations"),
@@ -31,6 +35,10 @@ fn all() -> Vec<(Ground, &'static str)> {
         (Ground::InvalidIdempotencyKey, "An Idempotency-Key has 1 to 200 printable ASCII characters"),
         (Ground::IdempotencyConflict, "This Idempotency-Key was used with another body"),
         (Ground::IdempotencyInProgress, "A request with this Idempotency-Key is still running"),
+        (
+            Ground::IdempotencySnapshotUnavailable,
+            "The first answer to this Idempotency-Key was too large to be kept; the request was not carried out again",
+        ),
         (Ground::AlreadyExists, "The name is taken"),
         (Ground::KeyExists, "There is a key with this text already"),
         (
@@ -44,6 +52,10 @@ fn all() -> Vec<(Ground, &'static str)> {
         (Ground::PreconditionFailed, "It was changed since it was read: its ETag is no longer the one in If-Match"),
         (Ground::LimitExceeded { max: 50 }, "No more than 50 are allowed"),
         (Ground::RateLimited, "Rate limit exceeded. Please retry after a short delay."),
+        (
+            Ground::RateWindowExceeded { bucket: "rpm_exceeded" },
+            "Rate limit exceeded (rpm_exceeded). Please retry when Retry-After says.",
+        ),
         (
             Ground::TooManyViewers { max: 5, of_what: "one key" },
             "No more than 5 viewers of one key can watch at once: close one, then try again",

@@ -15,6 +15,7 @@ use crate::domain::event_type::{EventType, EventTypeName};
 use crate::domain::header::{HeaderName, HeaderValue};
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits, Scopes};
+use crate::domain::public_id::PublicIds;
 use crate::domain::restriction::Restriction;
 use crate::domain::retry::Schedule;
 use crate::domain::secret::Secret;
@@ -314,7 +315,7 @@ pub(in crate::store) struct SubscriptionRecord {
     pub(super) updated_at: i64,
     /// Set when it was deleted: the row stays while deliveries name it.
     pub deleted_at: Option<i64>,
-    /// The id that it has in another API (imported or minted), by the API's number. None uses it yet.
+    /// The ids that were imported, by the number of their contract: [`MAREA`], [`AGENTMESSAGE`].
     pub(super) public_ids: Vec<(u8, String)>,
     pub(super) rate_limit: Option<NonZeroU16>,
     /// Seconds before each retry.
@@ -349,6 +350,28 @@ fn header_label(id: SubscriptionId, name: &str) -> Vec<u8> {
     [b"subscriptions/header/", &id.to_bytes()[..], b"/", name.as_bytes()].concat()
 }
 
+/// The numbers of contracts in `public_ids`.
+const MAREA: u8 = 1;
+const AGENTMESSAGE: u8 = 2;
+
+fn stored_ids(ids: &PublicIds) -> Vec<(u8, String)> {
+    let PublicIds { marea, agentmessage } = ids;
+    let marea = marea.map(|id| (MAREA, id.to_string()));
+    marea.into_iter().chain(agentmessage.map(|id| (AGENTMESSAGE, id.to_string()))).collect()
+}
+
+fn ids_from_stored(stored: &[(u8, String)]) -> Option<PublicIds> {
+    let mut ids = PublicIds::default();
+    for (contract, text) in stored {
+        match *contract {
+            MAREA => ids.marea = Some(text.parse().ok()?),
+            AGENTMESSAGE => ids.agentmessage = Some(text.parse().ok()?),
+            _ => return None,
+        }
+    }
+    Some(ids)
+}
+
 impl SubscriptionRecord {
     pub(in crate::store) fn from_domain(subscription: &Subscription, crypt: &Crypt) -> Self {
         let Subscription {
@@ -367,6 +390,7 @@ impl SubscriptionRecord {
             circuit_breaker,
             headers,
             channels,
+            public_ids,
             owner,
             profile,
             envelope,
@@ -409,7 +433,7 @@ impl SubscriptionRecord {
             created_at: created_at.as_millis(),
             updated_at: updated_at.as_millis(),
             deleted_at: None,
-            public_ids: Vec::new(),
+            public_ids: stored_ids(public_ids),
             rate_limit: *rate_limit,
             retry_schedule: retry_schedule.as_ref().map(|schedule| schedule.retry_waits().collect()),
             ordering: (*ordering).into(),
@@ -445,7 +469,7 @@ impl SubscriptionRecord {
             created_at,
             updated_at,
             deleted_at: _,
-            public_ids: _,
+            public_ids,
             rate_limit,
             retry_schedule,
             ordering,
@@ -495,6 +519,7 @@ impl SubscriptionRecord {
             circuit_breaker: *circuit_breaker,
             headers: headers.iter().map(open_header).collect::<Option<_>>()?,
             channels: channels.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?,
+            public_ids: ids_from_stored(public_ids)?,
             owner,
             profile: (*profile).into(),
             envelope: (*envelope).into(),

@@ -18,6 +18,7 @@ use crate::domain::health::{Circuit, Health};
 use crate::domain::id::{AttemptId, DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
 use crate::domain::job::{Job, JobKind};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits};
+use crate::domain::public_id::PublicIds;
 use crate::domain::restriction::Restriction;
 use crate::domain::retry::Schedule;
 use crate::domain::secret::Secret;
@@ -191,6 +192,7 @@ fn a_full_subscription() -> Subscription {
         circuit_breaker: true,
         headers: [header("X-A", "1"), header("x-b", "Bearer 2")].into(),
         channels: vec!["shop:1".parse().unwrap()],
+        public_ids: PublicIds::default(),
         owner: Owner::Key { id: KeyId::from_u128(5), restriction: Box::new(a_restriction()) },
         profile: Profile::Standard,
         envelope: Envelope::Raw,
@@ -202,6 +204,21 @@ fn a_full_subscription() -> Subscription {
         created_at: AT,
         updated_at: LATER,
     }
+}
+
+#[test]
+fn the_imported_ids_of_a_subscription() {
+    let public_ids = PublicIds {
+        marea: "mk_we_0123456789abcdef".parse().ok(),
+        agentmessage: "018f2d0c-7a4c-7f3e-8f1f-3a2b9c1d2e0f".parse().ok(),
+    };
+    let subscription = Subscription { public_ids, ..a_full_subscription() };
+    let record = SubscriptionRecord::from_domain(&subscription, &crypt());
+    assert_eq!(
+        record.public_ids,
+        [(1, "mk_we_0123456789abcdef".to_owned()), (2, "018f2d0c-7a4c-7f3e-8f1f-3a2b9c1d2e0f".to_owned())]
+    );
+    assert_eq!(record.to_domain(subscription.id, &crypt()), Some(subscription));
 }
 
 #[test]

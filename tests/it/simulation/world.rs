@@ -26,6 +26,7 @@ use waxwing::domain::header::CustomHeaders;
 use waxwing::domain::id::{AttemptId, DeliveryId, EventId, SubscriptionId, TenantId};
 use waxwing::domain::job::{Job, JobKind};
 use waxwing::domain::profile::{Headers, Message, Profile, Sending};
+use waxwing::domain::public_id::PublicIds;
 use waxwing::domain::retry::Schedule;
 use waxwing::domain::secret::Secret;
 use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
@@ -411,6 +412,7 @@ impl World {
             circuit_breaker: self.plan.circuit_breaker.unwrap_or(self.plan.profile.has_circuit_breaker()),
             headers: CustomHeaders::new(),
             channels: Vec::new(),
+            public_ids: PublicIds::default(),
             owner: Owner::Tenant,
             profile: self.plan.profile,
             envelope: Envelope::Profile,

@@ -16,6 +16,7 @@ use waxwing::domain::header::CustomHeaders;
 use waxwing::domain::id::{AttemptId, DeliveryId, KeyId, SubscriptionId, TenantId};
 use waxwing::domain::key::{ApiKey, KeyHash, KeyKind, Preset, RateLimits};
 use waxwing::domain::profile::Profile;
+use waxwing::domain::public_id::PublicIds;
 use waxwing::domain::restriction::Restriction;
 use waxwing::domain::secret::Secret;
 use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
@@ -254,6 +255,7 @@ pub fn subscription_to(pattern: &str) -> Subscription {
         circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
+        public_ids: PublicIds::default(),
         owner: Owner::Tenant,
         profile: Profile::Standard,
         envelope: Envelope::Profile,

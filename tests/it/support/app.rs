@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use waxwing::clock::{Clock, ManualClock};
 use waxwing::dispatch::feed::Feed;
 use waxwing::dispatch::{self, Sender};
+use waxwing::domain::contract::Contract;
 use waxwing::domain::key::KeyHash;
 use waxwing::domain::target::TargetRules;
 use waxwing::domain::time::Timestamp;
-use waxwing::http::{Api, Defaults, Settings, document, endpoint};
+use waxwing::http::{Api, Defaults, Settings, contract_document, document, endpoint};
 use waxwing::net;
 use waxwing::store::{Opened, Options, Retention, Store};
 
@@ -30,7 +31,9 @@ pub const TEST_RECEIVER: &str = "https://test-receiver.invalid/inbox";
 /// For what takes milliseconds, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
+/// Of the own API first, then of each contract.
+static DOCUMENTS: LazyLock<Vec<Value>> =
+    LazyLock::new(|| [document()].into_iter().chain(Contract::ALL.map(contract_document)).collect());
 
 pub struct TestApp {
     pub endpoint: Arc<BoxEndpoint<'static, poem::Response>>,
@@ -262,25 +265,31 @@ impl Answer {
     fn hold_against_document(&self) {
         let place = format!("{} {} → {}: {}", self.method, self.path, self.status, self.body);
         let request_id = self.header("x-request-id").unwrap_or_else(|| panic!("no request id: {place}"));
-        assert_eq!(request_id.len(), 26, "{place}");
+        assert!(request_id.len() == 26 || request_id.starts_with("req_"), "{place}");
         let is_error = self.status.is_client_error() || self.status.is_server_error();
         // A replayed answer says what it said then.
         if is_error && self.header("idempotency-replayed").is_none() {
             assert_eq!(self.header("content-type"), Some("application/json"), "{place}");
-            for error in self.json()["errors"].as_array().unwrap_or_else(|| panic!("no errors: {place}")) {
-                assert_eq!(error["id"], request_id, "{place}");
+            let body = self.json();
+            match body["errors"].as_array() {
+                Some(errors) => errors.iter().for_each(|error| assert_eq!(error["id"], request_id, "{place}")),
+                // A contract tells one error.
+                None => {
+                    let ids = ["requestId", "request_id"].map(|name| &body["error"][name]);
+                    assert!(ids.into_iter().any(|id| id == request_id), "{place}");
+                }
             }
         }
-        let Some(operation) = operation(&self.method, &self.path) else { return };
+        let Some((document, operation)) = operation(&self.method, &self.path) else { return };
         let response = &operation["responses"][self.status.as_u16().to_string()];
-        let response = resolve(response);
+        let response = resolve(document, response);
         assert!(response.is_object(), "the document does not know of {place}");
         let schema = &response["content"]["application/json"]["schema"];
         if schema.is_null() {
             return;
         }
         let mut root = schema.clone();
-        root["components"] = DOCUMENT["components"].clone();
+        root["components"] = document["components"].clone();
         let validator = jsonschema::validator_for(&root).expect("the document's schemas are schemas");
         // `data` may hold numbers and strings that this reader cannot.
         let Ok(body) = serde_json::from_str(&self.body) else { return };
@@ -290,21 +299,25 @@ impl Answer {
     }
 }
 
-fn resolve(value: &Value) -> &Value {
+fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     match value["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) {
-        Some(pointer) => DOCUMENT.pointer(pointer).expect("a reference leads somewhere"),
+        Some(pointer) => document.pointer(pointer).expect("a reference leads somewhere"),
         None => value,
     }
 }
 
-fn operation(method: &Method, path: &str) -> Option<&'static Value> {
+/// With the document that it is in.
+fn operation(method: &Method, path: &str) -> Option<(&'static Value, &'static Value)> {
     let path = path.split('?').next().unwrap_or(path);
     let fits = |known: &str| {
         let (known, asked): (Vec<_>, Vec<_>) = (known.split('/').collect(), path.split('/').collect());
         known.len() == asked.len()
             && known.iter().zip(asked).all(|(known, asked)| known.starts_with('{') || *known == asked)
     };
-    let paths = DOCUMENT["paths"].as_object()?;
-    let known = paths.iter().filter(|(known, _)| fits(known)).min_by_key(|(known, _)| known.matches('{').count())?;
-    known.1.get(method.as_str().to_lowercase())
+    DOCUMENTS.iter().find_map(|document| {
+        let paths = document["paths"].as_object()?;
+        let known =
+            paths.iter().filter(|(known, _)| fits(known)).min_by_key(|(known, _)| known.matches('{').count())?;
+        Some((document, known.1.get(method.as_str().to_lowercase())?))
+    })
 }
