@@ -79,6 +79,8 @@ pub enum Ground {
     AlreadyExists,
     /// A key has the text that is imported.
     KeyExists,
+    /// Another subscription has the public id that is imported.
+    PublicIdTaken,
     /// A subscription that was named is not for this event.
     EventNotAllowed,
     ExternalIdConflict,
@@ -130,6 +132,7 @@ impl Ground {
             | Self::IdempotencyInProgress
             | Self::AlreadyExists
             | Self::KeyExists
+            | Self::PublicIdTaken
             | Self::ExternalIdConflict
             | Self::InvalidState
             | Self::SystemTenant
@@ -165,7 +168,7 @@ impl Ground {
             Self::IdempotencyConflict => "idempotency_conflict",
             Self::IdempotencyInProgress => "idempotency_in_progress",
             Self::IdempotencySnapshotUnavailable => "idempotency_snapshot_unavailable",
-            Self::AlreadyExists | Self::KeyExists => "already_exists",
+            Self::AlreadyExists | Self::KeyExists | Self::PublicIdTaken => "already_exists",
             Self::EventNotAllowed => "event_not_allowed",
             Self::ExternalIdConflict => "external_id_conflict",
             Self::InvalidState | Self::SystemTenant => "invalid_state",

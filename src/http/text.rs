@@ -105,6 +105,7 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::IdempotencySnapshotUnavailable => Message::new("idempotency-snapshot-unavailable"),
         Ground::AlreadyExists => Message::new("already-exists"),
         Ground::KeyExists => Message::new("key-exists"),
+        Ground::PublicIdTaken => Message::new("public-id-taken"),
         Ground::EventNotAllowed => Message::new("subscription-not-for-event"),
         Ground::ExternalIdConflict => Message::new("external-id-conflict"),
         Ground::InvalidState => Message::new("invalid-state"),

@@ -33,29 +33,21 @@ impl Store {
         remember: Option<Remember<Subscription>>,
     ) -> Result<Subscription, StoreError> {
         self.sentence(CONFIGURATION_BYTES, move |transaction| {
-            transaction.check_space()?;
-            let counts = transaction.with_catalogue(|catalogue| {
-                let entry = catalogue.tenant(subscription.tenant)?;
-                Some((entry.subscriptions_count(), entry.tenant.subscriptions_max))
-            });
-            let (count, max) = counts.ok_or(StoreError::NotFound)?;
-            let max = max.min(subscriptions_max);
-            if count >= max as usize {
-                return Err(StoreError::LimitExceeded { max });
-            }
             let (id, now) = (SubscriptionId::from_u128(transaction.next_id()), transaction.now);
-            let public_ids = subscription.public_ids.all_of(id);
-            let is_taken = transaction.with_catalogue(|catalogue| {
-                let entry = catalogue.tenant(subscription.tenant);
-                entry.is_some_and(|entry| public_ids.iter().any(|id| entry.subscription_by_public_id(id).is_some()))
-            });
-            if is_taken {
-                return Err(StoreError::AlreadyExists);
-            }
+            transaction.admit(&subscription, id, subscriptions_max)?;
             let subscription = Subscription { id, revision: 1, created_at: now, updated_at: now, ..subscription };
             transaction.put_subscription(&subscription)?;
             transaction.remember(remember, &subscription)?;
             Ok(subscription)
+        })
+        .await
+    }
+
+    /// Whether [`Store::create_subscription`] would make it now. Writes nothing.
+    pub async fn try_subscription(&self, subscription: Subscription) -> Result<(), StoreError> {
+        self.sentence(CONFIGURATION_BYTES, move |transaction| {
+            // The ids that follow from an id of ours are nobody else's.
+            transaction.admit(&subscription, subscription.id, u32::MAX)
         })
         .await
     }
@@ -161,6 +153,23 @@ pub(super) fn check_revision(revision: u32, expected: Option<u32>) -> Result<(),
 }
 
 impl Transaction<'_> {
+    /// Whether there is room for a new subscription, which will have this id, and its public ids are free.
+    fn admit(&self, subscription: &Subscription, id: SubscriptionId, subscriptions_max: u32) -> Result<(), StoreError> {
+        self.check_space()?;
+        self.with_catalogue(|catalogue| {
+            let entry = catalogue.tenant(subscription.tenant).ok_or(StoreError::NotFound)?;
+            let max = entry.tenant.subscriptions_max.min(subscriptions_max);
+            if entry.subscriptions_count() >= max as usize {
+                return Err(StoreError::LimitExceeded { max });
+            }
+            let public_ids = subscription.public_ids.all_of(id);
+            if public_ids.iter().any(|id| entry.subscription_by_public_id(id).is_some()) {
+                return Err(StoreError::AlreadyExists);
+            }
+            Ok(())
+        })
+    }
+
     fn put_subscription(&mut self, subscription: &Subscription) -> Result<(), StoreError> {
         let record = SubscriptionRecord::from_domain(subscription, &self.shared.crypt);
         self.tables.put::<Subscriptions>(&subscription.id, &record)?;

@@ -48,6 +48,7 @@ idempotency-snapshot-unavailable = The first answer to this Idempotency-Key was 
 
 already-exists = The name is taken
 key-exists = There is a key with this text already
+public-id-taken = Another subscription has this id
 subscription-not-for-event = A named subscription was made by a restricted API key, which may not have this event
 external-id-conflict = An event with this external_id was published with another type or other data
 invalid-state = Its state does not allow this
@@ -155,6 +156,8 @@ phrase-unmasked-value = the value itself: none is kept
 phrase-standard-secret = whsec_ followed by 24 to 64 bytes in base64
 phrase-agentmessage-secret = 32 bytes in base64: 44 characters
 phrase-mage-secret = 64 lower-case hexadecimal characters
+phrase-marea-endpoint-id = mk_we_ followed by 16 lower-case hexadecimal digits
+phrase-a-uuid = a UUID
 
 ## Choices ($expected)
 

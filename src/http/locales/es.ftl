@@ -45,6 +45,7 @@ idempotency-snapshot-unavailable = La primera respuesta a esta Idempotency-Key e
 
 already-exists = Ese nombre ya está en uso
 key-exists = Ya existe una clave con este texto
+public-id-taken = Otra suscripción tiene este id
 subscription-not-for-event = Una de las suscripciones indicadas se creó con una clave de API restringida que no puede recibir este evento
 external-id-conflict = Ya se publicó un evento con este external_id, pero con otro tipo u otros datos
 invalid-state = Su estado actual no lo permite
@@ -149,6 +150,8 @@ phrase-unmasked-value = el propio valor: no hay ninguno guardado
 phrase-standard-secret = whsec_ seguido de 24 a 64 bytes en base64
 phrase-agentmessage-secret = 32 bytes en base64: 44 caracteres
 phrase-mage-secret = 64 caracteres hexadecimales en minúscula
+phrase-marea-endpoint-id = mk_we_ seguido de 16 dígitos hexadecimales en minúsculas
+phrase-a-uuid = un UUID
 
 ## Choices ($expected)
 

@@ -45,6 +45,7 @@ idempotency-snapshot-unavailable = A primeira resposta a esta Idempotency-Key er
 
 already-exists = Esse nome já está em uso
 key-exists = Já existe uma chave com este texto
+public-id-taken = Outra assinatura tem este id
 subscription-not-for-event = Uma das assinaturas indicadas foi criada com uma chave de API restrita que não pode receber este evento
 external-id-conflict = Um evento com este external_id já foi publicado com outro tipo ou outros dados
 invalid-state = O estado atual não permite esta operação
@@ -149,6 +150,8 @@ phrase-unmasked-value = o próprio valor: nenhum está guardado
 phrase-standard-secret = whsec_ seguido de 24 a 64 bytes em base64
 phrase-agentmessage-secret = 32 bytes em base64: 44 caracteres
 phrase-mage-secret = 64 caracteres hexadecimais minúsculos
+phrase-marea-endpoint-id = mk_we_ seguido de 16 dígitos hexadecimais em minúsculas
+phrase-a-uuid = um UUID
 
 ## Choices ($expected)
 

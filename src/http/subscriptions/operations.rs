@@ -7,11 +7,12 @@ use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 
-use super::rules::{check_events, check_profile, check_range};
-use super::settings::{NewSubscription, SubscriptionChange};
+use super::rules::{check_events, check_profile, check_public_ids, check_range};
+use super::settings::{Creation, NewSubscription, SubscriptionChange};
 use super::wire::{
-    CreateSubscription, RotateSecret, SendTest, SnippetsAttributes, SubscriptionAttributes, SubscriptionList,
-    TestDeliveryAttributes, UpdateSubscription, attributes, snippets_attributes, test_attributes,
+    CreateAnswer, CreateSubscription, RotateSecret, SendTest, SnippetsAttributes, SubscriptionAttributes,
+    SubscriptionList, TestDeliveryAttributes, UpdateSubscription, attributes, snippets_attributes, test_attributes,
+    would_be_made,
 };
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::event_type::{EventTypeName, WEBHOOK_TEST};
@@ -19,7 +20,7 @@ use crate::domain::header::CustomHeaders;
 use crate::domain::health::Health;
 use crate::domain::id::SubscriptionId;
 use crate::domain::profile::Profile;
-use crate::domain::public_id::PublicIds;
+use crate::domain::public_id::{PublicId, PublicIds};
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{
     DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, OVERLAP_SECONDS_MAX, PreviousSecret, Subscription,
@@ -34,10 +35,10 @@ use crate::http::body::{Body, Findings};
 use crate::http::etag::{self, IfMatch};
 use crate::http::idempotency::{Fingerprint, once};
 use crate::http::page::{Listed, Query};
-use crate::http::problem::Refusal;
+use crate::http::problem::{Ground, Refusal, Source};
 use crate::http::reply::{Answer, Object as ResourceObject, One, Reply};
 use crate::http::{App, Tag};
-use crate::store::{Edit, SecretOwner};
+use crate::store::{Edit, SecretOwner, StoreError};
 
 const THING: &str = "Webhook subscription";
 
@@ -49,17 +50,32 @@ pub struct SubscriptionsApi {
 impl SubscriptionsApi {
     /// Create a subscription
     ///
-    /// Deliveries start with the next event that it asks for. The answer is one of the two that show the secret.
+    /// Deliveries start with the next event that it asks for. The answer is one of the two that show the secret. A
+    /// subscription of another sender keeps its secret (`secret`, in the form of `profile`) and its ids (`marea_id`,
+    /// `agentmessage_id`), so that its receiver need not change anything. With `dry_run` everything is checked and nothing
+    /// made.
     #[oai(path = "/", method = "post", operation_id = "subscriptions.create")]
     async fn create(
         &self,
         caller: Caller<scope::SubscriptionsWrite>,
-        body: Body<NewSubscription, CreateSubscription>,
-    ) -> Result<Answer<One<SubscriptionAttributes>, 201>, Refusal> {
+        body: Body<Creation, CreateSubscription>,
+    ) -> Result<CreateAnswer, Refusal> {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
-            let (wire, findings) = body.read()?;
-            let profile = caller.tenant().profile;
-            let subscription = self.new_subscription(&caller, profile, wire, findings).await?;
+            let (wire, mut findings) = body.read()?;
+            let Creation { mut new, profile, marea_id, agentmessage_id, dry_run } = wire;
+            let profile = check_profile(profile, &mut findings).unwrap_or(caller.tenant().profile);
+            if !findings.is_sound("profile") {
+                // Nobody knows what its form would be.
+                new.secret = None;
+            }
+            let public_ids = check_public_ids(marea_id, agentmessage_id, &mut findings);
+            let subscription = self.new_subscription(&caller, profile, new, findings).await?;
+            let subscription = Subscription { public_ids, ..subscription };
+            check_ids_are_free(&caller, &public_ids)?;
+            if dry_run == Some(true) {
+                self.app.store.try_subscription(subscription).await.map_err(refused)?;
+                return Ok(would_be_made());
+            }
             let render = |made: &Subscription| {
                 let attributes = attributes(made, &Health::default(), true);
                 Reply::json(StatusCode::CREATED, &One::new(made.id.to_string(), attributes))
@@ -67,11 +83,11 @@ impl SubscriptionsApi {
                     .header("etag", etag::of(made.revision))
                     .shows_secret_of(SecretOwner::Subscription(made.id))
             };
-            let made = self.app.store.create_subscription(subscription, memory.keep(render)).await?;
+            let made = self.app.store.create_subscription(subscription, memory.keep(render)).await.map_err(refused)?;
             Ok(render(&made))
         })
         .await
-        .map(Into::into)
+        .map(CreateAnswer)
     }
 
     /// List subscriptions
@@ -400,6 +416,25 @@ impl SubscriptionsApi {
             replay_of: None,
         };
         Ok(EventWithData { event, data: data.into() })
+    }
+}
+
+/// Tells which of the ids is taken; the store looks again in its transaction.
+fn check_ids_are_free(call: &Call, ids: &PublicIds) -> Result<(), Refusal> {
+    let PublicIds { marea, agentmessage } = ids;
+    let ids =
+        [(marea.map(PublicId::Marea), "/marea_id"), (agentmessage.map(PublicId::AgentMessage), "/agentmessage_id")];
+    let is_taken = |id: &PublicId| call.tenant_entry().subscription_by_public_id(id).is_some();
+    match ids.into_iter().find(|(id, _)| id.as_ref().is_some_and(is_taken)) {
+        Some((_, pointer)) => Err(Refusal::at(Ground::PublicIdTaken, Source::Pointer(pointer.to_owned()))),
+        None => Ok(()),
+    }
+}
+
+fn refused(error: StoreError) -> Refusal {
+    match error {
+        StoreError::AlreadyExists => Ground::PublicIdTaken.into(),
+        error => error.into(),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::domain::header::{
 use crate::domain::id::TenantId;
 use crate::domain::operational::What;
 use crate::domain::profile::Profile;
+use crate::domain::public_id::PublicIds;
 use crate::domain::retry::{RETRIES_MAX, RETRY_WAIT_SECONDS_MAX, Schedule};
 use crate::domain::subscription::{
     DESCRIPTION_LENGTH_MAX, DeliveryOrder, EVENTS_MAX, Envelope, MAX_IN_FLIGHT_CEILING, Owner, RATE_LIMIT_CEILING,
@@ -206,6 +207,30 @@ pub fn check_metadata(pairs: &Metadata, findings: &mut Findings) {
             findings.add(Rule::TooLong { max: METADATA_VALUE_LENGTH_MAX }, pointer);
         }
     }
+}
+
+/// The ids that receivers know from another sender.
+pub(super) fn check_public_ids(
+    marea: Option<String>,
+    agentmessage: Option<String>,
+    findings: &mut Findings,
+) -> PublicIds {
+    let marea = marea.and_then(|text| {
+        let id = text.parse().ok();
+        if id.is_none() {
+            let expected = "mk_we_ followed by 16 lower-case hexadecimal digits";
+            findings.add(Rule::InvalidFormat { expected }, "/marea_id");
+        }
+        id
+    });
+    let agentmessage = agentmessage.and_then(|text| {
+        let id = text.parse().ok();
+        if id.is_none() {
+            findings.add(Rule::InvalidFormat { expected: "a UUID" }, "/agentmessage_id");
+        }
+        id
+    });
+    PublicIds { marea, agentmessage }
 }
 
 pub fn check_profile(name: Option<ProfileText>, findings: &mut Findings) -> Option<Profile> {

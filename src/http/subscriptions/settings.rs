@@ -9,7 +9,7 @@ use super::rules::{
     WantedHeaders, check_description, check_envelope, check_headers, check_max_in_flight, check_metadata,
     check_ordering, check_rate_limit, check_retry_schedule, check_timeout,
 };
-use super::wire::{EnvelopeText, OrderingText, RetryWaits};
+use super::wire::{EnvelopeText, OrderingText, ProfileText, RetryWaits};
 use crate::domain::channel::{Channel, SUBSCRIPTION_CHANNELS_MAX};
 use crate::domain::header::{CustomHeaders, HeaderPrefix};
 use crate::domain::retry::Schedule;
@@ -21,6 +21,15 @@ use crate::http::channels::{check_channels, check_restriction};
 use crate::store::StoreError;
 
 /// A [`CreateSubscription`](super::wire::CreateSubscription), as it came.
+pub(super) struct Creation {
+    pub new: NewSubscription,
+    pub profile: Option<ProfileText>,
+    pub marea_id: Option<String>,
+    pub agentmessage_id: Option<String>,
+    pub dry_run: Option<bool>,
+}
+
+/// What a new subscription is in every contract, as it came.
 pub struct NewSubscription {
     pub url: String,
     pub events: Vec<String>,
@@ -35,15 +44,21 @@ pub struct SubscriptionChange {
     pub settings: Settings,
 }
 
-impl Wire for NewSubscription {
+impl Wire for Creation {
     const IS_BODY_REQUIRED: bool = true;
 
     fn read(fields: &mut Fields<'_>) -> Self {
         Self {
-            url: fields.take("url"),
-            events: fields.take("events"),
-            settings: Settings::read(fields),
-            secret: fields.take("secret"),
+            new: NewSubscription {
+                url: fields.take("url"),
+                events: fields.take("events"),
+                settings: Settings::read(fields),
+                secret: fields.take("secret"),
+            },
+            profile: fields.take("profile"),
+            marea_id: fields.take("marea_id"),
+            agentmessage_id: fields.take("agentmessage_id"),
+            dry_run: fields.take("dry_run"),
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
-use poem_openapi::Object;
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
-use poem_openapi::types::MaybeUndefined;
+use poem::http::StatusCode;
+use poem::{IntoResponse, Response};
+use poem_openapi::registry::{MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::{MaybeUndefined, Type};
+use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -20,7 +22,7 @@ use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Owner
 use crate::domain::violation::Rule;
 use crate::http::body::{Fields, Findings, Scalar, Wire};
 use crate::http::page::{Numbered, Parameter, Parameters, Params, bool_parameter, choice_parameter, text_parameter};
-use crate::http::reply::Attributes;
+use crate::http::reply::{Attributes, One, Reply, Shape, meta_response, object_schema};
 use crate::http::value::{Nullable, Time, choice, choice_text, documented};
 
 /// How much of a receiver's answer a test shows.
@@ -97,6 +99,10 @@ pub struct SubscriptionAttributes {
     previous_secret_expires_at: Nullable<Time>,
     /// How deliveries look; changes only together with the secret
     profile: ProfileName,
+    /// Its id in Marea's API
+    marea_id: String,
+    /// Its id in AgentMessage's API
+    agentmessage_id: String,
     /// `raw`: the body is `data` alone
     envelope: EnvelopeName,
     /// Requests open at the same time
@@ -191,6 +197,67 @@ pub(super) struct CreateSubscription {
     metadata: MaybeUndefined<BTreeMap<String, String>>,
     /// Your own signing secret, in the profile's format; otherwise one is made
     secret: Option<String>,
+    /// How deliveries look (default: the tenant's `profile`)
+    profile: Option<ProfileText>,
+    /// The id that its receiver knows from Marea: `mk_we_` and 16 hexadecimal digits (default: one is made)
+    #[oai(validator(pattern = "^mk_we_[0-9a-f]{16}$"))]
+    marea_id: Option<String>,
+    /// The id that its receiver knows from AgentMessage: a UUID (default: one is made)
+    agentmessage_id: Option<String>,
+    /// Only checks
+    dry_run: Option<bool>,
+}
+
+/// What a dry run found
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "CreateSubscriptionDryRun")]
+struct DryRun {
+    /// Always true: nothing was made
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct DryRunBody {
+    meta: DryRun,
+}
+
+pub(super) fn would_be_made() -> Reply {
+    Reply::json(StatusCode::OK, &DryRunBody { meta: DryRun { dry_run: true } })
+}
+
+/// 201 with the subscription, 200 when a dry run would make it.
+pub(super) struct CreateAnswer(pub(super) Reply);
+
+impl IntoResponse for CreateAnswer {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
+impl ApiResponse for CreateAnswer {
+    fn meta() -> MetaResponses {
+        let made = meta_response::<One<SubscriptionAttributes>>(201);
+        MetaResponses { responses: vec![made, meta_response::<DryRunShape>(200)] }
+    }
+
+    fn register(registry: &mut Registry) {
+        One::<SubscriptionAttributes>::register(registry);
+        DryRunShape::register(registry);
+    }
+}
+
+struct DryRunShape;
+
+impl Shape for DryRunShape {
+    const DESCRIPTION: &'static str = "A dry run: the subscription would be made";
+
+    fn schema_ref() -> Option<MetaSchemaRef> {
+        Some(object_schema(vec![("meta", <DryRun as Type>::schema_ref())]))
+    }
+
+    fn register(registry: &mut Registry) {
+        <DryRun as Type>::register(registry);
+    }
 }
 
 /// What changes: an absent field stays, null clears
@@ -415,6 +482,8 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         secret_version: *secret_version,
         previous_secret_expires_at: previous_secret.as_ref().map(|previous| previous.expires_at.into()).into(),
         profile: ProfileName(profile.name()),
+        marea_id: subscription.marea_id().to_string(),
+        agentmessage_id: subscription.agentmessage_id().to_string(),
         envelope: EnvelopeName(envelope.name()),
         max_in_flight: *max_in_flight,
         timeout_seconds: *timeout_seconds,

@@ -41,6 +41,7 @@ fn all() -> Vec<(Ground, &'static str)> {
         ),
         (Ground::AlreadyExists, "The name is taken"),
         (Ground::KeyExists, "There is a key with this text already"),
+        (Ground::PublicIdTaken, "Another subscription has this id"),
         (
             Ground::EventNotAllowed,
             "A named subscription was made by a restricted API key, which may not have this event",

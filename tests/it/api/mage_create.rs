@@ -47,6 +47,8 @@ async fn the_published_request_creates_a_subscription_and_shows_its_secret() {
               "secret_version": 1,
               "previous_secret_expires_at": null,
               "profile": "mage",
+              "marea_id": "mk_we_…",
+              "agentmessage_id": "…",
               "envelope": "profile",
               "max_in_flight": 10,
               "timeout_seconds": 15,

@@ -32,6 +32,8 @@ async fn the_published_request_replaces_the_secret_and_shows_the_new_one() {
               "secret_version": 2,
               "previous_secret_expires_at": null,
               "profile": "mage",
+              "marea_id": "mk_we_…",
+              "agentmessage_id": "…",
               "envelope": "profile",
               "max_in_flight": 10,
               "timeout_seconds": 15,

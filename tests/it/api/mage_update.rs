@@ -36,6 +36,8 @@ async fn only_what_is_sent_changes_and_the_secret_is_not_shown() {
                   "secret_version": 1,
                   "previous_secret_expires_at": null,
                   "profile": "mage",
+                  "marea_id": "mk_we_…",
+                  "agentmessage_id": "…",
                   "envelope": "profile",
                   "max_in_flight": 10,
                   "timeout_seconds": 15,

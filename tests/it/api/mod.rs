@@ -9,6 +9,7 @@ mod event_reach;
 mod event_types;
 mod events;
 mod idempotency;
+mod imported_subscriptions;
 mod instance;
 mod jobs;
 mod languages;

@@ -165,6 +165,8 @@ async fn a_subscription_is_shown_without_its_secret_and_with_its_revision() {
               "secret_version": 1,
               "previous_secret_expires_at": null,
               "profile": "standard",
+              "marea_id": "mk_we_…",
+              "agentmessage_id": "…",
               "envelope": "profile",
               "max_in_flight": 10,
               "timeout_seconds": 15,

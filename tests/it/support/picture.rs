@@ -49,7 +49,7 @@ fn new_line(out: &mut String, depth: usize) {
 
 /// `whsub_01h…` → `whsub_…`, secrets and keys → what kind they are.
 pub fn redacted(text: &str) -> String {
-    let text = &without_request_ids(text);
+    let text = &without_uuids(text);
     let mut out = String::new();
     let mut word = String::new();
     for character in text.chars().chain([' ']) {
@@ -65,17 +65,21 @@ pub fn redacted(text: &str) -> String {
     out
 }
 
-/// `req_` and a UUID, whose groups would be words of their own.
-fn without_request_ids(text: &str) -> String {
+/// UUIDs, whose groups would be words of their own, after what they follow in answers.
+fn without_uuids(text: &str) -> String {
     const UUID_LENGTH: usize = 36;
-    let mut parts = text.split("req_");
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let is_id = part.get(..UUID_LENGTH).is_some_and(|id| id.split('-').count() == 5);
-        out.push_str(if is_id { "req_…" } else { "req_" });
-        out.push_str(if is_id { &part[UUID_LENGTH..] } else { part });
-    }
-    out
+    let without = |text: String, before: &str| {
+        let mut parts = text.split(before);
+        let mut out = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let is_id = part.get(..UUID_LENGTH).is_some_and(|id| id.split('-').count() == 5);
+            out.push_str(before);
+            out.push_str(if is_id { "…" } else { "" });
+            out.push_str(if is_id { &part[UUID_LENGTH..] } else { part });
+        }
+        out
+    };
+    ["req_", "\"agentmessage_id\": \""].into_iter().fold(text.to_owned(), without)
 }
 
 fn redacted_word(word: &str) -> String {
