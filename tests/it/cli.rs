@@ -1,5 +1,7 @@
 //! The command line, as a person or a script meets it: the real binary, its exit codes and what it prints.
 
+mod migration;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
