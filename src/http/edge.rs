@@ -99,7 +99,7 @@ impl<E: Endpoint> Edge<E> {
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, HeaderValue::from_str(&visit.id).expect("a ULID or UUID is ASCII"));
         if let Some(allowance) = visit.allowance.get() {
-            headers.extend(compat::allowance_headers(visit, allowance));
+            compat::show_allowance(visit, allowance, headers);
         }
         response
     }

@@ -230,10 +230,11 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         .zip([document()].into_iter().chain(spoken.iter().map(|contract| contract_document(*contract))))
         .collect();
     let documents = || documents.iter().map(|(place, document)| (*place, document));
+    let (marea, agentmessage) = (compat::marea::apis(&app), compat::agentmessage::apis(&app));
     let routes = compat::Routes {
         native: Shortcut::before(document::with_pages(routes, documents()), app.clone()),
-        marea: OpenApiService::new(compat::marea::apis(&app), "", "").into_endpoint(),
-        agentmessage: OpenApiService::new(compat::agentmessage::apis(&app), "", "").into_endpoint(),
+        marea: OpenApiService::new(marea, "", "").into_endpoint(),
+        agentmessage: OpenApiService::new(agentmessage, "", "").into_endpoint(),
     };
     // A panic in one request is that request's 500.
     edge::Edge::new(app, documents().map(|(_, document)| document), routes.with(CatchPanic::new())).map_to_response()

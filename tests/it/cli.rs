@@ -184,23 +184,23 @@ fn config_shows_where_each_value_comes_from() {
     command.args(["config", "--publish-rate", "7"]).env("WAXWING_LISTEN", "127.0.0.1:2");
     command.env("WAXWING_ADMIN_KEY", "a-secret-of-thirty-two-characters");
     expect![[r#"
-        data_dir            ./waxwing-data     default
-        listen              127.0.0.1:2        WAXWING_LISTEN
-        dev                 false              default
-        allow_http_targets  false              default
-        allow_target_range  none               default
-        management_rate     off                waxwing.toml line 2
-        publish_rate        7                  --publish-rate
-        trusted_proxies     none               default
-        language            en                 default
-        compat              marea, agentmessage  default
-        secret_key          not set            default
-        admin_key           set                WAXWING_ADMIN_KEY
-        payload_days        30                 default
-        metadata_days       90                 default
-        free_space_reserve  max(256 MiB, 2 %)  default
-        log                 pretty             default
-        log_level           warn,waxwing=info  default
+        data_dir            ./waxwing-data      default
+        listen              127.0.0.1:2         WAXWING_LISTEN
+        dev                 false               default
+        allow_http_targets  false               default
+        allow_target_range  none                default
+        management_rate     off                 waxwing.toml line 2
+        publish_rate        7                   --publish-rate
+        trusted_proxies     none                default
+        language            en                  default
+        compat              marea,agentmessage  default
+        secret_key          not set             default
+        admin_key           set                 WAXWING_ADMIN_KEY
+        payload_days        30                  default
+        metadata_days       90                  default
+        free_space_reserve  max(256 MiB, 2 %)   default
+        log                 pretty              default
+        log_level           warn,waxwing=info   default
         exit 0
     "#]]
     .assert_eq(&shown(&mut command));
@@ -553,13 +553,22 @@ fn after_a_failed_commit_everything_answered_is_there_and_work_goes_on() {
 }
 
 #[test]
-fn openapi_writes_the_document_that_it_prints() {
+fn openapi_writes_the_documents_that_it_prints() {
     let folder = folder();
     let printed = good_json(folder.path(), &["openapi"]);
     assert_eq!(printed["openapi"], "3.1.0");
-    assert_eq!(good(folder.path(), &["openapi", "--write"]), "openapi/openapi.json\n");
-    let written = std::fs::read_to_string(folder.path().join("openapi/openapi.json")).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), printed);
+    let all = "openapi/openapi.json\nopenapi/marea.json\nopenapi/agentmessage.json\n";
+    assert_eq!(good(folder.path(), &["openapi", "--write"]), all);
+    let written = |path: &str| {
+        let text = std::fs::read_to_string(folder.path().join(path)).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    assert_eq!(written("openapi/openapi.json"), printed);
+    let of_marea = good_json(folder.path(), &["openapi", "--contract", "marea"]);
+    assert_eq!(written("openapi/marea.json"), of_marea);
+    assert!(of_marea["paths"]["/v1/webhook_endpoints"].is_object());
+    assert_eq!(good(folder.path(), &["openapi", "--contract", "marea", "--write", "own"]), "own/marea.json\n");
+    assert!(run(folder.path(), &["openapi", "--contract", "mage"]).contains("give marea or agentmessage"));
 }
 
 #[test]

@@ -23,6 +23,10 @@ use crate::domain::key::{ApiKey, KeyKind, Scope};
 use crate::domain::language::Language;
 use crate::store::Catalogue;
 
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+
 /// The contract whose path this is, if it is one and the instance speaks it.
 pub fn contract_at(path: &str, spoken: Contracts) -> Option<Contract> {
     let is_below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -142,18 +146,18 @@ pub fn charge(visit: &Visit, catalogue: &Catalogue, key: &ApiKey) -> Option<Resu
     }
 }
 
-/// The headers that say what is left of the caller's quota.
-pub fn allowance_headers(visit: &Visit, allowance: &Allowance) -> Vec<(HeaderName, HeaderValue)> {
-    let Allowance { limit, remaining, reset } = *allowance;
+/// Says in headers what is left of the caller's quota.
+pub fn show_allowance(visit: &Visit, allowance: &Allowance, headers: &mut HeaderMap) {
     match visit.contract {
-        None => vec![
-            (HeaderName::from_static("ratelimit-limit"), limit.into()),
-            (HeaderName::from_static("ratelimit-remaining"), remaining.into()),
-            (HeaderName::from_static("ratelimit-reset"), whole_seconds(reset).into()),
-        ],
-        Some(Contract::Marea) => marea::allowance_headers(visit, allowance),
+        None => {
+            let Allowance { limit, remaining, reset } = *allowance;
+            headers.insert(LIMIT, limit.into());
+            headers.insert(REMAINING, remaining.into());
+            headers.insert(RESET, whole_seconds(reset).into());
+        }
+        Some(Contract::Marea) => marea::show_allowance(visit, allowance, headers),
         // It publishes none.
-        Some(Contract::AgentMessage) => Vec::new(),
+        Some(Contract::AgentMessage) => {}
     }
 }
 

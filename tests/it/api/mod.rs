@@ -17,6 +17,8 @@ mod lists;
 mod mage_create;
 mod mage_rotate;
 mod mage_update;
+mod marea_endpoints;
+mod marea_rotate;
 mod rate_limits;
 mod restricted_keys;
 mod stats;

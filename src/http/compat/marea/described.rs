@@ -7,7 +7,7 @@ use super::{Apis, SCOPES};
 use crate::http::document::{Names, Operation, Shape, of, webhooks};
 
 pub fn document() -> Value {
-    of::<Apis>(&Shape {
+    let mut document = of::<Apis>(&Shape {
         title: "Waxwing as Marea",
         summary: "The webhook endpoints of Marea's published API, contract of 2026-05-12",
         description: DESCRIPTION,
@@ -26,7 +26,10 @@ pub fn document() -> Value {
         headers_of,
         refusals_of,
         refusal_headers_of,
-    })
+    });
+    // poem-openapi cannot say this.
+    document["components"]["schemas"]["UpdateWebhookEndpoint"]["minProperties"] = json!(1);
+    document
 }
 
 const DESCRIPTION: &str = "\

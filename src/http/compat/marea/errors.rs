@@ -136,7 +136,7 @@ fn code_of_rule(rule: &Rule) -> &'static str {
     }
 }
 
-/// GUESS: links lead to the page of this API, which describes every code.
+/// GUESS: links lead to the page of this API, with the code behind.
 fn doc_of(code: &str) -> String {
     format!("{}#{code}", PLACE.page)
 }

@@ -17,7 +17,7 @@ use ulid::Ulid;
 
 pub use described::document;
 pub use errors::render;
-pub use quota::{Windows, allowance_headers, charge};
+pub use quota::{Windows, charge, show_allowance};
 
 use endpoints::EndpointsApi;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use poem::http::{HeaderName, HeaderValue};
+use poem::http::{HeaderMap, HeaderName};
 
 use crate::domain::id::KeyId;
 use crate::domain::key::{ApiKey, KeyKind, Quota};
@@ -13,6 +13,10 @@ use crate::http::limit::{Allowance, whole_seconds};
 use crate::http::problem::{Ground, Refusal};
 use crate::http::visit::Visit;
 use crate::store::Catalogue;
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 const CALLS_PER_MINUTE: u32 = 60;
 
@@ -100,15 +104,13 @@ pub fn charge(visit: &Visit, catalogue: &Catalogue, key: &ApiKey) -> Option<Resu
 }
 
 /// `X-RateLimit-*`; the moment of the reset is in seconds since 1970.
-pub fn allowance_headers(visit: &Visit, allowance: &Allowance) -> Vec<(HeaderName, HeaderValue)> {
+pub fn show_allowance(visit: &Visit, allowance: &Allowance, headers: &mut HeaderMap) {
     let Allowance { limit, remaining, reset } = *allowance;
     let reset_at = visit.came_at.plus(reset).as_millis();
     let reset_at_seconds = reset_at.div_euclid(1000) + i64::from(reset_at.rem_euclid(1000) > 0);
-    vec![
-        (HeaderName::from_static("x-ratelimit-limit"), limit.into()),
-        (HeaderName::from_static("x-ratelimit-remaining"), remaining.into()),
-        (HeaderName::from_static("x-ratelimit-reset"), reset_at_seconds.into()),
-    ]
+    headers.insert(LIMIT, limit.into());
+    headers.insert(REMAINING, remaining.into());
+    headers.insert(RESET, reset_at_seconds.into());
 }
 
 #[cfg(test)]
