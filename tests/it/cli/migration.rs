@@ -291,7 +291,10 @@ impl Shop {
     }
 }
 
-fn read_request(stream: &mut impl BufRead) -> Option<(Vec<(String, String)>, Vec<u8>)> {
+/// Names are lower-case.
+type Headers = Vec<(String, String)>;
+
+fn read_request(stream: &mut impl BufRead) -> Option<(Headers, Vec<u8>)> {
     let mut headers = Vec::new();
     let mut line = String::new();
     stream.read_line(&mut line).ok()?;
