@@ -17,8 +17,9 @@ use waxwing::domain::event::NewEvent;
 use waxwing::domain::header::CustomHeaders;
 use waxwing::domain::id::{AttemptId, DeliveryId, SubscriptionId, TenantId};
 use waxwing::domain::profile::Profile;
+use waxwing::domain::public_id::PublicIds;
 use waxwing::domain::secret::Secret;
-use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
+use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Signing, Subscription};
 use waxwing::domain::target::TargetUrl;
 use waxwing::domain::tenant::{Metadata, Tenant};
 use waxwing::domain::time::Timestamp;
@@ -236,13 +237,17 @@ fn subscription(n: usize) -> Subscription {
         circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
+        public_ids: PublicIds::default(),
         owner: Owner::Tenant,
         profile: Profile::Standard,
         envelope: Envelope::Profile,
+        api_version: None,
         metadata: Metadata::new(),
+        signing: Signing::Subscription,
         secret: Secret::from_bytes(vec![7; 32]).expect("32 bytes"),
         secret_version: 1,
         previous_secret: None,
+        key_pairs: None,
         revision: 0,
         created_at: Timestamp::MIN,
         updated_at: Timestamp::MIN,

@@ -71,14 +71,14 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
     loop {
         // A runtime for each life, so that nothing of one reaches into the next.
         let runtime = tokio::runtime::Runtime::new().map_err(failed("no threads can be started"))?;
-        let listener = listener.try_clone().map_err(failed("the listening socket cannot be shared"))?;
-        match runtime.block_on(live(config, listener, has_lived)) {
+        let share = || listener.try_clone().map_err(failed("the listening socket cannot be shared"));
+        match runtime.block_on(live(config, share()?, has_lived)) {
             Ok(Ended::Asked) => return Ok(()),
             Ok(Ended::StoreBroke) => has_lived = true,
             Err(error) if has_lived => error!(%error, "the store cannot be opened again; the next try comes soon"),
             Err(error) => return Err(error),
         }
-        if runtime.block_on(is_asked_to_end_within(REOPEN_AFTER))? {
+        if runtime.block_on(stand_by(config, share()?))? {
             return Ok(());
         }
         runtime.shutdown_timeout(LAST_WORDS_WITHIN);
@@ -152,9 +152,17 @@ async fn live(config: &Config, listener: std::net::TcpListener, has_lived: bool)
     Ok(Ended::Asked)
 }
 
-async fn is_asked_to_end_within(wait: Duration) -> Result<bool, StartError> {
+/// Waits before the store is opened again. Whoever calls meanwhile is told. Answers whether a signal asked for the end.
+async fn stand_by(config: &Config, listener: std::net::TcpListener) -> Result<bool, StartError> {
     let mut signals = Signals::watch().map_err(failed("signals cannot be watched"))?;
-    Ok(tokio::time::timeout(wait, signals.next()).await.is_ok())
+    let listener = TcpListener::from_std(listener).map_err(failed("the listening socket cannot be used"))?;
+    let standby = http::Standby { clock: Clock::System, language: config.language.value };
+    let (end_server, server_ends) = oneshot::channel::<()>();
+    let serving = tokio::spawn(http::stand_by(listener, standby, async move { _ = server_ends.await }));
+    let is_asked = tokio::time::timeout(REOPEN_AFTER, signals.next()).await.is_ok();
+    _ = end_server.send(());
+    _ = tokio::time::timeout(LAST_WORDS_WITHIN, serving).await;
+    Ok(is_asked)
 }
 
 /// Opens the store of a server that does not run, does `work` on it and closes it.
@@ -219,6 +227,7 @@ fn settings(config: &Config, targets: TargetRules) -> http::Settings {
         },
         trusted_proxies: config.trusted_proxies.value.clone(),
         language: config.language.value,
+        contracts: config.compat.value,
         admin_key: config.admin_key.value.as_ref().map(|key| key.hash()),
         ..http::Settings::default()
     }

@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use crate::domain::contract::Contracts;
 use crate::domain::key::KeyHash;
 use crate::domain::language::Language;
 use typed::Typed;
@@ -66,6 +67,9 @@ pub struct Args {
     /// The language of the API's errors for who asks for none of these [default: en]
     #[arg(long, value_name = "en|es|pt")]
     pub language: Option<String>,
+    /// The published contracts to speak beside the own API: none, marea, agentmessage [default: marea,agentmessage]
+    #[arg(long, value_name = "LIST|none")]
+    pub compat: Option<String>,
 }
 
 /// What it means.
@@ -81,6 +85,8 @@ pub struct Config {
     pub trusted_proxies: Set<Vec<IpNet>>,
     /// Of the API's errors, for who asks for none that is spoken.
     pub language: Set<Language>,
+    /// The published contracts that are spoken beside the own API.
+    pub compat: Set<Contracts>,
     pub secret_key: Set<Option<SecretKey>>,
     pub admin_key: Set<Option<AdminKey>>,
     pub payload_days: Set<u32>,
@@ -168,6 +174,7 @@ impl Config {
             publish_rate: typed.read("publish_rate", read::rate, Rate::PerSecond(PUBLISH_RATE_DEFAULT)),
             trusted_proxies: typed.read("trusted_proxies", read::ranges, Vec::new()),
             language: typed.read("language", read::language, Language::default()),
+            compat: typed.read("compat", read::contracts, Contracts::ALL),
             secret_key: typed.read("secret_key", read::secret_key, None),
             admin_key: typed.read("admin_key", read::admin_key, None),
             payload_days: typed.read("payload_days", read::days, PAYLOAD_DAYS_DEFAULT),
@@ -219,6 +226,7 @@ impl Config {
             publish_rate,
             trusted_proxies,
             language,
+            compat,
             secret_key,
             admin_key,
             payload_days,
@@ -239,6 +247,7 @@ impl Config {
             publish_rate.row("publish_rate", |rate| rate.show()),
             trusted_proxies.row("trusted_proxies", |ranges| show_ranges(ranges)),
             language.row("language", |language| json!(language.tag())),
+            compat.row("compat", |contracts| contracts.iter().map(|contract| json!(contract.name())).collect()),
             secret_key.row("secret_key", |key| set_or_not(key.is_some())),
             admin_key.row("admin_key", |key| set_or_not(key.is_some())),
             payload_days.row("payload_days", |days| json!(days)),

@@ -18,9 +18,10 @@ use crate::domain::header::CustomHeaders;
 use crate::domain::id::{SubscriptionId, TenantId};
 use crate::domain::profile::Profile;
 use crate::domain::profile::verify::{TOLERANCE_DEFAULT, verify};
+use crate::domain::public_id::PublicIds;
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{
-    DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, Owner, Subscription, TIMEOUT_SECONDS_DEFAULT,
+    DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, Owner, Signing, Subscription, TIMEOUT_SECONDS_DEFAULT,
 };
 use crate::domain::target::{TEST_RECEIVER_HOST, TargetUrl};
 use crate::domain::tenant::{SUBSCRIPTIONS_MAX_DEFAULT, Tenant};
@@ -107,6 +108,7 @@ async fn make_samples(store: &Store, clock: &Clock) -> Result<(), StoreError> {
         name: "Acme (sample)".to_owned(),
         profile: Profile::Standard,
         header_prefix: None,
+        secret: None,
         metadata: Default::default(),
         subscriptions_max: SUBSCRIPTIONS_MAX_DEFAULT,
         revision: 0,
@@ -130,13 +132,17 @@ async fn make_samples(store: &Store, clock: &Clock) -> Result<(), StoreError> {
         circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
+        public_ids: PublicIds::default(),
         owner: Owner::Tenant,
         profile: Profile::Standard,
         envelope: Envelope::Profile,
+        api_version: Profile::Standard.api_version_default(),
         metadata: Default::default(),
+        signing: Signing::default(),
         secret: Secret::generate(&mut rand::rng()),
         secret_version: 1,
         previous_secret: None,
+        key_pairs: None,
         revision: 0,
         created_at: now,
         updated_at: now,
@@ -194,7 +200,7 @@ fn judge(received: &Received, store: &Store, clock: &Clock) -> Result<(), String
             let verdict = verify(
                 subscription.profile,
                 tenant.header_prefix.as_ref(),
-                &subscription.secret,
+                subscription.signer(tenant).secret,
                 header,
                 &received.body,
                 clock.now(),

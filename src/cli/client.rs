@@ -41,6 +41,17 @@ pub(super) struct Answer {
     pub body: Value,
 }
 
+/// What the server answered with a status from 400 on.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub status: u16,
+    /// For people: code, place and detail of each problem.
+    pub lines: Vec<String>,
+    pub codes: Vec<String>,
+    /// Seconds.
+    retry_after: Option<u64>,
+}
+
 /// The error body of contract 3.1, as far as it is shown.
 #[derive(Deserialize)]
 struct Problems {
@@ -94,19 +105,58 @@ impl Server {
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Answer, Failure> {
-        let request = self.agent.get(self.address(path)).header("authorization", self.authorization());
-        let request = request.header("accept-language", LANGUAGE);
-        self.read(request.call())
+        Ok(self.ask_get(path, None)??)
     }
 
     pub(super) fn delete(&self, path: &str) -> Result<Answer, Failure> {
         let request = self.agent.delete(self.address(path)).header("authorization", self.authorization());
         let request = request.header("accept-language", LANGUAGE);
-        self.read(request.call())
+        Ok(self.read(request.call())??)
     }
 
     /// `body` is JSON. `tenant` is an id or external id.
     pub(super) fn post(&self, path: &str, body: &str, tenant: Option<&str>) -> Result<Answer, Failure> {
+        Ok(self.ask_post(path, body, tenant)??)
+    }
+
+    /// One of many requests: waits when the server says that they come too fast, and hands a refusal back.
+    pub(super) fn try_get(&self, path: &str, tenant: Option<&str>) -> Result<Result<Answer, Refused>, Failure> {
+        patiently(|| self.ask_get(path, tenant))
+    }
+
+    /// One of many requests, as [`Self::try_get`].
+    pub(super) fn try_post(
+        &self,
+        path: &str,
+        body: &str,
+        tenant: Option<&str>,
+    ) -> Result<Result<Answer, Refused>, Failure> {
+        patiently(|| self.ask_post(path, body, tenant))
+    }
+
+    /// The objects of all pages.
+    pub(super) fn list(&self, path: &str, tenant: Option<&str>) -> Result<Vec<Value>, Failure> {
+        let mut objects = Vec::new();
+        for page in 1.. {
+            let answer = self.try_get(&format!("{path}?page[size]=100&page[number]={page}"), tenant)??.body;
+            objects.extend(answer["data"].as_array().into_iter().flatten().cloned());
+            if page >= answer["meta"]["total_pages"].as_u64().unwrap_or(1) {
+                break;
+            }
+        }
+        Ok(objects)
+    }
+
+    fn ask_get(&self, path: &str, tenant: Option<&str>) -> Result<Result<Answer, Refused>, Failure> {
+        let mut request = self.agent.get(self.address(path)).header("authorization", self.authorization());
+        request = request.header("accept-language", LANGUAGE);
+        if let Some(tenant) = tenant {
+            request = request.header("waxwing-tenant", tenant);
+        }
+        self.read(request.call())
+    }
+
+    fn ask_post(&self, path: &str, body: &str, tenant: Option<&str>) -> Result<Result<Answer, Refused>, Failure> {
         let mut request = self.agent.post(self.address(path)).header("authorization", self.authorization());
         request = request.header("accept-language", LANGUAGE);
         if let Some(tenant) = tenant {
@@ -124,22 +174,26 @@ impl Server {
         format!("Bearer {}", *self.key)
     }
 
-    fn read(&self, answered: Result<http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, Failure> {
+    fn read(
+        &self,
+        answered: Result<http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Result<Answer, Refused>, Failure> {
         let unreachable = |error: ureq::Error| {
             let hint = if is_this_machine(&self.url) { "; is `waxwing serve` running?" } else { "" };
             Failure::Failed(format!("{} cannot be reached: {error}{hint}", self.url))
         };
         let mut answer = answered.map_err(unreachable)?;
         let status = answer.status();
+        let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(unreachable)?;
         if status.is_client_error() || status.is_server_error() {
-            return Err(Failure::Failed(explain(status.as_u16(), &body)));
+            return Ok(Err(Refused { retry_after, ..Refused::read(status.as_u16(), &body) }));
         }
         if body.is_empty() {
-            return Ok(Answer { body: Value::Null });
+            return Ok(Ok(Answer { body: Value::Null }));
         }
         let not_ours = |_| Failure::Failed(format!("{} does not answer like a Waxwing server", self.url));
-        Ok(Answer { body: serde_json::from_slice(&body).map_err(not_ours)? })
+        Ok(Ok(Answer { body: serde_json::from_slice(&body).map_err(not_ours)? }))
     }
 }
 
@@ -166,24 +220,71 @@ fn key_at_hand(config: &Config) -> Option<Zeroizing<String>> {
     }
 }
 
-/// The server's refusal in lines that a person can act on.
-fn explain(status: u16, body: &[u8]) -> String {
-    let Ok(Problems { errors }) = serde_json::from_slice(body) else {
-        return format!("the server answered {status}");
-    };
-    let line = |problem: &Problem| {
-        let Problem { code, detail, source } = problem;
-        let place = source.as_ref().and_then(|source| source.pointer.as_ref().or(source.parameter.as_ref()));
-        let place = place.map(|place| format!(" at {place}")).unwrap_or_default();
-        format!("{code}{place}: {detail}")
-    };
-    let lines: Vec<String> = errors.iter().map(line).collect();
-    format!("the server answered {status}, {}", lines.join("\n  "))
+/// How often a request that comes too fast is sent again: far more often than a limit by the second can need.
+const TRIES_MAX: u32 = 100;
+/// The longest wait between two of them, whatever the server asks for.
+const WAIT_SECONDS_MAX: u64 = 60;
+
+/// Asks again while the server says that requests come too fast.
+#[expect(clippy::disallowed_methods, reason = "the server names the time to wait; nothing else happens meanwhile")]
+fn patiently(ask: impl Fn() -> Result<Result<Answer, Refused>, Failure>) -> Result<Result<Answer, Refused>, Failure> {
+    for _ in 1..TRIES_MAX {
+        match ask()? {
+            Err(Refused { status: 429, retry_after: Some(seconds), .. }) => {
+                std::thread::sleep(Duration::from_secs(seconds.min(WAIT_SECONDS_MAX)));
+            }
+            answered => return Ok(answered),
+        }
+    }
+    ask()
+}
+
+impl Refused {
+    fn read(status: u16, body: &[u8]) -> Self {
+        let problems = serde_json::from_slice(body).map_or_else(|_| Vec::new(), |Problems { errors }| errors);
+        let line = |problem: &Problem| {
+            let Problem { code, detail, source } = problem;
+            let place = source.as_ref().and_then(|source| source.pointer.as_ref().or(source.parameter.as_ref()));
+            let place = place.map(|place| format!(" at {place}")).unwrap_or_default();
+            format!("{code}{place}: {detail}")
+        };
+        let lines = problems.iter().map(line).collect();
+        Self { status, lines, codes: problems.into_iter().map(|problem| problem.code).collect(), retry_after: None }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(Refused { status, lines, codes: _, retry_after: _ }: Refused) -> Self {
+        let lines = if lines.is_empty() { String::new() } else { format!(", {}", lines.join("\n  ")) };
+        Self::Failed(format!("the server answered {status}{lines}"))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_that_comes_too_fast_is_sent_again_a_limited_number_of_times() {
+        for (refusals, expected) in [(0, 1), (3, 4), (1000, TRIES_MAX)] {
+            let asked = std::cell::Cell::new(0);
+            let answered = patiently(|| {
+                asked.set(asked.get() + 1);
+                let refused = Refused { retry_after: Some(0), ..Refused::read(429, b"") };
+                Ok(if asked.get() > refusals { Ok(Answer { body: Value::Null }) } else { Err(refused) })
+            });
+            assert_eq!((asked.get(), answered.unwrap().is_ok()), (expected, refusals < TRIES_MAX));
+        }
+        // What says nothing of a time is no matter of waiting.
+        assert!(patiently(|| Ok(Err(Refused::read(429, b"")))).unwrap().is_err());
+    }
+
+    fn explained(status: u16, body: &[u8]) -> String {
+        match Refused::read(status, body).into() {
+            Failure::Failed(text) => text,
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn a_refusal_names_code_place_and_detail() {
@@ -193,8 +294,8 @@ mod tests {
         expect_test::expect![[r"
             the server answered 400, unknown_event_type at /type: there is no event type order.payed
               unknown_field: no field colour"]]
-        .assert_eq(&explain(400, body));
-        assert_eq!(explain(502, b"<html>"), "the server answered 502");
+        .assert_eq(&explained(400, body));
+        assert_eq!(explained(502, b"<html>"), "the server answered 502");
     }
 
     #[test]

@@ -4,9 +4,9 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::client::{Server, ServerArgs};
+use super::stopped::on_stopped;
 use super::table::table;
 use super::{Context, Failure, Verdict, print, print_json};
-use crate::app::{self, StartError};
 use crate::clock::Clock;
 use crate::config::Args;
 use crate::domain::id::{KeyId, TenantId};
@@ -118,7 +118,7 @@ impl Keys {
 fn create(wanted: Wanted, place: Place, context: &Context) -> Result<Verdict, Failure> {
     let json = place.json;
     let (shown, text) = match &place.data_dir {
-        Some(_) => on_stopped(place, context, async |store| create_in_store(wanted, store).await)??,
+        Some(_) => on_stopped(place.data_dir, context, async |store| create_in_store(wanted, store).await)??,
         None => {
             let Wanted { name, preset, scopes, tenant, expires_at } = wanted;
             // `null` asks for a key of the instance; leaving the member out would bind it to the request's tenant.
@@ -152,7 +152,7 @@ fn create(wanted: Wanted, place: Place, context: &Context) -> Result<Verdict, Fa
 fn list(place: Place, context: &Context) -> Result<Verdict, Failure> {
     let json = place.json;
     let shown = match &place.data_dir {
-        Some(_) => on_stopped(place, context, async |store| {
+        Some(_) => on_stopped(place.data_dir, context, async |store| {
             let catalogue = store.catalogue();
             catalogue.keys().filter(|key| key.revoked_at.is_none()).map(|key| Shown::from_store(key, store)).collect()
         })?,
@@ -187,7 +187,7 @@ fn list_from(server: &Server) -> Result<Vec<Shown>, Failure> {
 fn revoke(id: KeyId, place: Place, context: &Context) -> Result<Verdict, Failure> {
     let json = place.json;
     match &place.data_dir {
-        Some(_) => on_stopped(place, context, async |store| revoke_in_store(id, store).await)??,
+        Some(_) => on_stopped(place.data_dir, context, async |store| revoke_in_store(id, store).await)??,
         None => {
             server(&place, context)?.delete(&format!("/v1/api-keys/{id}"))?;
         }
@@ -202,25 +202,6 @@ fn revoke(id: KeyId, place: Place, context: &Context) -> Result<Verdict, Failure
 
 fn server(place: &Place, context: &Context) -> Result<Server, Failure> {
     Server::find(&place.server, context, &context.config(&Args::default())?)
-}
-
-/// Does `work` on the store that `--data-dir` names, which has to exist.
-fn on_stopped<T>(place: Place, context: &Context, work: impl AsyncFnOnce(&Store) -> T) -> Result<T, Failure> {
-    let config = context.config(&Args { data_dir: place.data_dir, ..Args::default() })?;
-    if !config.data_dir.value.join(crate::store::STORE_FILE).exists() {
-        return Err(Failure::Usage(format!("there is no store in {}", config.data_dir.value.display())));
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("the runtime cannot be started: {error}")))?;
-    runtime.block_on(app::with_stopped_store(&config, work)).map_err(|error| match error {
-        StartError::StoreInUse { data_dir } => Failure::Usage(format!(
-            "a server has the store in {} open: leave --data-dir out to ask it, or stop it",
-            data_dir.display()
-        )),
-        error => error.into(),
-    })
 }
 
 async fn create_in_store(wanted: Wanted, store: &Store) -> Result<(Shown, String), Failure> {

@@ -6,10 +6,15 @@
 mod check;
 mod client;
 mod config;
+mod csv;
+mod export;
+mod import;
 mod keys;
 mod openapi;
+mod rows;
 mod send;
 mod serve;
+mod stopped;
 mod table;
 mod verify;
 
@@ -45,6 +50,8 @@ enum Command {
     Send(send::Send),
     Verify(verify::Verify),
     Keys(keys::Keys),
+    Import(import::Import),
+    Export(export::Export),
     Config(config::ShowConfig),
     Check(check::Check),
     Openapi(openapi::Openapi),
@@ -90,6 +97,8 @@ pub fn run(typed: impl IntoIterator<Item = OsString>, environment: BTreeMap<Stri
         Command::Send(command) => command.run(&context),
         Command::Verify(command) => command.run(&context),
         Command::Keys(command) => command.run(&context),
+        Command::Import(command) => command.run(&context),
+        Command::Export(command) => command.run(&context),
         Command::Config(command) => command.run(&context),
         Command::Check(command) => command.run(&context),
         Command::Openapi(command) => command.run(),

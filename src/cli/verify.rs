@@ -1,4 +1,4 @@
-//! `waxwing verify`: whether a delivery was signed with a secret, and if not, why.
+//! `waxwing verify`: whether a delivery was signed with a secret, and if not, why; or a program that finds out.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -9,13 +9,16 @@ use super::{Context, Failure, Verdict, print, print_json, read_named};
 use crate::app::Paint;
 use crate::clock::Clock;
 use crate::domain::header::{HeaderPrefix, PREFIX_EXPECTED};
+use crate::domain::key_pair::{PUBLIC_KEY_FORM, PublicKey};
 use crate::domain::profile::Profile;
-use crate::domain::profile::verify::{Mismatch, TOLERANCE_DEFAULT, verify};
+use crate::domain::profile::verify::{Mismatch, TOLERANCE_DEFAULT, verify, verify_public};
+use crate::domain::secret::Secret;
+use crate::domain::snippet::{self, snippet};
 
 /// Check the signature of a delivery
 ///
-/// Takes the body exactly as it was received, the headers and the secret; says whether they belong together, and if
-/// not, why. Exit code 0: verified; 1: not.
+/// Takes the body exactly as it was received, the headers and the secret or public key; says whether they belong together, and if
+/// not, why. Exit code 0: verified; 1: not. With --snippet it prints a program that does this in your receiver.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -23,6 +26,8 @@ Examples:
   waxwing verify --secret @secret.txt --body - --tolerance off \\
     --header 'webhook-id: evt_…' --header 'webhook-timestamp: 1771416000' --header 'webhook-signature: v1,…'
   waxwing verify --profile mage --secret @secret.txt --body body.json --headers headers.txt
+  waxwing verify --public-key whpk_… --body body.json --headers headers.txt
+  waxwing verify --snippet python --profile marea > verify.py
 
 The headers file has a line `name: value` for each header; other lines (as in the output of curl -v) are skipped.")]
 pub(super) struct Verify {
@@ -32,12 +37,18 @@ pub(super) struct Verify {
     /// What the names of the profile's headers begin with, when its tenant has a brand of its own
     #[arg(long, value_name = "X-BRAND-", value_parser = read_prefix)]
     header_prefix: Option<HeaderPrefix>,
+    /// Print a function for receivers instead, in node, python, go, ruby, php, rust, csharp or java
+    #[arg(long, value_name = "LANGUAGE", value_parser = read_language, conflicts_with_all = ["secret", "body", "header", "headers"])]
+    snippet: Option<snippet::Language>,
     /// The signing secret, or @FILE with it, which keeps it out of the list of processes
-    #[arg(long, value_name = "SECRET|@FILE")]
-    secret: String,
+    #[arg(long, value_name = "SECRET|@FILE", required_unless_present_any = ["public_key", "snippet"])]
+    secret: Option<String>,
+    /// The public key of the subscription instead of its secret: one of the `v1a` signatures has to fit
+    #[arg(long, value_name = "whpk_…", conflicts_with_all = ["secret", "snippet"], value_parser = read_public_key)]
+    public_key: Option<PublicKey>,
     /// A file with the body's exact bytes, or - for the standard input
-    #[arg(long, value_name = "FILE|-")]
-    body: String,
+    #[arg(long, value_name = "FILE|-", required_unless_present = "snippet")]
+    body: Option<String>,
     /// A header as it was received; can be given again
     #[arg(long, value_name = "NAME: VALUE")]
     header: Vec<String>,
@@ -67,18 +78,32 @@ impl std::fmt::Display for Tolerance {
 
 impl Verify {
     pub(super) fn run(self, _context: &Context) -> Result<Verdict, Failure> {
-        let Self { profile, header_prefix, secret, body, header, headers, tolerance: Tolerance(tolerance), json } =
-            self;
-        let secret = match secret.strip_prefix('@') {
-            Some(file) => String::from_utf8_lossy(&read_named(file)?).trim().to_owned(),
-            None => secret,
+        let Self {
+            profile,
+            header_prefix,
+            snippet: language,
+            secret,
+            public_key,
+            body,
+            header,
+            headers,
+            tolerance,
+            json,
+        } = self;
+        if let Some(language) = language {
+            return show_snippet(language, profile, header_prefix.as_ref(), json);
+        }
+        let Some(body) = body else {
+            unreachable!("it is required when no snippet is asked for");
         };
-        let Some(secret) = profile.read_secret(&secret) else {
-            return Err(Failure::Usage(format!(
-                "--secret: a secret of profile {} is {}",
-                profile.name(),
-                profile.secret_expected()
-            )));
+        let Tolerance(tolerance) = tolerance;
+        let proof = match (public_key, secret) {
+            (Some(key), _) if profile.has_key_pairs() => Proof::PublicKey(key),
+            (Some(_), _) => {
+                let name = profile.name();
+                return Err(Failure::Usage(format!("--public-key: the profile {name} signs with a secret only")));
+            }
+            (None, secret) => Proof::Secret(read_secret(profile, &secret.unwrap_or_default())?),
         };
         let body = read_named(&body)?;
         let mut lines = header;
@@ -88,8 +113,10 @@ impl Verify {
         let headers: Vec<(String, String)> = lines.iter().filter_map(|line| read_header(line)).collect();
         let find = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let now = Clock::System.now();
-        let judge =
-            |body: &[u8], tolerance| verify(profile, header_prefix.as_ref(), &secret, find, body, now, tolerance);
+        let judge = |body: &[u8], tolerance| match &proof {
+            Proof::Secret(secret) => verify(profile, header_prefix.as_ref(), secret, find, body, now, tolerance),
+            Proof::PublicKey(key) => verify_public(key, find, body, now, tolerance),
+        };
         let verdict = judge(&body, tolerance);
         let fits = |body: &[u8]| judge(body, None).is_ok();
         let hint = verdict.as_ref().err().and_then(|mismatch| hint(mismatch, &body, fits));
@@ -101,6 +128,38 @@ impl Verify {
         }
         Ok(if verdict.is_ok() { Verdict::Good } else { Verdict::Wrong })
     }
+}
+
+/// What a delivery is verified with.
+enum Proof {
+    Secret(Secret),
+    PublicKey(PublicKey),
+}
+
+fn read_secret(profile: Profile, text: &str) -> Result<Secret, Failure> {
+    let text = match text.strip_prefix('@') {
+        Some(file) => String::from_utf8_lossy(&read_named(file)?).trim().to_owned(),
+        None => text.to_owned(),
+    };
+    profile.read_secret(&text).ok_or_else(|| {
+        let (name, expected) = (profile.name(), profile.secret_expected());
+        Failure::Usage(format!("--secret: a secret of profile {name} is {expected}"))
+    })
+}
+
+fn show_snippet(
+    language: snippet::Language,
+    profile: Profile,
+    prefix: Option<&HeaderPrefix>,
+    json: bool,
+) -> Result<Verdict, Failure> {
+    let code = snippet(language, profile, prefix);
+    if json {
+        print_json(&json!({ "language": language.name(), "profile": profile.name(), "code": code }))?;
+    } else {
+        print(code.trim_end())?;
+    }
+    Ok(Verdict::Good)
 }
 
 fn shown(verdict: &Result<(), Mismatch>, hint: Option<&str>, body_bytes: usize) -> String {
@@ -160,6 +219,15 @@ fn read_header(line: &str) -> Option<(String, String)> {
 
 fn read_profile(text: &str) -> Result<Profile, String> {
     Profile::from_name(text).ok_or_else(|| format!("it is {}", Profile::NAMES_EXPECTED))
+}
+
+fn read_public_key(text: &str) -> Result<PublicKey, String> {
+    text.parse().map_err(|_| format!("it is {PUBLIC_KEY_FORM}"))
+}
+
+fn read_language(text: &str) -> Result<snippet::Language, String> {
+    let names = || snippet::Language::ALL.map(snippet::Language::name).join(", ");
+    snippet::Language::from_name(text).ok_or_else(|| format!("it is one of {}", names()))
 }
 
 fn read_prefix(text: &str) -> Result<HeaderPrefix, String> {

@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use super::{AdminKey, LISTEN_DEFAULT, LogFormat, Rate, SecretKey};
+use crate::domain::contract::{Contract, Contracts};
 use crate::domain::key::RATE_CEILING;
 use crate::domain::language::Language;
 
@@ -54,6 +55,18 @@ pub(super) fn ranges(texts: &[String]) -> Result<Vec<IpNet>, String> {
             .ok_or_else(|| format!("`{text}` is not an address range; write it like 10.1.0.0/16 or fd00:1::/32"))
     };
     texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty()).map(read).collect()
+}
+
+pub(super) fn contracts(texts: &[String]) -> Result<Contracts, String> {
+    let text = whole(texts);
+    if text.trim() == "none" {
+        return Ok(Contracts::NONE);
+    }
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let contracts: Option<Contracts> = names.map(Contract::from_name).collect();
+    contracts.filter(|contracts| *contracts != Contracts::NONE).ok_or_else(|| {
+        format!("`{text}` is not a list of contracts; give none, marea, agentmessage or marea,agentmessage")
+    })
 }
 
 pub(super) fn rate(texts: &[String]) -> Result<Rate, String> {

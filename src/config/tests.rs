@@ -47,6 +47,7 @@ fn nothing_typed_means_the_documented_defaults() {
         publish_rate = 1000
         trusted_proxies = []
         language = "en"
+        compat = ["marea","agentmessage"]
         secret_key = "not set"
         admin_key = "not set"
         payload_days = 30
@@ -148,7 +149,7 @@ fn everything_that_is_wrong_is_named_with_the_place_to_change() {
          free_space_reserve = \"lots\"
          publish_rate = { fast = true }",
         expect_test::expect![[r#"
-            waxwing.toml line 3: `colour` is not a setting; known are data_dir, listen, dev, allow_http_targets, allow_target_range, management_rate, publish_rate, trusted_proxies, language, secret_key, admin_key, payload_days, metadata_days, free_space_reserve, log, log_level
+            waxwing.toml line 3: `colour` is not a setting; known are data_dir, listen, dev, allow_http_targets, allow_target_range, management_rate, publish_rate, trusted_proxies, language, compat, secret_key, admin_key, payload_days, metadata_days, free_space_reserve, log, log_level
             waxwing.toml line 2: `listn` is not a setting; did you mean `listen`?
             waxwing.toml line 7, publish_rate: takes a text, a number, true, false or a list of texts
             WAXWING_LISTEN: `8620` is not an address; write it like 127.0.0.1:8620, or 0.0.0.0:8620 for every interface

@@ -8,7 +8,7 @@ use super::{Args, ConfigError, Origin, Set};
 
 /// Every setting by its name in `waxwing.toml`, with its flag when it has one. The variable is `WAXWING_` and the name
 /// in capitals.
-const SETTINGS: [(&str, Option<&str>); 16] = [
+const SETTINGS: [(&str, Option<&str>); 17] = [
     ("data_dir", Some("--data-dir")),
     ("listen", Some("--listen")),
     ("dev", Some("--dev")),
@@ -18,6 +18,7 @@ const SETTINGS: [(&str, Option<&str>); 16] = [
     ("publish_rate", Some("--publish-rate")),
     ("trusted_proxies", Some("--trusted-proxies")),
     ("language", Some("--language")),
+    ("compat", Some("--compat")),
     ("secret_key", None),
     ("admin_key", None),
     ("payload_days", None),
@@ -107,6 +108,7 @@ impl Typed {
             publish_rate,
             trusted_proxies,
             language,
+            compat,
         } = args;
         let one = |text: &Option<String>| text.iter().cloned().collect::<Vec<_>>();
         let switch = |on: bool| if on { vec!["true".to_owned()] } else { Vec::new() };
@@ -120,6 +122,7 @@ impl Typed {
             ("publish_rate", one(publish_rate)),
             ("trusted_proxies", trusted_proxies.clone()),
             ("language", one(language)),
+            ("compat", one(compat)),
         ] {
             let flag = SETTINGS.iter().find(|(known, _)| *known == name).and_then(|(_, flag)| *flag);
             if let Some(flag) = flag

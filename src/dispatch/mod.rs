@@ -44,9 +44,16 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// Sends an event to a subscription now, past its queue and whether or not it is active. Nothing is recorded.
-    pub async fn test(&self, tenant: &Tenant, subscription: &Subscription, event: &EventWithData) -> Attempt {
-        let purpose = Purpose { delivery: DeliveryId::from_u128(0), number: 1, trigger: Trigger::Manual };
+    /// Sends an event to a subscription now, past its queue and whether or not it is active, as the first attempt of that
+    /// delivery. Nothing is recorded.
+    pub async fn test(
+        &self,
+        tenant: &Tenant,
+        subscription: &Subscription,
+        delivery: DeliveryId,
+        event: &EventWithData,
+    ) -> Attempt {
+        let purpose = Purpose { delivery, number: 1, trigger: Trigger::Manual };
         let event = Outgoing::new(Arc::new(event.clone()));
         self.sender.send(purpose, tenant, subscription, &event).await
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::domain::event::EventWithData;
-use crate::domain::profile::{Message, Profile};
+use crate::domain::profile::{ApiVersion, Message, Profile};
 use crate::domain::subscription::{Envelope, Subscription};
 use crate::domain::tenant::Tenant;
 
@@ -16,6 +16,8 @@ pub struct Outgoing {
     published: Arc<EventWithData>,
     raw: OnceLock<Body>,
     standard: OnceLock<Body>,
+    /// In a box, so that an event has no room for what few ask for.
+    standard_with_id: OnceLock<Box<Body>>,
     marea: OnceLock<Body>,
     agentmessage: OnceLock<Body>,
 }
@@ -41,6 +43,7 @@ impl Outgoing {
             published,
             raw: OnceLock::new(),
             standard: OnceLock::new(),
+            standard_with_id: OnceLock::new(),
             marea: OnceLock::new(),
             agentmessage: OnceLock::new(),
         }
@@ -49,10 +52,16 @@ impl Outgoing {
     /// What this subscription gets. The bytes are those of [`Profile::body`].
     pub(super) fn body(&self, tenant: &Tenant, subscription: &Subscription) -> Body {
         let message = Message { event: &self.published.event, data: &self.published.data, tenant };
-        let write = || Body::new(subscription.profile.body(&message, subscription.envelope));
-        match (subscription.envelope, subscription.profile) {
+        let Subscription { profile, envelope, api_version, .. } = *subscription;
+        let write = || Body::new(profile.body(&message, envelope, api_version));
+        match (envelope, profile) {
             (Envelope::Raw, _) => self.raw.get_or_init(|| Body::new(self.published.data.clone())).clone(),
-            (Envelope::Profile, Profile::Standard) => self.standard.get_or_init(write).clone(),
+            (Envelope::Profile, Profile::Standard) => match api_version {
+                Some(ApiVersion::V2026_11_01) => Body::clone(self.standard_with_id.get_or_init(|| Box::new(write()))),
+                Some(ApiVersion::V2026_04_01 | ApiVersion::V2026_05_12) | None => {
+                    self.standard.get_or_init(write).clone()
+                }
+            },
             (Envelope::Profile, Profile::Marea) => self.marea.get_or_init(write).clone(),
             (Envelope::Profile, Profile::AgentMessage) => self.agentmessage.get_or_init(write).clone(),
             // The shop in it is the tenant's of this moment.

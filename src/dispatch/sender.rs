@@ -37,10 +37,12 @@ impl Sender {
     ) -> Attempt {
         let started_at = self.clock.now();
         let message = Message { event: &event.event, data: &event.data, tenant };
-        let secrets: Vec<&Secret> = subscription.signing_secrets(started_at).collect();
+        let signer = subscription.signer(tenant);
+        let secrets: Vec<&Secret> = signer.secrets(started_at).collect();
         let Body { bytes: body, sha256: request_body_sha256 } = event.body(tenant, subscription);
         let Purpose { delivery, number, trigger } = purpose;
-        let sending = Sending { subscription, delivery, number, secrets: &secrets, at: started_at };
+        let secret_version = signer.version;
+        let sending = Sending { subscription, delivery, number, secrets: &secrets, secret_version, at: started_at };
         let headers = subscription.profile.headers(&message, &body, &sending);
         let secret_headers = beside(&headers, &subscription.headers);
         let request_body_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
@@ -66,7 +68,7 @@ impl Sender {
             request_headers: exchange.request_headers,
             request_body_sha256,
             request_body_bytes,
-            secret_version: subscription.secret_version,
+            secret_version,
             response: exchange.response,
             remote_address: exchange.remote_address,
         }

@@ -139,6 +139,42 @@ impl ShownState {
     }
 }
 
+/// What an attempt came to for its delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Success,
+    /// It failed, and another attempt followed or will.
+    Retry,
+    /// It failed, and nothing followed.
+    Dead,
+}
+
+impl Fate {
+    pub fn of(attempt: &Attempt, delivery: &Delivery) -> Self {
+        let is_last = attempt.number >= delivery.attempts && delivery.state.is_final();
+        match &attempt.outcome {
+            Outcome::Success => Self::Success,
+            Outcome::Status(_) | Outcome::Error { .. } if is_last => Self::Dead,
+            Outcome::Status(_) | Outcome::Error { .. } => Self::Retry,
+        }
+    }
+}
+
+/// Which attempts are meant: those that fit everything that is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AttemptFilter {
+    pub subscription: Option<SubscriptionId>,
+    pub event_type: Option<EventTypeName>,
+    pub fate: Option<Fate>,
+    /// Begun at or after this.
+    pub since: Option<Timestamp>,
+    /// Begun before this.
+    pub until: Option<Timestamp>,
+    /// Of its response: at least, and at most. Those without a response fit none.
+    pub http_status_min: Option<u16>,
+    pub http_status_max: Option<u16>,
+}
+
 /// Which deliveries are meant: those that fit everything that is given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeliveryFilter {

@@ -6,6 +6,7 @@ use rand::{Rng, RngExt};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::contract::Contract;
 use super::id::{KeyId, TenantId};
 use super::restriction::Restriction;
 use super::time::Timestamp;
@@ -90,6 +91,15 @@ impl KeyKind {
 
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// The contract whose API it is made for; none: the own API.
+    pub fn contract(self) -> Option<Contract> {
+        match self {
+            Self::Native => None,
+            Self::MareaDeveloper | Self::MareaUser => Some(Contract::Marea),
+            Self::Agentmessage => Some(Contract::AgentMessage),
+        }
     }
 
     /// What the text of such a key begins with.
@@ -267,6 +277,11 @@ impl Scopes {
 
     pub fn contains(self, scope: Scope) -> bool {
         self.0 & (1 << scope as u32) != 0
+    }
+
+    /// Both together.
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     pub fn is_subset_of(self, other: Self) -> bool {

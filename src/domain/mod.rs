@@ -1,6 +1,8 @@
 //! Plain values and pure rules. Nothing here knows HTTP, the store, the clock or a source of chance.
 
+pub mod attempt_uuid;
 pub mod channel;
+pub mod contract;
 pub mod delivery;
 pub mod event;
 pub mod event_type;
@@ -9,12 +11,15 @@ pub mod health;
 pub mod id;
 pub mod job;
 pub mod key;
+pub mod key_pair;
 pub mod language;
 pub mod operational;
 pub mod profile;
+pub mod public_id;
 pub mod restriction;
 pub mod retry;
 pub mod secret;
+pub mod snippet;
 pub mod stats;
 pub mod subscription;
 pub mod target;

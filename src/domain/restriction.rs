@@ -1,5 +1,7 @@
 //! A restriction: the events and channels that a restricted key is held to. It goes along with everything that the key makes.
 
+use std::sync::LazyLock;
+
 use super::channel::Channel;
 use super::event_type::{EventPattern, EventTypeName};
 
@@ -7,6 +9,9 @@ use super::event_type::{EventPattern, EventTypeName};
 pub const ALLOWED_EVENTS_MAX: usize = super::subscription::EVENTS_MAX;
 /// Channels of one key; as many as a subscription may have, since they are forced onto those that it makes.
 pub const RESTRICTION_CHANNELS_MAX: usize = super::channel::SUBSCRIPTION_CHANNELS_MAX;
+
+/// All that a merchant, who has one storefront, gets events of.
+pub static MERCHANT_EVENTS: LazyLock<EventPattern> = LazyLock::new(|| "order.*".parse().expect("it is a pattern"));
 
 /// An empty part restricts nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +26,33 @@ impl Restriction {
     /// Whether it restricts nothing at all.
     pub fn is_empty(&self) -> bool {
         self.allowed_events.is_empty() && self.channels.is_empty()
+    }
+
+    /// Whether it is a merchant's: one channel, the storefront, and nothing but events of orders.
+    pub fn is_of_a_merchant(&self) -> bool {
+        let is_of_orders = |pattern: &EventPattern| pattern.is_within(&MERCHANT_EVENTS);
+        self.channels.len() == 1 && !self.allowed_events.is_empty() && self.allowed_events.iter().all(is_of_orders)
+    }
+
+    /// The part of its events that a merchant may have; none when there is no such part.
+    pub fn merchant_events(&self) -> Option<Vec<EventPattern>> {
+        if self.allowed_events.is_empty() {
+            return Some(vec![MERCHANT_EVENTS.clone()]);
+        }
+        let mut part: Vec<EventPattern> = Vec::with_capacity(self.allowed_events.len());
+        for pattern in &self.allowed_events {
+            let within = if pattern.is_within(&MERCHANT_EVENTS) {
+                pattern.clone()
+            } else if pattern.overlaps(&MERCHANT_EVENTS) {
+                MERCHANT_EVENTS.clone()
+            } else {
+                continue;
+            };
+            if !part.contains(&within) {
+                part.push(within);
+            }
+        }
+        (!part.is_empty()).then_some(part)
     }
 
     /// Whether an event of this type with these channels is within it.
@@ -96,6 +128,27 @@ mod tests {
             let restriction = restriction(events, own);
             let is_within = restriction.admits(&event_type.parse().unwrap(), &channels(of_event));
             assert_eq!(is_within, expected, "{restriction:?} {event_type} {of_event}");
+        }
+    }
+
+    #[test]
+    fn a_merchant_has_one_channel_and_events_of_orders_alone() {
+        for (events, channels, part, expected) in [
+            ("", "sf:1", Some("order.*"), false),
+            ("*", "sf:1", Some("order.*"), false),
+            ("order.*", "sf:1", Some("order.*"), true),
+            ("order.paid order.item.*", "sf:1", Some("order.paid order.item.*"), true),
+            ("order.paid *", "sf:1", Some("order.paid order.*"), false),
+            ("* order.*", "sf:1", Some("order.*"), false),
+            ("order.paid user.*", "sf:1", Some("order.paid"), false),
+            ("user.*", "sf:1", None, false),
+            ("order", "sf:1", None, false),
+            ("order.*", "", Some("order.*"), false),
+            ("order.*", "sf:1 sf:2", Some("order.*"), false),
+        ] {
+            let asked = restriction(events, channels);
+            assert_eq!(asked.merchant_events(), part.map(|part| restriction(part, "").allowed_events), "{events}");
+            assert_eq!(asked.is_of_a_merchant(), expected, "{events} {channels}");
         }
     }
 

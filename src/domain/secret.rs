@@ -5,6 +5,8 @@ use std::fmt;
 use rand::{Rng, RngExt};
 use zeroize::Zeroizing;
 
+use super::time::Timestamp;
+
 /// 24 to 64 key bytes (Standard Webhooks 1.0.0, "symmetric": the same bounds for every profile).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<Vec<u8>>);
@@ -30,6 +32,30 @@ impl Secret {
 
     pub fn bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// A rotated secret that goes on signing beside the current one until it expires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviousSecret {
+    pub secret: Secret,
+    pub expires_at: Timestamp,
+}
+
+/// A secret in use, and the one before it.
+#[derive(Debug, Clone, Copy)]
+pub struct Signer<'a> {
+    pub secret: &'a Secret,
+    /// Counts rotations, from 1.
+    pub version: u32,
+    pub previous: Option<&'a PreviousSecret>,
+}
+
+impl<'a> Signer<'a> {
+    /// Everything that signs at `now`: the current secret first, the rotated one while it lives.
+    pub fn secrets(self, now: Timestamp) -> impl Iterator<Item = &'a Secret> {
+        let previous = self.previous.filter(|previous| now < previous.expires_at);
+        std::iter::once(self.secret).chain(previous.map(|previous| &previous.secret))
     }
 }
 

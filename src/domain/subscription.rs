@@ -7,13 +7,16 @@ use super::channel::Channel;
 use super::event_type::{EventPattern, EventTypeName};
 use super::header::CustomHeaders;
 use super::id::{KeyId, SubscriptionId, TenantId};
-use super::profile::Profile;
+use super::key_pair::{KeyPair, KeyPairs, PreviousKeyPair};
+use super::profile::{ApiVersion, Profile};
+use super::public_id::{MareaEndpointId, PublicIds};
 use super::restriction::Restriction;
 use super::retry::Schedule;
-use super::secret::Secret;
+use super::secret::{PreviousSecret, Secret, Signer};
 use super::target::TargetUrl;
-use super::tenant::Metadata;
+use super::tenant::{Metadata, Tenant, TenantSecret};
 use super::time::Timestamp;
+use super::uuid::Uuid;
 
 pub const EVENTS_MAX: usize = 50;
 pub const DESCRIPTION_LENGTH_MAX: usize = 256;
@@ -51,14 +54,22 @@ pub struct Subscription {
     /// None: takes all events. Some: only events that share at least one. Each once.
     pub channels: Vec<Channel>,
     /// Fixed at creation.
+    pub public_ids: PublicIds,
+    /// Fixed at creation.
     pub owner: Owner,
     /// Fixed at creation; changes only together with the secret.
     pub profile: Profile,
     pub envelope: Envelope,
+    /// One of its profile's; none when that has none. Fixed at creation; another profile brings its own.
+    pub api_version: Option<ApiVersion>,
     pub metadata: Metadata,
+    /// Whose secret signs. Its own one stays in any case.
+    pub signing: Signing,
     pub secret: Secret,
     pub secret_version: u32,
     pub previous_secret: Option<PreviousSecret>,
+    /// Signs beside the secret. In a box, so that a subscription without one has no room for it.
+    pub key_pairs: Option<Box<KeyPairs>>,
     /// Counts changes of the configuration; it is the ETag.
     pub revision: u32,
     pub created_at: Timestamp,
@@ -80,6 +91,21 @@ impl Subscription {
         self.owner.restriction().is_none_or(|restriction| restriction.admits(event_type, channels))
     }
 
+    /// What it is called in Marea's API.
+    pub fn marea_id(&self) -> MareaEndpointId {
+        self.public_ids.marea_of(self.id)
+    }
+
+    /// What it is called in AgentMessage's API.
+    pub fn agentmessage_id(&self) -> Uuid {
+        self.public_ids.agentmessage_of(self.id)
+    }
+
+    /// Whether a merchant's key made it.
+    pub fn is_of_a_merchant(&self) -> bool {
+        self.owner.restriction().is_some_and(Restriction::is_of_a_merchant)
+    }
+
     /// When a failed delivery is tried again.
     pub fn schedule(&self) -> &Schedule {
         self.retry_schedule.as_ref().unwrap_or_else(|| self.profile.schedule())
@@ -89,18 +115,48 @@ impl Subscription {
         Duration::from_secs(u64::from(self.timeout_seconds))
     }
 
-    /// Everything that signs at `now`: the current secret first, the rotated one while it lives.
-    pub fn signing_secrets(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
-        let previous = self.previous_secret.as_ref().filter(|previous| now < previous.expires_at);
-        std::iter::once(&self.secret).chain(previous.map(|previous| &previous.secret))
+    /// `pair` signs from now on, and the last one beside it for as long as `overlap`.
+    pub fn replace_key_pair(&mut self, pair: KeyPair, overlap: Duration, now: Timestamp) {
+        let last = self.key_pairs.take().filter(|_| !overlap.is_zero());
+        let previous = last.map(|last| PreviousKeyPair { pair: last.current, expires_at: now.plus(overlap) });
+        self.key_pairs = Some(Box::new(KeyPairs { current: pair, previous }));
+    }
+
+    /// What signs its deliveries. A `tenant` that is not its own signs nothing: its own was deleted meanwhile.
+    pub fn signer<'a>(&'a self, tenant: &'a Tenant) -> Signer<'a> {
+        let own =
+            Signer { secret: &self.secret, version: self.secret_version, previous: self.previous_secret.as_ref() };
+        match self.signing {
+            Signing::Subscription => own,
+            Signing::Tenant if tenant.id == self.tenant => tenant.secret.as_ref().map_or(own, TenantSecret::signer),
+            Signing::Tenant => own,
+        }
     }
 }
 
-/// A rotated secret that goes on signing beside the current one until it expires.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PreviousSecret {
-    pub secret: Secret,
-    pub expires_at: Timestamp,
+/// Whose secret signs deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Signing {
+    /// The subscription's own.
+    #[default]
+    Subscription,
+    /// The one that all such subscriptions of the tenant share. It is made with the first of them.
+    Tenant,
+}
+
+impl Signing {
+    pub const NAMES: [&str; 2] = ["subscription", "tenant"];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Subscription => "subscription",
+            Self::Tenant => "tenant",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Subscription, Self::Tenant].into_iter().find(|signing| signing.name() == name)
+    }
 }
 
 /// Who made it, as far as that has consequences.
@@ -204,6 +260,30 @@ impl DisabledReason {
         match self {
             Self::Gone => "gone",
             Self::Failing => "failing",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::profile::fixture::Fixture;
+    use super::*;
+
+    #[test]
+    fn a_tenants_secret_signs_for_its_own_subscriptions_that_ask_for_it_and_no_others() {
+        let Fixture { event: _, mut tenant, mut subscription } = Fixture::default();
+        let [own, shared] = [1, 2].map(|byte| Secret::from_bytes(vec![byte; 32]).unwrap());
+        subscription.secret = own.clone();
+        tenant.secret = Some(TenantSecret::first(shared.clone()));
+        let elsewhere = TenantId::from_u128(9);
+        for (signing, id, expected) in [
+            (Signing::Subscription, tenant.id, &own),
+            (Signing::Tenant, tenant.id, &shared),
+            (Signing::Tenant, elsewhere, &own),
+        ] {
+            subscription.signing = signing;
+            let tenant = Tenant { id, ..tenant.clone() };
+            assert_eq!(subscription.signer(&tenant).secret, expected, "{signing:?} {id}");
         }
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::header::HeaderPrefix;
 use super::id::TenantId;
 use super::profile::Profile;
+use super::secret::{PreviousSecret, Secret, Signer};
 use super::time::Timestamp;
 
 /// Subscriptions a tenant may have unless its own limit says otherwise (contract 4.1).
@@ -14,6 +16,8 @@ pub const SUBSCRIPTIONS_MAX_DEFAULT: u32 = 50;
 /// The largest limit that can be set.
 pub const SUBSCRIPTIONS_MAX_CEILING: u32 = 1_000_000;
 pub const NAME_LENGTH_MAX: usize = 128;
+/// How long a tenant's rotated secret goes on signing unless a rotation says otherwise (contract 4.4).
+pub const SECRET_OVERLAP_DEFAULT: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
@@ -24,6 +28,8 @@ pub struct Tenant {
     pub profile: Profile,
     /// What the names of a profile's own headers begin with, instead of the profile's brand (`x-marea-`).
     pub header_prefix: Option<HeaderPrefix>,
+    /// Signs for the subscriptions that ask for it. None until it is needed or rotated for the first time.
+    pub secret: Option<TenantSecret>,
     pub metadata: Metadata,
     pub subscriptions_max: u32,
     /// Counts changes of the configuration; it is the ETag.
@@ -36,6 +42,38 @@ impl Tenant {
     /// `default` and `system` cannot be deleted.
     pub fn is_permanent(&self) -> bool {
         self.id == TenantId::DEFAULT || self.id == TenantId::SYSTEM
+    }
+
+    /// `secret` signs from now on, and the last one beside it for as long as `overlap`.
+    pub fn rotate_secret(&mut self, secret: Secret, overlap: Duration, now: Timestamp) {
+        let expires_at = now.plus(overlap);
+        self.secret = Some(match self.secret.take() {
+            None => TenantSecret::first(secret),
+            Some(TenantSecret { secret: last, version, previous: _ }) => TenantSecret {
+                secret,
+                version: version + 1,
+                previous: (!overlap.is_zero()).then_some(PreviousSecret { secret: last, expires_at }),
+            },
+        });
+    }
+}
+
+/// The signing secret of a whole tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantSecret {
+    pub secret: Secret,
+    /// Counts rotations, from 1.
+    pub version: u32,
+    pub previous: Option<PreviousSecret>,
+}
+
+impl TenantSecret {
+    pub fn first(secret: Secret) -> Self {
+        Self { secret, version: 1, previous: None }
+    }
+
+    pub fn signer(&self) -> Signer<'_> {
+        Signer { secret: &self.secret, version: self.version, previous: self.previous.as_ref() }
     }
 }
 

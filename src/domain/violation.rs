@@ -92,6 +92,9 @@ pub enum Rule {
     OverlapNotSupported {
         profile: &'static str,
     },
+    KeyPairNotSupported {
+        profile: &'static str,
+    },
     EventsEmpty,
     UnknownEventType {
         name: String,
@@ -138,6 +141,7 @@ impl Rule {
             Self::HeaderNotAllowed(_) => "header_not_allowed",
             Self::InvalidSecret { .. } => "invalid_secret",
             Self::OverlapNotSupported { .. } => "overlap_not_supported",
+            Self::KeyPairNotSupported { .. } => "key_pair_not_supported",
             Self::EventsEmpty => "events_empty",
             Self::UnknownEventType { .. } => "unknown_event_type",
             Self::EventNotAllowed { .. } => "event_not_allowed",

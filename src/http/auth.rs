@@ -15,6 +15,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use subtle::ConstantTimeEq;
 
 use super::App;
+use super::compat;
 use super::failures::Verdict;
 use super::limit::{Charge, Over, whole_seconds};
 use super::problem::{Ground, Refusal, Source};
@@ -164,11 +165,12 @@ impl Call {
         let app = &visit.app;
         let catalogue = app.store.catalogue();
         let now = app.clock.now();
-        let key = match authenticate(app, &catalogue, request.headers(), now) {
+        let key = match authenticate(&visit, &catalogue, request.headers(), now) {
             Ok(key) => key,
             Err(ground) => return Err(refuse_credentials(app, visit.client, ground, now)),
         };
         app.store.key_used(key.id, now);
+        let _ = visit.held.set(key.scopes);
         if let Some(charge) = charge {
             charge_key(&visit, &catalogue, &key, charge)?;
         }
@@ -227,6 +229,11 @@ impl Call {
         if self.is_of_the_instance() { Ok(()) } else { Err(Ground::InstanceKeyOnly.into()) }
     }
 
+    /// Refuses a key that sees only a part of its tenant.
+    pub fn unrestricted_key_only(&self) -> Result<(), Refusal> {
+        if self.reach().key.is_none() { Ok(()) } else { Err(Ground::UnrestrictedKeyOnly.into()) }
+    }
+
     /// Charges the events that a call publishes.
     pub fn charge_events(&self, events: usize) -> Result<(), Refusal> {
         let events = u32::try_from(events).unwrap_or(u32::MAX);
@@ -236,6 +243,9 @@ impl Call {
 }
 
 fn charge_key(visit: &Visit, catalogue: &Catalogue, key: &ApiKey, charge: Charge) -> Result<(), Refusal> {
+    if let Some(charged) = compat::charge(visit, catalogue, key) {
+        return charged;
+    }
     let allowance = match visit.app.limits.charge(key, charge, catalogue) {
         Ok(allowance) => allowance,
         Err(Over::Wait(wait, allowance)) => {
@@ -263,7 +273,7 @@ fn kept(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// `Authorization: Bearer <key>`, `Authorization: <key>` or `X-API-Key: <key>`.
-fn key_text(headers: &HeaderMap) -> Option<&str> {
+pub fn key_text(headers: &HeaderMap) -> Option<&str> {
     let text =
         |name: HeaderName| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok()).map(str::trim);
     let authorization = text(header::AUTHORIZATION).map(|value| match value.split_once(' ') {
@@ -273,8 +283,14 @@ fn key_text(headers: &HeaderMap) -> Option<&str> {
     authorization.filter(|key| !key.is_empty()).or_else(|| text(API_KEY).filter(|key| !key.is_empty()))
 }
 
-fn authenticate(app: &App, catalogue: &Catalogue, headers: &HeaderMap, now: Timestamp) -> Result<Arc<ApiKey>, Ground> {
-    let text = key_text(headers).ok_or(Ground::MissingApiKey)?;
+fn authenticate(
+    visit: &Visit,
+    catalogue: &Catalogue,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Arc<ApiKey>, Ground> {
+    let app = &visit.app;
+    let text = compat::key_text(visit.contract, headers)?;
     let known = app.keyring.hash_of(text);
     let hash = known.unwrap_or_else(|| KeyHash::of(text));
     let key = match &app.admin_key {
@@ -282,6 +298,9 @@ fn authenticate(app: &App, catalogue: &Catalogue, headers: &HeaderMap, now: Time
         _ if known.is_none() && !may_be_a_key(text) => return Err(Ground::InvalidApiKey),
         _ => key_of(catalogue, &hash, now)?,
     };
+    if !compat::takes(visit.contract, key.kind) {
+        return Err(Ground::InvalidApiKey);
+    }
     if known.is_none() {
         app.keyring.remember(text, hash);
     }
@@ -304,7 +323,7 @@ fn key_of(catalogue: &Catalogue, hash: &KeyHash, now: Timestamp) -> Result<Arc<A
 
 /// A wrong key counts against its address; no key at all is only told so.
 fn refuse_credentials(app: &App, client: Option<IpAddr>, ground: Ground, now: Timestamp) -> Refusal {
-    if matches!(ground, Ground::MissingApiKey) {
+    if matches!(ground, Ground::MissingApiKey | Ground::InvalidAuthorizationFormat) {
         return ground.into();
     }
     match client.map_or(Verdict::Tolerated, |client| app.failures.note(client, now)) {

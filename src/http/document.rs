@@ -1,18 +1,15 @@
-//! The OpenAPI document: what poem-openapi says of the routes, rewritten to 3.1 and completed with what follows from
-//! the shape of each operation (who may call it, which refusals it can meet, which headers it reads and answers).
+//! The OpenAPI document of the own API: what is completed in it besides what each API's has (`shape`).
 
 mod pages;
 mod schema;
+mod shape;
 
-use poem_openapi::OpenApi;
-use poem_openapi::registry::Registry;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-pub use pages::{pages, with_pages};
-use schema::{close_requests, modernise};
+pub use pages::{Place, with_pages};
+pub use shape::{Names, Operation, Shape, of};
 
 use super::Apis;
-use super::page::QUERY_MEDIA_TYPE;
 
 /// Examples of bodies, by the name of their schema. A test holds each against its schema.
 const EXAMPLES: &str = include_str!("examples.json");
@@ -30,40 +27,29 @@ const REFUSALS: [(u16, &str, &str); 13] = [
     (415, "UnsupportedMediaType", "The body is of another media type than expected"),
     (429, "TooManyRequests", "Over the quota of the key, too many viewers, or too many wrong keys from this address"),
     (500, "InternalError", "Something went wrong here"),
-    (503, "ShuttingDown", "The server is shutting down"),
+    (503, "ShuttingDown", "The server is shutting down, or its storage cannot be used at the moment"),
     (507, "StorageFull", "Storage is full"),
 ];
 
-/// The whole document, OpenAPI 3.1. Needs no running server.
+/// The document of the own API, OpenAPI 3.1. Needs no running server.
 pub fn document() -> Value {
-    let mut registry = Registry::new();
-    Apis::register(&mut registry);
-    let mut paths = Map::new();
-    for path in Apis::meta().iter().flat_map(|api| &api.paths) {
-        let operations = serde_json::to_value(path).expect("poem-openapi describes paths in JSON");
-        paths.insert(path.path.clone(), operations);
-    }
-    let mut document = json!({
-        "openapi": "3.1.0",
-        "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
-        "info": {
-            "title": "Waxwing",
-            "version": env!("CARGO_PKG_VERSION"),
-            "summary": "Webhooks: publish events, and have them signed, delivered and retried",
-            "description": DESCRIPTION,
-            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
-        },
-        "servers": [{ "url": "/", "description": "This server" }],
-        "tags": registry.tags,
-        "paths": paths,
-        "components": {
-            "schemas": registry.schemas,
-            "securitySchemes": registry.security_schemes,
-        },
-    });
-    complete(&mut document);
-    modernise(&mut document);
-    document
+    of::<Apis>(&Shape {
+        title: "Waxwing",
+        summary: "Webhooks: publish events, and have them signed, delivered and retried",
+        description: DESCRIPTION,
+        examples: EXAMPLES,
+        refusals: &REFUSALS,
+        refusal_schema: "Errors",
+        schemas: vec![("Error", error_schema()), ("Errors", errors_schema())],
+        headers: headers(),
+        parameters: parameters(),
+        webhooks: webhooks(),
+        parameters_of,
+        headers_of,
+        refusals_of,
+        refusal_headers_of,
+        ..Shape::bare()
+    })
 }
 
 const DESCRIPTION: &str = "\
@@ -76,189 +62,98 @@ Its `title` and `detail` are in the language that `Accept-Language` asks for (`e
 server's own, and `Content-Language` says which. What a JSON parser or a JSON Schema has to say within a `detail` is in English. An answer that an \
 idempotency key repeats keeps the language that it had.";
 
-fn complete(document: &mut Value) {
-    let examples: Map<String, Value> = serde_json::from_str(EXAMPLES).expect("a test reads it");
-    let paths = document["paths"].as_object_mut().expect("it was made above");
-    for (path, operations) in paths.iter_mut() {
-        for (method, operation) in operations.as_object_mut().into_iter().flatten() {
-            Operation { path, method, operation }.complete();
-        }
-    }
-    close_requests(document);
-    let components = document["components"].as_object_mut().expect("it was made above");
-    let schemas = components["schemas"].as_object_mut().expect("it was made above");
-    schemas.insert("Error".to_owned(), error_schema());
-    schemas.insert("Errors".to_owned(), errors_schema());
-    for (name, example) in examples {
-        if let Some(schema) = schemas.get_mut(&name) {
-            schema["examples"] = json!([example]);
-        }
-    }
-    components.insert("responses".to_owned(), refusal_responses());
-    components.insert("headers".to_owned(), headers());
-    components.insert("parameters".to_owned(), parameters());
-    document["webhooks"] = webhooks();
+/// Objects have revisions; keys are never changed.
+fn has_revision(operation: &Operation<'_>) -> bool {
+    operation.path.contains('{')
+        && !operation.path.starts_with("/v1/api-keys")
+        && matches!(operation.method, "put" | "patch" | "delete")
 }
 
-/// One operation, with what its place in the API says about it.
-struct Operation<'a> {
-    path: &'a str,
-    method: &'a str,
-    operation: &'a mut Value,
+fn parameters_of(operation: &Operation<'_>) -> Vec<&'static str> {
+    // Every operation can be refused, in words.
+    let mut names = vec!["AcceptLanguage"];
+    if operation.needs_key() && operation.path != "/metrics" {
+        names.push("WaxwingTenant");
+    }
+    if operation.method == "post" {
+        names.push("IdempotencyKey");
+    }
+    if has_revision(operation) {
+        names.push("IfMatch");
+    }
+    names
 }
 
-impl Operation<'_> {
-    fn complete(mut self) {
-        self.move_query_parameters();
-        self.split_security();
-        self.add_header_parameters();
-        self.normalise_responses();
-        self.add_refusals();
+fn headers_of(operation: &Operation<'_>, status: &str) -> Names {
+    let mut names = vec![("X-Request-Id", "RequestId")];
+    if operation.needs_key() {
+        names.extend([
+            ("RateLimit-Limit", "RateLimitLimit"),
+            ("RateLimit-Remaining", "RateLimitRemaining"),
+            ("RateLimit-Reset", "RateLimitReset"),
+        ]);
     }
+    if operation.method == "post" {
+        names.push(("Idempotency-Replayed", "IdempotencyReplayed"));
+    }
+    if operation.id() == "events.publish_batch" {
+        names.extend(IN_WORDS);
+    }
+    if status == "201" || (status == "202" && LOCATED.contains(&operation.id())) {
+        names.push(("Location", "Location"));
+    }
+    if (has_revision(operation) || shows_object(operation)) && status != "204" {
+        names.push(("ETag", "ETag"));
+    }
+    names
+}
 
-    fn needs_key(&self) -> bool {
-        self.operation.get("security").is_some()
-    }
+/// Reading one object, or making it, shows its revision.
+fn shows_object(operation: &Operation<'_>) -> bool {
+    let with_revisions = ["/v1/webhook-subscriptions", "/v1/event-types", "/v1/tenants"];
+    let is_one = operation.path.ends_with('}')
+        || (operation.method == "post" && !["/test", "/recover"].iter().any(|verb| operation.path.ends_with(verb)));
+    is_one && with_revisions.iter().any(|prefix| operation.path.starts_with(prefix))
+}
 
-    fn has_body(&self) -> bool {
-        self.operation.get("requestBody").is_some()
+fn refusals_of(operation: &Operation<'_>) -> Vec<u16> {
+    let mut statuses = vec![500];
+    if operation.path == "/readyz" || operation.path.starts_with("/v1/") {
+        statuses.push(503);
     }
+    if operation.needs_key() {
+        statuses.extend([401, 403, 404, 429]);
+    }
+    if operation.has_body() {
+        statuses.extend([400, 413, 415]);
+    }
+    if operation.has_query() {
+        statuses.push(400);
+    }
+    if operation.is_write() {
+        statuses.push(507);
+    }
+    if operation.method == "post" {
+        statuses.extend([400, 409]);
+    }
+    if has_revision(operation) {
+        statuses.push(412);
+    }
+    if let Some((_, more)) = OWN_REFUSALS.iter().find(|(id, _)| operation.id() == *id) {
+        statuses.extend(*more);
+    }
+    statuses
+}
 
-    fn is_write(&self) -> bool {
-        self.method != "get"
+fn refusal_headers_of(status: u16) -> Names {
+    let mut names = vec![("X-Request-Id", "RequestId")];
+    names.extend(IN_WORDS);
+    match status {
+        401 => names.push(("WWW-Authenticate", "WwwAuthenticate")),
+        409 | 429 | 503 => names.push(("Retry-After", "RetryAfter")),
+        _ => {}
     }
-
-    /// Objects have revisions; keys are never changed.
-    fn has_revision(&self) -> bool {
-        self.path.contains('{')
-            && !self.path.starts_with("/v1/api-keys")
-            && matches!(self.method, "put" | "patch" | "delete")
-    }
-
-    /// `page::Query` can only say what it reads as if it were a body.
-    fn move_query_parameters(&mut self) {
-        let content = &self.operation["requestBody"]["content"][QUERY_MEDIA_TYPE]["schema"]["properties"];
-        let Some(properties) = content.as_object().cloned() else { return };
-        let parameters = properties.into_iter().map(|(name, mut schema)| {
-            let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
-            json!({ "name": name, "in": "query", "description": description, "schema": schema })
-        });
-        let parameters: Vec<Value> = parameters.collect();
-        self.parameters().extend(parameters);
-        self.operation.as_object_mut().expect("an operation is an object").remove("requestBody");
-    }
-
-    fn parameters(&mut self) -> &mut Vec<Value> {
-        let operation = self.operation.as_object_mut().expect("an operation is an object");
-        operation.entry("parameters").or_insert_with(|| json!([])).as_array_mut().expect("parameters are a list")
-    }
-
-    /// `auth::Needs` names the scheme and the scope in one text.
-    fn split_security(&mut self) {
-        let Some(requirements) = self.operation.get_mut("security").and_then(Value::as_array_mut) else { return };
-        for requirement in requirements {
-            let names: Vec<String> =
-                requirement.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
-            let pairs = names.iter().filter_map(|name| name.split_once(' '));
-            *requirement = pairs.map(|(scheme, scope)| (scheme.to_owned(), json!([scope]))).collect();
-        }
-    }
-
-    fn add_header_parameters(&mut self) {
-        // Every operation can be refused, in words.
-        let mut names = vec!["AcceptLanguage"];
-        if self.needs_key() && self.path != "/metrics" {
-            names.push("WaxwingTenant");
-        }
-        if self.method == "post" {
-            names.push("IdempotencyKey");
-        }
-        if self.has_revision() {
-            names.push("IfMatch");
-        }
-        let references = names.into_iter().map(|name| json!({ "$ref": format!("#/components/parameters/{name}") }));
-        let references: Vec<Value> = references.collect();
-        self.parameters().extend(references);
-    }
-
-    /// The charset and the capitals are poem-openapi's: clients would repeat them as keys.
-    fn normalise_responses(&mut self) {
-        let shows_revision = self.has_revision() || self.shows_object();
-        let (method, needs_key) = (self.method.to_owned(), self.needs_key());
-        let has_errors_within = self.operation["operationId"] == "events.publish_batch";
-        let leads_somewhere = self.operation["operationId"].as_str().is_some_and(|id| LOCATED.contains(&id));
-        for (status, response) in self.operation["responses"].as_object_mut().into_iter().flatten() {
-            if let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) {
-                let plain = |(media_type, body): (String, Value)| {
-                    (media_type.split(';').next().unwrap_or_default().to_owned(), body)
-                };
-                *content = std::mem::take(content).into_iter().map(plain).collect();
-            }
-            let mut names = vec![("X-Request-Id", "RequestId")];
-            if needs_key {
-                names.extend([
-                    ("RateLimit-Limit", "RateLimitLimit"),
-                    ("RateLimit-Remaining", "RateLimitRemaining"),
-                    ("RateLimit-Reset", "RateLimitReset"),
-                ]);
-            }
-            if method == "post" {
-                names.push(("Idempotency-Replayed", "IdempotencyReplayed"));
-            }
-            if has_errors_within {
-                names.extend(IN_WORDS);
-            }
-            if status == "201" || (status == "202" && leads_somewhere) {
-                names.push(("Location", "Location"));
-            }
-            if shows_revision && status != "204" {
-                names.push(("ETag", "ETag"));
-            }
-            response["headers"] = header_references(&names);
-        }
-    }
-
-    /// Reading one object, or making it, shows its revision.
-    fn shows_object(&self) -> bool {
-        let with_revisions = ["/v1/webhook-subscriptions", "/v1/event-types", "/v1/tenants"];
-        let is_one = self.path.ends_with('}')
-            || (self.method == "post" && !["/test", "/recover"].iter().any(|verb| self.path.ends_with(verb)));
-        is_one && with_revisions.iter().any(|prefix| self.path.starts_with(prefix))
-    }
-
-    fn add_refusals(&mut self) {
-        let mut statuses = vec![500];
-        if self.path == "/readyz" || self.path.starts_with("/v1/") {
-            statuses.push(503);
-        }
-        if self.needs_key() {
-            statuses.extend([401, 403, 404, 429]);
-        }
-        if self.has_body() {
-            statuses.extend([400, 413, 415]);
-        }
-        if self.operation["parameters"].as_array().is_some_and(|all| all.iter().any(|one| one["in"] == "query")) {
-            statuses.push(400);
-        }
-        if self.is_write() {
-            statuses.push(507);
-        }
-        if self.method == "post" {
-            statuses.extend([400, 409]);
-        }
-        if self.has_revision() {
-            statuses.push(412);
-        }
-        if let Some((_, more)) = OWN_REFUSALS.iter().find(|(id, _)| self.operation["operationId"] == *id) {
-            statuses.extend(*more);
-        }
-        for status in statuses {
-            let (_, name, _) =
-                REFUSALS.iter().find(|(known, ..)| *known == status).expect("each status is in the table");
-            self.operation["responses"][status.to_string()] =
-                json!({ "$ref": format!("#/components/responses/{name}") });
-        }
-    }
+    names
 }
 
 /// Operations whose 202 says where to look further.
@@ -269,7 +164,9 @@ const LOCATED: [&str; 5] =
 const IN_WORDS: [(&str, &str); 2] = [("Content-Language", "ContentLanguage"), ("Vary", "Vary")];
 
 /// Refusals that do not follow from the shape.
-const OWN_REFUSALS: [(&str, &[u16]); 4] = [
+const OWN_REFUSALS: [(&str, &[u16]); 5] = [
+    // No such subscription, or one without a pair.
+    ("public_keys.get", &[404]),
     // An external id that is taken.
     ("tenants.put", &[409]),
     ("tenants.update", &[409]),
@@ -314,32 +211,6 @@ fn errors_schema() -> Value {
     })
 }
 
-fn refusal_responses() -> Value {
-    let response = |(status, name, description): &(u16, &str, &str)| {
-        let mut names = vec![("X-Request-Id", "RequestId")];
-        names.extend(IN_WORDS);
-        match status {
-            401 => names.push(("WWW-Authenticate", "WwwAuthenticate")),
-            409 | 429 | 503 => names.push(("Retry-After", "RetryAfter")),
-            _ => {}
-        }
-        let body = json!({
-            "description": description,
-            "headers": header_references(&names),
-            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Errors" } } },
-        });
-        ((*name).to_owned(), body)
-    };
-    REFUSALS.iter().map(response).collect()
-}
-
-fn header_references(names: &[(&str, &str)]) -> Value {
-    let reference = |(header, name): &(&str, &str)| {
-        ((*header).to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }))
-    };
-    names.iter().map(reference).collect()
-}
-
 fn headers() -> Value {
     let text = |description| json!({ "description": description, "schema": { "type": "string" } });
     let number = |description| json!({ "description": description, "schema": { "type": "integer", "minimum": 0 } });
@@ -381,7 +252,7 @@ fn parameters() -> Value {
 }
 
 /// What receivers get, one entry for each profile.
-fn webhooks() -> Value {
+pub fn webhooks() -> Value {
     let header = |name: &str, description: &str| json!({ "name": name, "in": "header", "required": true, "description": description, "schema": { "type": "string" } });
     let responses = || {
         json!({
@@ -399,7 +270,7 @@ fn webhooks() -> Value {
             "parameters": [
                 header("webhook-id", "The event's id"),
                 header("webhook-timestamp", "When this attempt was signed, in seconds since 1970"),
-                header("webhook-signature", "`v1,` and the base64 of HMAC-SHA256 over `{id}.{timestamp}.{body}`; two of them, with a space between, while a rotated secret lives on"),
+                header("webhook-signature", "`v1,` and the base64 of HMAC-SHA256 over `{id}.{timestamp}.{body}`; two of them, with a space between, while a rotated secret lives on; then `v1a,` and the base64 of the ed25519 signature of the same, when the subscription has a key pair"),
             ],
             "requestBody": { "required": true, "content": { "application/json": { "schema": {
                 "type": "object",
@@ -407,6 +278,8 @@ fn webhooks() -> Value {
                 "properties": {
                     "type": { "type": "string", "description": "The event type" },
                     "timestamp": { "type": "string", "format": "date-time", "description": "When the fact happened" },
+                    "id": { "type": "string", "description": "The event's id, as in `webhook-id`: from `api_version` 2026-11-01 on" },
+                    "api_version": { "type": "string", "description": "The subscription's: from 2026-11-01 on" },
                     "data": { "description": "As it was published, byte for byte" },
                 },
                 "examples": [{ "type": "order.paid", "timestamp": "2026-02-18T12:00:00.000Z", "data": { "order_id": "1001", "total": "49.90" } }],
@@ -448,7 +321,7 @@ fn webhooks() -> Value {
                 header("x-marea-event-type", "The event type"),
                 header("x-marea-endpoint-id", "The subscription, as `mk_we_` and 16 hexadecimal digits"),
                 header("x-marea-signing-version", "The version of the secret that signed"),
-                header("x-marea-source", "`merchant` when the subscription has channels, else `developer`"),
+                header("x-marea-source", "`merchant` when a key of the kind `marea_user` made the subscription, else `developer`"),
                 header("x-marea-event-id", "The same as `eventId` in the body, also for every retry"),
                 header("x-marea-delivery-id", "Another UUID for each attempt"),
             ],

@@ -11,15 +11,13 @@ use ulid::Ulid;
 
 use super::App;
 use super::auth::client_address;
-use super::limit::{Allowance, whole_seconds};
+use super::compat;
 use super::problem::{Ground, Refusal};
 use super::reply::Finished;
 use super::visit::Visit;
+use crate::domain::time::Timestamp;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
-const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
-const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub struct Edge<E> {
     app: Arc<App>,
@@ -28,13 +26,17 @@ pub struct Edge<E> {
 }
 
 impl<E: Endpoint> Edge<E> {
-    pub fn new(app: Arc<App>, document: &Value, inner: E) -> Self {
-        Self { app, paths: Paths::of(document), inner }
+    pub fn new<'a>(app: Arc<App>, documents: impl IntoIterator<Item = &'a Value>, inner: E) -> Self {
+        Self { app, paths: Paths::of(documents), inner }
     }
 
     async fn answer(&self, mut request: Request) -> Response {
+        let contract = compat::contract_at(request.uri().path(), self.app.settings.contracts);
+        let came_at = self.app.clock.now();
         let visit = Arc::new(Visit {
-            id: self.new_id(),
+            contract,
+            came_at,
+            id: compat::request_id(contract, new_id(came_at)),
             client: client_address(
                 request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip),
                 request.headers(),
@@ -42,14 +44,16 @@ impl<E: Endpoint> Edge<E> {
             ),
             body_bytes_max: self.app.settings.body_bytes_max,
             accept_language: request.headers().get_all(header::ACCEPT_LANGUAGE).iter().cloned().collect(),
+            held: Default::default(),
             allowance: Default::default(),
             app: self.app.clone(),
         });
         // Copies of what is shared.
         let (method, uri) = (request.method().clone(), request.uri().clone());
+        let own_headers = compat::headers_for(&visit, &request);
         let is_api = uri.path().starts_with("/v1/");
         let mut response = if is_api && self.app.settings.is_shutting_down.load(Ordering::Acquire) {
-            Refusal::new(Ground::ShuttingDown).retry_after(1).render(&visit.id, visit.language()).into_response()
+            compat::render(&Refusal::new(Ground::ShuttingDown).retry_after(1), &visit).into_response()
         } else {
             // What fails is logged with the request's id in any case; the span is for whoever looks closer.
             let span = tracing::debug_span!("request", id = visit.id, %method, path = uri.path());
@@ -62,12 +66,8 @@ impl<E: Endpoint> Edge<E> {
         if needs_body(&response) {
             response = self.explain(response, &visit, &method, uri.path());
         }
+        response.headers_mut().extend(own_headers);
         self.finish(response, &visit)
-    }
-
-    fn new_id(&self) -> String {
-        let millis = u64::try_from(self.app.clock.now().as_millis()).unwrap_or(0);
-        Ulid::from_parts(millis, rand::random()).to_string()
     }
 
     /// Gives an error its body: ours as it was refused, poem's by its status.
@@ -78,7 +78,7 @@ impl<E: Endpoint> Edge<E> {
         };
         let status = refusal.status();
         refusal.log(&visit.id, method, path);
-        let mut answer = refusal.render(&visit.id, visit.language()).into_response();
+        let mut answer = compat::render(&refusal, visit).into_response();
         if status == StatusCode::UNAUTHORIZED {
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -97,11 +97,9 @@ impl<E: Endpoint> Edge<E> {
     fn finish(&self, mut response: Response, visit: &Visit) -> Response {
         self.app.answers.count(response.status());
         let headers = response.headers_mut();
-        headers.insert(REQUEST_ID, HeaderValue::from_str(&visit.id).expect("a ULID is ASCII"));
-        if let Some(Allowance { limit, remaining, reset }) = visit.allowance.get().copied() {
-            headers.insert(LIMIT, limit.into());
-            headers.insert(REMAINING, remaining.into());
-            headers.insert(RESET, whole_seconds(reset).into());
+        headers.insert(REQUEST_ID, HeaderValue::from_str(&visit.id).expect("a ULID or UUID is ASCII"));
+        if let Some(allowance) = visit.allowance.get() {
+            compat::show_allowance(visit, allowance, headers);
         }
         response
     }
@@ -113,6 +111,11 @@ impl<E: Endpoint> Endpoint for Edge<E> {
     async fn call(&self, request: Request) -> Result<Response> {
         Ok(self.answer(request).await)
     }
+}
+
+pub(super) fn new_id(now: Timestamp) -> Ulid {
+    let millis = u64::try_from(now.as_millis()).unwrap_or(0);
+    Ulid::from_parts(millis, rand::random())
 }
 
 /// An error whose body nobody has written yet.
@@ -132,12 +135,12 @@ fn ground_of(status: StatusCode) -> Ground {
     }
 }
 
-/// Which methods each path takes, from the document.
+/// Which methods each path takes, from the documents.
 struct Paths(Vec<(Vec<String>, String)>);
 
 impl Paths {
-    fn of(document: &Value) -> Self {
-        let paths = document["paths"].as_object().into_iter().flatten();
+    fn of<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Self {
+        let paths = documents.into_iter().flat_map(|document| document["paths"].as_object().into_iter().flatten());
         let entry = |(path, operations): (&String, &Value)| {
             let mut methods: Vec<String> =
                 operations.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase()).collect();

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::App;
 use super::auth::Call;
+use super::compat;
 use super::json::canonical;
 use super::problem::{Ground, Refusal, Source};
 use super::reply::Reply;
@@ -103,15 +104,20 @@ where
     let store = app.store.clone();
     let known = tokio::task::spawn_blocking(move || store.recall(request)).await.map_err(|_| Ground::Internal)??;
     if let Some((known_sha256, answer)) = known {
-        let is_same = known_sha256 == body_sha256;
-        return if is_same { Ok(Reply::replayed(answer)) } else { Err(Ground::IdempotencyConflict.into()) };
+        if known_sha256 != body_sha256 {
+            return Err(Ground::IdempotencyConflict.into());
+        }
+        if compat::answer_bytes_max(call.visit.contract).is_some_and(|max| answer.body.len() > max) {
+            return Err(Ground::IdempotencySnapshotUnavailable.into());
+        }
+        return Ok(Reply::replayed(answer));
     }
     let is_kept = Arc::new(AtomicBool::new(false));
     let named = Named { request, body_sha256, key: call.key.id, is_kept: is_kept.clone() };
     let result = work(Memory(Some(named))).await;
     let late = match &result {
         Ok(reply) => (!is_kept.load(Ordering::Acquire)).then(|| reply.to_stored()),
-        Err(refusal) if refusal.is_lasting() => Some(refusal.render(&call.visit.id, call.visit.language()).to_stored()),
+        Err(refusal) if refusal.is_lasting() => Some(compat::render(refusal, &call.visit).to_stored()),
         Err(_) => None,
     };
     if let Some(answer) = late

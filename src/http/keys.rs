@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::auth::{Call, Caller, find_tenant, scope};
 use super::body::{Body, Fields, Findings, Scalar, Wire, pointer_of};
 use super::channels::check_channels;
+use super::compat;
 use super::idempotency::{Fingerprint, once};
 use super::limit::PerSecond;
 use super::page::{Listed, Numbered, Parameter, Parameters, Params, Query};
@@ -23,6 +24,7 @@ use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply, inl
 use super::value::{MomentText, Nullable, Time, choice, choice_text, documented};
 use super::{App, Tag};
 use crate::domain::channel::Channel;
+use crate::domain::contract::Contract;
 use crate::domain::event_type::EventPattern;
 use crate::domain::id::{KeyId, TenantId};
 use crate::domain::key::{
@@ -39,7 +41,7 @@ choice!(KindName, "key_kind", KeyKind::ALL.map(KeyKind::name));
 choice_text!(KindText, "key_kind_text", KeyKind::ALL.map(KeyKind::name));
 choice!(PresetName, "preset", Preset::ALL.map(Preset::name));
 choice_text!(PresetText, "preset_text", Preset::ALL.map(Preset::name));
-choice_text!(ScopeText, "scope_text", Scope::ALL.iter().map(|scope| scope.name()));
+choice_text!(ScopeText, "scope_text", scope_names());
 choice!(ScopeName, "scope", Scope::ALL.iter().map(|scope| scope.name()));
 
 /// An API key, as it stands
@@ -90,7 +92,7 @@ struct CreateKey {
     #[oai(validator(min_length = 1, max_length = 128))]
     name: String,
     /// `native` (default, `ww_…`), `marea_developer` (`mk_dev_…`), `marea_user` (`mk_user_…`: of one merchant, with exactly
-    /// one channel, its storefront) or `agentmessage` (`am_live_…`)
+    /// one channel, its storefront, and events of `order.*`) or `agentmessage` (`am_live_…`)
     kind: Option<KindText>,
     /// The text of a key that another program made and somebody uses: it is imported, and not shown again. By an instance
     /// key only. 24 to 256 visible ASCII characters, at least 8 of them different, beginning as its kind does unless that is
@@ -99,7 +101,8 @@ struct CreateKey {
     secret: Option<String>,
     /// `full_access`, `read_only`, `publish_only` or `subscriber`
     preset: Option<PresetText>,
-    /// Instead of a preset
+    /// Instead of a preset. A key of another kind takes the scopes of its contract as well, which grant what is like them
+    /// here: the answer says what that is
     #[oai(validator(min_items = 1, unique_items))]
     scopes: Option<Vec<ScopeText>>,
     /// An id or `external_id`; null: a key of the whole instance; absent: the tenant of the request
@@ -306,15 +309,15 @@ impl KeysApi {
                 findings.add(Rule::TooLong { max: NAME_LENGTH_MAX }, "/name");
             }
         }
-        let (preset, scopes) = check_scopes(preset, scopes, &mut findings);
         let expires_at = check_expiry(expires_at, call, now, &mut findings);
         let kind = check_kind(kind, &mut findings);
+        let (preset, scopes) = check_scopes(kind, preset, scopes, &mut findings);
         if secret.is_some() {
             call.instance_key_only()?;
         }
         let text = check_text(secret, kind, &mut findings);
         let own = &call.key.restriction;
-        let restriction = Restriction {
+        let mut restriction = Restriction {
             allowed_events: check_allowed_events(call, allowed_events, &mut findings)
                 .unwrap_or_else(|| own.allowed_events.clone()),
             channels: check_key_channels(channels, &mut findings).unwrap_or_else(|| own.channels.clone()),
@@ -322,6 +325,15 @@ impl KeysApi {
         if kind == KeyKind::MareaUser && restriction.channels.len() != 1 && findings.is_sound("channels") {
             let expected = "exactly one channel, the storefront, for the kind marea_user";
             findings.add(Rule::InvalidFormat { expected }, "/channels");
+        }
+        if kind == KeyKind::MareaUser {
+            match restriction.merchant_events() {
+                Some(events) => restriction.allowed_events = events,
+                None => {
+                    let name = restriction.allowed_events[0].to_string();
+                    findings.add(Rule::EventNotAllowed { name }, "/allowed_events");
+                }
+            }
         }
         if matches!(tenant, MaybeUndefined::Null) && !restriction.is_empty() {
             let expected = "a tenant: a restricted key is bound to one";
@@ -419,7 +431,24 @@ fn tenant_of(call: &Call, tenant: MaybeUndefined<String>) -> Result<Option<Tenan
     }
 }
 
+/// Ours and those of all contracts.
+fn scope_names() -> impl Iterator<Item = &'static str> {
+    let of_contracts =
+        Contract::ALL.into_iter().flat_map(|contract| compat::scopes(contract).iter().map(|(name, _)| *name));
+    Scope::ALL.iter().map(|scope| scope.name()).chain(of_contracts)
+}
+
+/// What a scope grants: one of ours itself, one of the kind's contract what the contract's table says.
+fn granted(kind: KeyKind, name: &str) -> Option<Scopes> {
+    if let Some(scope) = Scope::from_name(name) {
+        return Some([scope].into_iter().collect());
+    }
+    let (_, granted) = compat::scopes(kind.contract()?).iter().find(|(known, _)| *known == name)?;
+    Some(granted.iter().copied().collect())
+}
+
 fn check_scopes(
+    kind: KeyKind,
     preset: Option<PresetText>,
     scopes: Option<Vec<ScopeText>>,
     findings: &mut Findings,
@@ -437,19 +466,21 @@ fn check_scopes(
             if names.is_empty() {
                 findings.add(Rule::InvalidFormat { expected: "at least one scope" }, "/scopes");
             }
-            let mut known = Vec::with_capacity(names.len());
+            let mut scopes = Scopes::default();
             for (index, ScopeText(name)) in names.iter().enumerate() {
                 let pointer = format!("/scopes/{index}");
                 if findings.has_at(&pointer) {
                     continue;
                 }
-                match Scope::from_name(name) {
+                match granted(kind, name) {
                     None => findings.add(Rule::InvalidFormat { expected: "the name of a scope" }, pointer),
-                    Some(scope) if known.contains(&scope) => findings.add(Rule::DuplicateItem, pointer),
-                    Some(scope) => known.push(scope),
+                    Some(_) if names[..index].iter().any(|ScopeText(other)| other == name) => {
+                        findings.add(Rule::DuplicateItem, pointer);
+                    }
+                    Some(granted) => scopes = scopes.with(granted),
                 }
             }
-            (None, known.into_iter().collect())
+            (None, scopes)
         }
         (Some(_), Some(_)) => {
             findings.add(Rule::InvalidFormat { expected: "left out when preset is given" }, "/scopes");

@@ -6,13 +6,14 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use governor::clock::Clock as GovernorClock;
-use governor::middleware::StateInformationMiddleware;
+use governor::middleware::{NoOpMiddleware, StateInformationMiddleware};
 use governor::nanos::Nanos;
+use governor::state::keyed::DashMapStateStore;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{NotUntil, RateLimiter};
 
 use crate::clock::Clock;
-use crate::domain::id::KeyId;
+use crate::domain::id::{KeyId, TenantId};
 use crate::domain::key::{ApiKey, Quota};
 use crate::store::Catalogue;
 
@@ -150,6 +151,33 @@ impl Limits {
     }
 }
 
+/// Replays of deliveries in AgentMessage's contract, for each tenant.
+const REPLAYS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).expect("it is not 0");
+/// Tenants that replayed of late, before those whose quota is whole again are forgotten.
+const REPLAYING_TENANTS_MAX: usize = 10_000;
+
+/// How often a tenant may replay deliveries, whatever its keys may do.
+pub struct Replays {
+    limiter: RateLimiter<TenantId, DashMapStateStore<TenantId>, Ticks, NoOpMiddleware<Nanos>>,
+    ticks: Ticks,
+}
+
+impl Replays {
+    pub fn new(clock: Clock) -> Self {
+        let ticks = Ticks { clock, start: Instant::now() };
+        let quota = governor::Quota::per_minute(REPLAYS_PER_MINUTE);
+        Self { limiter: RateLimiter::dashmap_with_clock(quota, ticks.clone()), ticks }
+    }
+
+    /// Charges one replay, or tells how long to wait for it.
+    pub fn charge(&self, tenant: TenantId) -> Result<(), Duration> {
+        if self.limiter.len() > REPLAYING_TENANTS_MAX {
+            self.limiter.retain_recent();
+        }
+        self.limiter.check_key(&tenant).map_err(|not_until| not_until.wait_time_from(self.ticks.now()))
+    }
+}
+
 /// Time for governor: steps of the system's monotonic clock (a wall clock that is set back would lock callers out),
 /// or of a manual clock.
 #[derive(Debug, Clone)]
@@ -230,6 +258,19 @@ mod tests {
         assert_eq!(publish(11), Err(Over::Burst(10)));
         assert_eq!(publish(8).unwrap().unwrap().remaining, 2);
         assert!(matches!(publish(3), Err(Over::Wait(..))));
+    }
+
+    #[test]
+    fn each_tenant_has_ten_replays_and_one_more_every_six_seconds() {
+        let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
+        let replays = Replays::new(Clock::Manual(clock.clone()));
+        let (one, other) = (TenantId::DEFAULT, TenantId::SYSTEM);
+        assert!((0..10).all(|_| replays.charge(one).is_ok()));
+        assert_eq!(replays.charge(one), Err(Duration::from_secs(6)));
+        assert_eq!(replays.charge(other), Ok(()));
+        clock.set(clock.now().plus(Duration::from_secs(6)));
+        assert_eq!(replays.charge(one), Ok(()));
+        assert!(replays.charge(one).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod channels;
+mod compat;
 mod deliveries;
 mod document;
 mod edge;
@@ -21,9 +22,11 @@ mod limit;
 mod metrics;
 mod page;
 mod problem;
+mod public_keys;
 mod reply;
 mod server;
 mod shortcut;
+mod standby;
 mod stats;
 mod stream;
 mod subscriptions;
@@ -41,16 +44,21 @@ use ipnet::IpNet;
 use poem::middleware::CatchPanic;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Route};
 use poem_openapi::{OpenApiService, Tags};
+use serde_json::Value;
 
+pub use compat::document as contract_document;
 pub use document::document;
 pub use limit::{Defaults, PerSecond};
-pub use server::serve;
+pub use server::{serve, stand_by};
+pub use standby::Standby;
 
+use document::Place;
 use problem::{Ground, Refusal};
 use shortcut::Shortcut;
 
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
+use crate::domain::contract::{Contract, Contracts};
 use crate::domain::key::{ApiKey, KeyHash};
 use crate::domain::language::Language;
 use crate::domain::target::TargetRules;
@@ -77,6 +85,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Of errors, for who asks for none that is spoken here.
     pub language: Language,
+    /// The published contracts that are spoken beside the own API.
+    pub contracts: Contracts,
     /// The key of `WAXWING_ADMIN_KEY`.
     pub admin_key: Option<KeyHash>,
     pub body_bytes_max: usize,
@@ -102,6 +112,7 @@ impl Default for Settings {
             rate_limits: Defaults::default(),
             trusted_proxies: Vec::new(),
             language: Language::default(),
+            contracts: Contracts::ALL,
             admin_key: None,
             body_bytes_max: BODY_BYTES_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,
@@ -120,6 +131,10 @@ pub(crate) struct App {
     failures: failures::Failures,
     keyring: keyring::Keyring,
     running: idempotency::Running,
+    /// What keys of Marea used up of its quotas.
+    windows: compat::marea::Windows,
+    /// Of tenants, in AgentMessage's contract.
+    replays: limit::Replays,
     answers: metrics::Answers,
     viewers: stream::Viewers,
 }
@@ -159,6 +174,7 @@ enum Tag {
 
 type Apis = (
     subscriptions::SubscriptionsApi,
+    public_keys::PublicKeysApi,
     events::EventsApi,
     events::RedeliveryApi,
     deliveries::DeliveriesApi,
@@ -190,12 +206,15 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         failures: failures::Failures::default(),
         keyring: keyring::Keyring::default(),
         running: idempotency::Running::default(),
+        windows: compat::marea::Windows::default(),
+        replays: limit::Replays::new(api.clock.clone()),
         answers: metrics::Answers::default(),
         viewers: stream::Viewers::default(),
         api,
     });
     let apis: Apis = (
         subscriptions::SubscriptionsApi { app: app.clone() },
+        public_keys::PublicKeysApi { app: app.clone() },
         events::EventsApi { app: app.clone() },
         events::RedeliveryApi { app: app.clone() },
         deliveries::DeliveriesApi { app: app.clone() },
@@ -209,13 +228,22 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         metrics::MetricsApi { app: app.clone() },
     );
     let service = Arc::new(OpenApiService::new(apis, "", "").into_endpoint());
-    let mut routes = Route::new().nest_no_strip("/v1", service.clone());
+    let mut routes = Route::new().nest_no_strip("/v1", service.clone()).nest_no_strip("/.well-known", service.clone());
     for path in ["/healthz", "/readyz", "/metrics"] {
         routes = routes.at(path, service.clone());
     }
-    let document = document();
-    let pages = document::pages(&document);
+    let spoken: Vec<Contract> = app.settings.contracts.iter().collect();
+    let places = [Place::NATIVE].into_iter().chain(spoken.iter().map(|contract| compat::place(*contract)));
+    let documents: Vec<(Place, Value)> = places
+        .zip([document()].into_iter().chain(spoken.iter().map(|contract| contract_document(*contract))))
+        .collect();
+    let documents = || documents.iter().map(|(place, document)| (*place, document));
+    let (marea, agentmessage) = (compat::marea::apis(&app), compat::agentmessage::apis(&app));
+    let routes = compat::Routes {
+        native: Shortcut::before(document::with_pages(routes, documents()), app.clone()),
+        marea: OpenApiService::new(marea, "", "").into_endpoint(),
+        agentmessage: OpenApiService::new(agentmessage, "", "").into_endpoint(),
+    };
     // A panic in one request is that request's 500.
-    let routes = Shortcut::before(document::with_pages(routes, pages), app.clone()).with(CatchPanic::new());
-    edge::Edge::new(app, &document, routes).map_to_response()
+    edge::Edge::new(app, documents().map(|(_, document)| document), routes.with(CatchPanic::new())).map_to_response()
 }

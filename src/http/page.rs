@@ -89,7 +89,7 @@ impl Params {
         params
     }
 
-    fn refuse(&mut self, name: &str, expected: &'static str) {
+    pub fn refuse(&mut self, name: &str, expected: &'static str) {
         self.violations
             .push(Violation::new(Rule::InvalidParameter { name: name.to_owned(), expected: expected.into() }));
     }

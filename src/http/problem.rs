@@ -43,12 +43,16 @@ pub enum Ground {
     Rule(Rule),
     MissingApiKey,
     InvalidApiKey,
+    /// The key came in another form than the contract knows.
+    InvalidAuthorizationFormat,
     KeyExpired,
     KeyRevoked,
     ReadOnlyKey,
     MissingScope(Scope),
     /// The operation concerns the whole instance, and the key is bound to a tenant.
     InstanceKeyOnly,
+    /// The operation concerns a whole tenant, and the key is restricted to a part of it.
+    UnrestrictedKeyOnly,
     /// A key would give more than it has itself.
     BeyondOwnKey {
         what: &'static str,
@@ -72,9 +76,13 @@ pub enum Ground {
     InvalidIdempotencyKey,
     IdempotencyConflict,
     IdempotencyInProgress,
+    /// The answer was too large for its contract to be given again.
+    IdempotencySnapshotUnavailable,
     AlreadyExists,
     /// A key has the text that is imported.
     KeyExists,
+    /// Another subscription has the public id that is imported.
+    PublicIdTaken,
     /// A subscription that was named is not for this event.
     EventNotAllowed,
     ExternalIdConflict,
@@ -87,6 +95,10 @@ pub enum Ground {
         max: u32,
     },
     RateLimited,
+    /// Over a quota by the minute or the day; `bucket` is its published name.
+    RateWindowExceeded {
+        bucket: &'static str,
+    },
     /// `of_what`: of one key, or of the whole instance.
     TooManyViewers {
         max: usize,
@@ -94,6 +106,8 @@ pub enum Ground {
     },
     StorageFull,
     ShuttingDown,
+    /// The store is closed, and is being opened again.
+    StorageUnavailable,
     /// A part of this program broke. The log has the details.
     Internal,
     /// What the disk did. It is for the log, and not shown.
@@ -106,10 +120,16 @@ impl Ground {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Rule(_) | Self::InvalidIdempotencyKey | Self::EventNotAllowed => StatusCode::BAD_REQUEST,
-            Self::MissingApiKey | Self::InvalidApiKey | Self::KeyExpired | Self::KeyRevoked => StatusCode::UNAUTHORIZED,
-            Self::ReadOnlyKey | Self::MissingScope(_) | Self::InstanceKeyOnly | Self::BeyondOwnKey { .. } => {
-                StatusCode::FORBIDDEN
-            }
+            Self::MissingApiKey
+            | Self::InvalidApiKey
+            | Self::InvalidAuthorizationFormat
+            | Self::KeyExpired
+            | Self::KeyRevoked => StatusCode::UNAUTHORIZED,
+            Self::ReadOnlyKey
+            | Self::MissingScope(_)
+            | Self::InstanceKeyOnly
+            | Self::UnrestrictedKeyOnly
+            | Self::BeyondOwnKey { .. } => StatusCode::FORBIDDEN,
             Self::NoSuchPath | Self::NotFound { .. } | Self::UnknownTenant { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -118,15 +138,18 @@ impl Ground {
             | Self::IdempotencyInProgress
             | Self::AlreadyExists
             | Self::KeyExists
+            | Self::PublicIdTaken
             | Self::ExternalIdConflict
             | Self::InvalidState
             | Self::SystemTenant
             | Self::LimitExceeded { .. } => StatusCode::CONFLICT,
-            Self::EventExpired => StatusCode::GONE,
+            Self::EventExpired | Self::IdempotencySnapshotUnavailable => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::RateLimited | Self::TooManyViewers { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited | Self::RateWindowExceeded { .. } | Self::TooManyViewers { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
-            Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ShuttingDown | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal | Self::StoreUnavailable { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -137,10 +160,13 @@ impl Ground {
             Self::Rule(rule) => rule.code(),
             Self::MissingApiKey => "missing_api_key",
             Self::InvalidApiKey => "invalid_api_key",
+            Self::InvalidAuthorizationFormat => "invalid_authorization_format",
             Self::KeyExpired => "key_expired",
             Self::KeyRevoked => "key_revoked",
             Self::ReadOnlyKey => "read_only_key",
-            Self::MissingScope(_) | Self::InstanceKeyOnly | Self::BeyondOwnKey { .. } => "missing_scope",
+            Self::MissingScope(_) | Self::InstanceKeyOnly | Self::UnrestrictedKeyOnly | Self::BeyondOwnKey { .. } => {
+                "missing_scope"
+            }
             Self::NoSuchPath | Self::NotFound { .. } => "not_found",
             Self::UnknownTenant { .. } => "unknown_tenant",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -149,16 +175,18 @@ impl Ground {
             Self::InvalidIdempotencyKey => "invalid_idempotency_key",
             Self::IdempotencyConflict => "idempotency_conflict",
             Self::IdempotencyInProgress => "idempotency_in_progress",
-            Self::AlreadyExists | Self::KeyExists => "already_exists",
+            Self::IdempotencySnapshotUnavailable => "idempotency_snapshot_unavailable",
+            Self::AlreadyExists | Self::KeyExists | Self::PublicIdTaken => "already_exists",
             Self::EventNotAllowed => "event_not_allowed",
             Self::ExternalIdConflict => "external_id_conflict",
             Self::InvalidState | Self::SystemTenant => "invalid_state",
             Self::EventExpired => "event_expired",
             Self::PreconditionFailed => "precondition_failed",
             Self::LimitExceeded { .. } | Self::TooManyViewers { .. } => "limit_exceeded",
-            Self::RateLimited => "rate_limited",
+            Self::RateLimited | Self::RateWindowExceeded { .. } => "rate_limited",
             Self::StorageFull => "storage_full",
             Self::ShuttingDown => "shutting_down",
+            Self::StorageUnavailable => "storage_unavailable",
             Self::Internal | Self::StoreUnavailable { .. } => "internal_error",
         }
     }
@@ -191,6 +219,34 @@ impl Refusal {
         self.problems[0].ground.status()
     }
 
+    /// Never empty; the first one gives the status.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after_seconds
+    }
+
+    /// The same with other names for members of the body, `(ours, theirs)`. A field that is refused since nobody knows it
+    /// keeps the name that it came with.
+    pub fn renamed(mut self, names: &[(&str, &str)]) -> Self {
+        for Problem { ground, source } in &mut self.problems {
+            let Some(Source::Pointer(pointer)) = source else { continue };
+            if matches!(ground, Ground::Rule(Rule::UnknownField { .. })) {
+                continue;
+            }
+            let rest = |ours: &str| {
+                let rest = pointer.strip_prefix('/')?.strip_prefix(ours)?;
+                (rest.is_empty() || rest.starts_with('/')).then(|| rest.to_owned())
+            };
+            if let Some((theirs, rest)) = names.iter().find_map(|(ours, theirs)| Some((theirs, rest(ours)?))) {
+                *pointer = format!("/{theirs}{rest}");
+            }
+        }
+        self
+    }
+
     /// Whether a repetition with the same idempotency key gets this again: what follows from the request, and not
     /// from who asks or from the moment (contract 3).
     pub fn is_lasting(&self) -> bool {
@@ -220,7 +276,7 @@ impl Refusal {
         }
     }
 
-    /// The answer, with the request's id in each error.
+    /// The answer of the own API, with the request's id in each error.
     pub fn render(&self, request_id: &str, language: Language) -> Reply {
         let reply = Reply::json(self.status(), &ErrorsBody { errors: self.views(request_id, language) });
         let reply = reply.in_language(language);
@@ -237,6 +293,14 @@ impl Refusal {
 }
 
 impl Problem {
+    pub fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    pub fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
     fn view<'a>(&'a self, request_id: &'a str, language: Language) -> ProblemView<'a> {
         let Text { title, detail } = text(&self.ground, language);
         ProblemView {

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::standby::Standby;
 use super::{Api, endpoint};
 
 /// A connection on which nothing moves for this long is closed.
@@ -39,7 +40,20 @@ const HTTP2_HEADER_BYTES_MAX: u32 = 16 * 1024;
 
 /// Serves the API until `end`.
 pub async fn serve(listener: TcpListener, api: Api, end: impl Future<Output = ()>) -> io::Result<()> {
-    let server = Arc::new(Server::new(endpoint(api), LocalAddr(listener.local_addr()?.into())));
+    answer(listener, endpoint(api), end).await
+}
+
+/// Says until `end` that there is no store.
+pub async fn stand_by(listener: TcpListener, standby: Standby, end: impl Future<Output = ()>) -> io::Result<()> {
+    answer(listener, standby, end).await
+}
+
+async fn answer(
+    listener: TcpListener,
+    endpoint: impl Endpoint + 'static,
+    end: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let server = Arc::new(Server::new(endpoint, LocalAddr(listener.local_addr()?.into())));
     let (ending, ends) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut end = pin!(end);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use poem::http::StatusCode;
 use poem_openapi::param::Path;
@@ -16,19 +17,20 @@ use super::idempotency::{Fingerprint, once};
 use super::page::{Listed, Numbered, Parameter, Parameters, Params, Query};
 use super::problem::{Ground, Refusal};
 use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply};
-use super::subscriptions::{ProfileName, ProfileText, check_metadata, check_profile};
+use super::subscriptions::{ProfileName, ProfileText, check_metadata, check_overlap, check_profile};
 use super::value::{Nullable, Time};
 use super::{App, Tag};
 use crate::domain::header::{HeaderPrefix, PREFIX_EXPECTED};
 use crate::domain::id::TenantId;
+use crate::domain::secret::Secret;
 use crate::domain::tenant::{
-    EXTERNAL_ID_EXPECTED, ExternalId, Metadata, NAME_LENGTH_MAX, SUBSCRIPTIONS_MAX_CEILING, SUBSCRIPTIONS_MAX_DEFAULT,
-    Tenant,
+    EXTERNAL_ID_EXPECTED, ExternalId, Metadata, NAME_LENGTH_MAX, SECRET_OVERLAP_DEFAULT, SUBSCRIPTIONS_MAX_CEILING,
+    SUBSCRIPTIONS_MAX_DEFAULT, Tenant, TenantSecret,
 };
 use crate::domain::time::Timestamp;
 use crate::domain::violation::Rule;
-use crate::store::Edit;
 use crate::store::catalogue::TenantEntry;
+use crate::store::{Edit, Remember, SecretOwner};
 
 const THING: &str = "Tenant";
 
@@ -42,6 +44,13 @@ struct TenantAttributes {
     profile: ProfileName,
     /// What the names of a profile's own headers begin with, in lower case; null: as the profile has them
     header_prefix: Nullable<String>,
+    /// The signing secret of the whole tenant, in the form of its profile: only in the answer of rotate
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    /// Grows with each rotation; null: it has no secret yet. It signs for subscriptions with `signing: tenant`
+    secret_version: Nullable<u32>,
+    /// Until when the rotated secret signs beside the current one
+    previous_secret_expires_at: Nullable<Time>,
     /// Your own pairs
     metadata: BTreeMap<String, String>,
     /// How many subscriptions it may have
@@ -134,6 +143,24 @@ impl Wire for UpdateTenant {
     }
 }
 
+/// How a tenant's secret is replaced
+#[derive(Object)]
+#[oai(deny_unknown_fields, rename = "RotateTenantSecret")]
+struct RotateSecret {
+    /// How long the old secret signs beside the new one, in deliveries that can carry both signatures (default 300; 0: it
+    /// stops at once)
+    #[oai(validator(minimum(value = "0"), maximum(value = "604800")))]
+    overlap_seconds: Option<i64>,
+}
+
+impl Wire for RotateSecret {
+    const IS_BODY_REQUIRED: bool = false;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { overlap_seconds: fields.take("overlap_seconds") }
+    }
+}
+
 struct TenantList(Numbered);
 
 impl Parameters for TenantList {
@@ -164,7 +191,7 @@ impl TenantsApi {
             let (wire, findings) = body.read()?;
             let tenant = new_tenant(wire, findings, self.app.clock.now())?;
             let render = |made: &Tenant| {
-                answer(StatusCode::CREATED, made).header("location", format!("/v1/tenants/{}", made.id))
+                answer(StatusCode::CREATED, made, false).header("location", format!("/v1/tenants/{}", made.id))
             };
             let made = self.app.store.create_tenant(tenant, memory.keep(render)).await?;
             Ok(render(&made))
@@ -183,8 +210,9 @@ impl TenantsApi {
         let Query(TenantList(page)) = query;
         let is_visible = |entry: &&Arc<TenantEntry>| caller.key.tenant.is_none_or(|own| own == entry.tenant.id);
         let rows: Vec<_> = caller.catalogue.tenants().filter(is_visible).collect();
-        let page = page
-            .cut(&caller, rows, |entry| ResourceObject::new(entry.tenant.id.to_string(), attributes(&entry.tenant)));
+        let page = page.cut(&caller, rows, |entry| {
+            ResourceObject::new(entry.tenant.id.to_string(), attributes(&entry.tenant, false))
+        });
         Ok(Reply::json(StatusCode::OK, &page).into())
     }
 
@@ -197,7 +225,7 @@ impl TenantsApi {
         caller: Caller<scope::TenantsRead>,
         id: Path<String>,
     ) -> Result<Answer<One<TenantAttributes>, 200>, Refusal> {
-        Ok(answer(StatusCode::OK, &find(&caller, &id)?.tenant).into())
+        Ok(answer(StatusCode::OK, &find(&caller, &id)?.tenant, false).into())
     }
 
     /// Change a tenant
@@ -240,6 +268,32 @@ impl TenantsApi {
         let expected = IfMatch::of(&caller).expect(entry.tenant.revision)?;
         self.app.store.delete_tenant(entry.tenant.id, expected).await?;
         Ok(Reply::empty(StatusCode::NO_CONTENT).into())
+    }
+
+    /// Replace the secret of a tenant
+    ///
+    /// One secret for all its subscriptions with `signing: tenant`; the first rotation makes it, if nothing did before. The
+    /// old one stays valid for 5 minutes unless the body says otherwise. Only this answer shows the secret. A key that is
+    /// bound to a tenant may ask this of its own, unless it is restricted.
+    #[oai(path = "/:id/rotate-secret", method = "post", operation_id = "tenants.rotate_secret")]
+    async fn rotate_secret(
+        &self,
+        caller: Caller<scope::TenantsWrite>,
+        id: Path<String>,
+        body: Body<RotateSecret>,
+    ) -> Result<Answer<One<TenantAttributes>, 200>, Refusal> {
+        once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
+            let entry = find(&caller, &id)?;
+            let (RotateSecret { overlap_seconds }, mut findings) = body.read()?;
+            let overlap = check_overlap(overlap_seconds, &mut findings).unwrap_or(SECRET_OVERLAP_DEFAULT);
+            findings.finish()?;
+            let render =
+                |made: &Tenant| answer(StatusCode::OK, made, true).shows_secret_of(SecretOwner::Tenant(made.id));
+            let made = rotate_secret(&caller, entry.tenant.id, overlap, memory.keep(render)).await?;
+            Ok(render(&made))
+        })
+        .await
+        .map(Into::into)
     }
 }
 
@@ -295,8 +349,25 @@ impl TenantsApi {
             Ok(())
         });
         let changed = self.app.store.update_tenant(entry.tenant.id, change, None).await?;
-        Ok(answer(StatusCode::OK, &changed).into())
+        Ok(answer(StatusCode::OK, &changed, false).into())
     }
+}
+
+/// Gives a tenant a new secret; the last one goes on signing beside it for as long as `overlap`.
+pub async fn rotate_secret(
+    call: &Call,
+    id: TenantId,
+    overlap: Duration,
+    remember: Option<Remember<Tenant>>,
+) -> Result<Tenant, Refusal> {
+    call.unrestricted_key_only()?;
+    let app = &call.visit.app;
+    let (secret, now) = (Secret::generate(&mut rand::rng()), app.clock.now());
+    let change: Edit<Tenant> = Box::new(move |tenant| {
+        tenant.rotate_secret(secret, overlap, now);
+        Ok(())
+    });
+    Ok(app.store.update_tenant(id, change, remember).await?)
 }
 
 /// A tenant that the caller's key may see.
@@ -322,6 +393,7 @@ fn new_tenant(wire: CreateTenant, mut findings: Findings, now: Timestamp) -> Res
         name,
         profile: profile.unwrap_or_default(),
         header_prefix: header_prefix.take(),
+        secret: None,
         metadata,
         subscriptions_max: subscriptions_max.unwrap_or(SUBSCRIPTIONS_MAX_DEFAULT),
         revision: 1,
@@ -396,24 +468,30 @@ fn check_subscriptions_max(value: Option<i64>, findings: &mut Findings) -> Optio
     }
 }
 
-fn attributes(tenant: &Tenant) -> TenantAttributes {
+fn attributes(tenant: &Tenant, shows_secret: bool) -> TenantAttributes {
     let Tenant {
         id: _,
         external_id,
         name,
         profile,
         header_prefix,
+        secret,
         metadata,
         subscriptions_max,
         revision: _,
         created_at,
         updated_at,
     } = tenant;
+    let previous = secret.as_ref().and_then(|secret| secret.previous.as_ref());
+    let shown = secret.as_ref().filter(|_| shows_secret);
     TenantAttributes {
         external_id: external_id.as_ref().map(ToString::to_string).into(),
         name: name.clone(),
         profile: ProfileName(profile.name()),
         header_prefix: header_prefix.as_ref().map(|prefix| prefix.as_str().to_owned()).into(),
+        secret: shown.map(|TenantSecret { secret, .. }| profile.show_secret(secret)),
+        secret_version: secret.as_ref().map(|secret| secret.version).into(),
+        previous_secret_expires_at: previous.map(|previous| Time(previous.expires_at)).into(),
         metadata: metadata.clone(),
         subscriptions_max: *subscriptions_max,
         created_at: Time(*created_at),
@@ -421,6 +499,7 @@ fn attributes(tenant: &Tenant) -> TenantAttributes {
     }
 }
 
-fn answer(status: StatusCode, tenant: &Tenant) -> Reply {
-    Reply::json(status, &One::new(tenant.id.to_string(), attributes(tenant))).header("etag", etag::of(tenant.revision))
+fn answer(status: StatusCode, tenant: &Tenant, shows_secret: bool) -> Reply {
+    Reply::json(status, &One::new(tenant.id.to_string(), attributes(tenant, shows_secret)))
+        .header("etag", etag::of(tenant.revision))
 }

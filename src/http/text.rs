@@ -84,11 +84,13 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::Rule(rule) => rule_detail(rule),
         Ground::MissingApiKey => Message::new("missing-api-key"),
         Ground::InvalidApiKey => Message::new("invalid-api-key"),
+        Ground::InvalidAuthorizationFormat => Message::new("invalid-authorization-format"),
         Ground::KeyExpired => Message::new("key-expired"),
         Ground::KeyRevoked => Message::new("key-revoked"),
         Ground::ReadOnlyKey => Message::new("read-only-key"),
         Ground::MissingScope(scope) => Message::new("missing-scope").with("scope", scope.name()),
         Ground::InstanceKeyOnly => Message::new("instance-key-only"),
+        Ground::UnrestrictedKeyOnly => Message::new("unrestricted-key-only"),
         Ground::BeyondOwnKey { what } => Message::new("beyond-own-key").phrase("what", what),
         Ground::NoSuchPath => Message::new("no-such-path"),
         Ground::NotFound { thing, id } => Message::new("not-found").phrase("thing", thing).with("id", id),
@@ -101,8 +103,10 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::InvalidIdempotencyKey => Message::new("invalid-idempotency-key"),
         Ground::IdempotencyConflict => Message::new("idempotency-conflict"),
         Ground::IdempotencyInProgress => Message::new("idempotency-in-progress"),
+        Ground::IdempotencySnapshotUnavailable => Message::new("idempotency-snapshot-unavailable"),
         Ground::AlreadyExists => Message::new("already-exists"),
         Ground::KeyExists => Message::new("key-exists"),
+        Ground::PublicIdTaken => Message::new("public-id-taken"),
         Ground::EventNotAllowed => Message::new("subscription-not-for-event"),
         Ground::ExternalIdConflict => Message::new("external-id-conflict"),
         Ground::InvalidState => Message::new("invalid-state"),
@@ -111,11 +115,13 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::PreconditionFailed => Message::new("precondition-failed"),
         Ground::LimitExceeded { max } => Message::new("limit-exceeded").number("max", max),
         Ground::RateLimited => Message::new("rate-limited"),
+        Ground::RateWindowExceeded { bucket } => Message::new("rate-window-exceeded").with("bucket", *bucket),
         Ground::TooManyViewers { max, of_what } => {
             Message::new("too-many-viewers").number("max", max).phrase("of_what", of_what)
         }
         Ground::StorageFull => Message::new("storage-full"),
         Ground::ShuttingDown => Message::new("shutting-down"),
+        Ground::StorageUnavailable => Message::new("storage-unavailable"),
         Ground::Internal | Ground::StoreUnavailable { .. } => Message::new("internal"),
     }
 }
@@ -150,6 +156,7 @@ fn rule_detail(rule: &Rule) -> Message<'_> {
         Rule::HeaderNotAllowed(InvalidHeaderName::Reserved) => Message::new("header-reserved"),
         Rule::InvalidSecret { expected } => Message::new("invalid-secret").phrase("expected", expected),
         Rule::OverlapNotSupported { profile } => Message::new("overlap-not-supported").with("profile", *profile),
+        Rule::KeyPairNotSupported { profile } => Message::new("key-pair-not-supported").with("profile", *profile),
         Rule::EventsEmpty => Message::new("events-empty"),
         Rule::UnknownEventType { name } => Message::new("unknown-event-type").with("name", name),
         Rule::EventNotAllowed { name } => Message::new("event-not-allowed").with("name", name),
@@ -216,6 +223,11 @@ fn format(id: &str, arguments: &FluentArgs<'_>, language: Language) -> Option<St
     let text = bundle.format_pattern(pattern, Some(arguments), &mut errors).into_owned();
     debug_assert!(errors.is_empty(), "{id} in {language}: {errors:?}");
     Some(text)
+}
+
+/// English words of the program's own, outside of a sentence.
+pub fn said(english: &str, language: Language) -> String {
+    phrase(english, language).into_owned()
 }
 
 /// A phrase that nobody has translated is said in English: half an answer is better than none.

@@ -7,20 +7,28 @@ use poem::Request;
 use poem::http::HeaderValue;
 
 use super::App;
-use super::language::accepted;
+use super::compat;
 use super::limit::Allowance;
+use crate::domain::contract::Contract;
+use crate::domain::key::Scopes;
 use crate::domain::language::Language;
+use crate::domain::time::Timestamp;
 
 /// Put into the request by the edge, found there by every extractor.
 pub struct Visit {
     pub app: Arc<App>,
-    /// A ULID: in `X-Request-Id`, in each error, in the log.
+    /// Which published contract answers; none: the own API.
+    pub contract: Option<Contract>,
+    pub came_at: Timestamp,
+    /// A ULID, or what the contract makes of one: in `X-Request-Id`, in each error, in the log.
     pub id: String,
     /// Who asks, as far as the trusted proxies say.
     pub client: Option<IpAddr>,
     pub body_bytes_max: usize,
     /// Each line of the header, unread: most requests are answered without words.
     pub accept_language: Vec<HeaderValue>,
+    /// What the caller's key may do, once the caller is known.
+    pub held: OnceLock<Scopes>,
     /// What is left of the caller's quota, once the caller is known.
     pub allowance: OnceLock<Allowance>,
 }
@@ -32,6 +40,6 @@ impl Visit {
 
     /// In which the caller reads what is wrong.
     pub fn language(&self) -> Language {
-        accepted(&self.accept_language, self.app.settings.language)
+        compat::language(self.contract, &self.accept_language, self.app.settings.language)
     }
 }

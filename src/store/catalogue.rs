@@ -14,6 +14,7 @@ use crate::domain::event_type::{EventPattern, EventType, EventTypeName};
 use crate::domain::health::{Health, Hold};
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash};
+use crate::domain::public_id::PublicId;
 use crate::domain::subscription::Subscription;
 use crate::domain::tenant::{ExternalId, Tenant};
 
@@ -63,6 +64,8 @@ impl Known<'_> {
 pub struct TenantEntry {
     pub tenant: Tenant,
     subscriptions: OrdMap<SubscriptionId, Arc<Subscription>>,
+    /// Subscriptions by what they are called in each published contract.
+    by_public_id: HashMap<PublicId, SubscriptionId>,
     /// Subscriptions by each exact type that they name …
     by_type: HashMap<EventTypeName, imbl::OrdSet<SubscriptionId>>,
     /// … and those that have a pattern, which are asked one by one.
@@ -189,11 +192,22 @@ impl Catalogue {
 
 impl TenantEntry {
     fn new(tenant: Tenant) -> Self {
-        Self { tenant, subscriptions: OrdMap::new(), by_type: HashMap::new(), with_patterns: imbl::OrdSet::new() }
+        Self {
+            tenant,
+            subscriptions: OrdMap::new(),
+            by_public_id: HashMap::new(),
+            by_type: HashMap::new(),
+            with_patterns: imbl::OrdSet::new(),
+        }
     }
 
     pub fn subscription(&self, id: SubscriptionId) -> Option<&Arc<Subscription>> {
         self.subscriptions.get(&id)
+    }
+
+    /// By what it is called in a published contract.
+    pub fn subscription_by_public_id(&self, id: &PublicId) -> Option<&Arc<Subscription>> {
+        self.subscription(*self.by_public_id.get(id)?)
     }
 
     /// In the order of creation.
@@ -235,12 +249,18 @@ impl TenantEntry {
                 }
             }
         }
+        for public_id in subscription.public_ids.all_of(id) {
+            self.by_public_id.insert(public_id, id);
+        }
         self.subscriptions.insert(id, subscription);
     }
 
     fn remove(&mut self, id: SubscriptionId) {
         let Some(subscription) = self.subscriptions.remove(&id) else { return };
         self.with_patterns.remove(&id);
+        for public_id in subscription.public_ids.all_of(id) {
+            self.by_public_id.remove(&public_id);
+        }
         for pattern in &subscription.events {
             let EventPattern::Exact(name) = pattern else { continue };
             let Some(ids) = self.by_type.get_mut(name) else { continue };

@@ -19,6 +19,7 @@ use crate::domain::delivery::{Delivery, State};
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
 use crate::domain::job::JobState;
 use crate::domain::stats::Scope;
+use crate::domain::subscription::Signing;
 use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
 use redb::{ReadableDatabase, ReadableTableMetadata};
@@ -135,8 +136,8 @@ impl Checker {
     fn configuration(&mut self) -> Result<(), StoreError> {
         let mut external_ids: BTreeMap<ExternalId, TenantId> = BTreeMap::new();
         self.each::<Tenants>(|checker, id, record| {
-            match record.into_domain(id) {
-                None => checker.wrong::<Tenants>(&id, "cannot be read"),
+            match record.into_domain(id, &checker.crypt) {
+                None => checker.wrong::<Tenants>(&id, "cannot be read or decrypted"),
                 Some(tenant) => {
                     if let Some(other) = tenant.external_id.and_then(|external_id| external_ids.insert(external_id, id))
                     {
@@ -174,10 +175,17 @@ impl Checker {
             Ok(())
         })?;
         self.each::<Subscriptions>(|checker, id, record| {
-            if record.to_domain(id, &checker.crypt).is_none() {
-                checker.wrong::<Subscriptions>(&id, "cannot be read or decrypted");
-            }
             let tenant = TenantId::from_bytes(record.tenant);
+            match record.to_domain(id, &checker.crypt) {
+                None => checker.wrong::<Subscriptions>(&id, "cannot be read or decrypted"),
+                Some(subscription) if subscription.signing == Signing::Tenant => {
+                    let tenant = checker.tables.get::<Tenants>(&tenant)?;
+                    if tenant.is_some_and(|tenant| !tenant.has_secret()) {
+                        checker.wrong::<Subscriptions>(&id, "its tenant has no secret to sign with");
+                    }
+                }
+                Some(_) => {}
+            }
             if !checker.tenant_is_known(tenant)? {
                 checker.wrong::<Subscriptions>(&id, format_args!("belongs to {tenant}, which does not exist"));
             }

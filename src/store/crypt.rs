@@ -5,10 +5,13 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use rand::rand_core::UnwrapErr;
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::domain::secret::Secret;
 
 const NONCE_BYTES: usize = 24;
 /// What the key check seals.
@@ -21,11 +24,11 @@ pub(super) struct Sealed(Bytes);
 
 pub(super) struct Crypt {
     cipher: XChaCha20Poly1305,
-    nonces: Nonces,
+    chance: Chance,
 }
 
-/// Where nonces come from. 192 random bits never repeat.
-enum Nonces {
+/// Where nonces and secrets come from. 192 random bits never repeat.
+enum Chance {
     System,
     /// A simulation, whose traces must repeat.
     Seeded(Box<Mutex<StdRng>>),
@@ -33,25 +36,25 @@ enum Nonces {
 
 impl Crypt {
     pub(super) fn new(key: &[u8; 32]) -> Self {
-        Self { cipher: XChaCha20Poly1305::new(key.into()), nonces: Nonces::System }
+        Self { cipher: XChaCha20Poly1305::new(key.into()), chance: Chance::System }
     }
 
-    /// Nonces that repeat with the seed: only for a disk in memory.
+    /// Chance that repeats with the seed: only for a disk in memory.
     pub(super) fn seeded(key: &[u8; 32], seed: u64) -> Self {
         Self {
             cipher: XChaCha20Poly1305::new(key.into()),
-            nonces: Nonces::Seeded(Box::new(Mutex::new(StdRng::seed_from_u64(seed)))),
+            chance: Chance::Seeded(Box::new(Mutex::new(StdRng::seed_from_u64(seed)))),
         }
     }
 
     /// Encrypts. `label` says what and where it is; only the same label opens it.
     pub(super) fn seal(&self, text: &[u8], label: &[u8]) -> Sealed {
         let mut nonce = [0; NONCE_BYTES];
-        match &self.nonces {
-            Nonces::System => {
+        match &self.chance {
+            Chance::System => {
                 SysRng.try_fill_bytes(&mut nonce).expect("an operating system without random numbers cannot go on");
             }
-            Nonces::Seeded(chance) => {
+            Chance::Seeded(chance) => {
                 chance.lock().expect("nothing panics while it holds the lock").fill_bytes(&mut nonce);
             }
         }
@@ -67,6 +70,16 @@ impl Crypt {
         let (nonce, text) = sealed.0.split_first_chunk::<NONCE_BYTES>()?;
         let opened = self.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: text, aad: label }).ok()?;
         Some(Zeroizing::new(opened))
+    }
+
+    /// A secret that nobody knows yet.
+    pub(super) fn new_secret(&self) -> Secret {
+        match &self.chance {
+            Chance::System => Secret::generate(&mut UnwrapErr(SysRng)),
+            Chance::Seeded(chance) => {
+                Secret::generate(&mut *chance.lock().expect("nothing panics while it holds the lock"))
+            }
+        }
     }
 
     /// What a store keeps to know its key again.

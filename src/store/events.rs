@@ -19,6 +19,7 @@ use crate::domain::id::{DeliveryId, EventId, SubscriptionId};
 use crate::domain::stats::StateKind;
 use crate::domain::subscription::{DisabledReason, Subscription};
 use crate::domain::tenant::ExternalId;
+use crate::domain::time::Timestamp;
 
 /// About what an event writes beside its data.
 const EVENT_BYTES: usize = 512;
@@ -139,6 +140,17 @@ impl Transaction<'_> {
         matching: Vec<(SubscriptionId, FirstState)>,
         replay_of: Option<EventId>,
     ) -> Result<Event, StoreError> {
+        Ok(self.put_event_with_deliveries(new, data_sha256, matching, replay_of)?.0)
+    }
+
+    /// The same; answers the deliveries, too.
+    pub(super) fn put_event_with_deliveries(
+        &mut self,
+        new: NewEvent,
+        data_sha256: Option<[u8; 32]>,
+        matching: Vec<(SubscriptionId, FirstState)>,
+        replay_of: Option<EventId>,
+    ) -> Result<(Event, Vec<DeliveryId>), StoreError> {
         let NewEvent { tenant, event_type, external_id, occurred_at, channels, deliver_at, data } = new;
         let now = self.now;
         let id = EventId::from_u128(self.next_id());
@@ -162,11 +174,13 @@ impl Transaction<'_> {
             self.tables.put::<ExternalIds>(&(tenant, external_id.clone()), &IdRecord(id.to_bytes()))?;
         }
         self.index_later(Unindexed::Event(id, tenant));
-        if !matching.is_empty() {
+        let deliveries = if matching.is_empty() {
+            Vec::new()
+        } else {
             let with_data = Arc::new(EventWithData { event: event.clone(), data });
-            self.put_deliveries(&with_data, matching)?;
-        }
-        Ok(event)
+            self.put_deliveries(&with_data, matching)?
+        };
+        Ok((event, deliveries))
     }
 
     /// Answers their ids.
@@ -181,10 +195,16 @@ impl Transaction<'_> {
         let mut all_fresh = Vec::with_capacity(matching.len());
         let mut ids = Vec::with_capacity(matching.len());
         let mut settled = None;
-        for (subscription, state) in matching {
+        for (subscription, first) in matching {
             let id = DeliveryId::from_u128(self.next_id());
-            let state = match state {
-                FirstState::Pending => State::Pending { next_attempt_at: deliver_at.unwrap_or(now) },
+            let deliver_at = match first {
+                FirstState::TriedAside { until } => Some(until),
+                FirstState::Pending | FirstState::Held | FirstState::Gone => deliver_at,
+            };
+            let state = match first {
+                FirstState::Pending | FirstState::TriedAside { .. } => {
+                    State::Pending { next_attempt_at: deliver_at.unwrap_or(now) }
+                }
                 FirstState::Held if !self.backlog_takes_one(subscription)? => {
                     State::Expired { reason: ExpiredReason::BacklogFull }
                 }
@@ -262,6 +282,10 @@ pub(super) enum FirstState {
     /// It waits until its subscription is active again, if there is room.
     Held,
     Gone,
+    /// Somebody else makes the attempt and records it. It is the queue's only when that has not happened by then.
+    TriedAside {
+        until: Timestamp,
+    },
 }
 
 pub(super) fn first_state(subscription: &Subscription) -> FirstState {

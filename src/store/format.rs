@@ -113,13 +113,14 @@ fn make(tables: &mut Tables<'_>, beginning: &Beginning<'_>) -> Result<(), StoreE
             name: name.to_owned(),
             profile: Profile::default(),
             header_prefix: None,
+            secret: None,
             metadata: tenant::Metadata::new(),
             subscriptions_max: tenant::SUBSCRIPTIONS_MAX_DEFAULT,
             revision: 1,
             created_at: now,
             updated_at: now,
         };
-        tables.put::<Tenants>(&id, &TenantRecord::from(&tenant))?;
+        tables.put::<Tenants>(&id, &TenantRecord::from_domain(&tenant, crypt))?;
     }
     Ok(())
 }

@@ -52,6 +52,7 @@ pub(super) fn holders(record: &AnswerRecord) -> Vec<Holder> {
             let shown = match owner {
                 SecretOwner::Subscription(id) => Holder::Subscription(id),
                 SecretOwner::Key(id) => Holder::Key(id),
+                SecretOwner::Tenant(id) => Holder::Tenant(id),
             };
             vec![shown, Holder::Asker(KeyId::from_bytes(record.key))]
         }

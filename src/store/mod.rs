@@ -8,6 +8,7 @@
 //! written where is in `schema.rs`.
 
 mod announcements;
+mod attempts;
 mod backlog;
 mod behind;
 pub mod catalogue;
@@ -40,6 +41,7 @@ mod subscriptions;
 mod tables;
 mod tenants;
 mod timers;
+mod trial;
 mod work;
 mod writer;
 
@@ -60,6 +62,7 @@ use crate::domain::operational::Announcement;
 use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
 
+pub use attempts::{AttemptMade, AttemptPage, AttemptPlace};
 pub use backlog::{BACKLOG_AGE_MAX, BACKLOG_MAX};
 pub use catalogue::{Catalogue, Known};
 pub use check::{FINDINGS_MAX, Report, TableReport, check};
@@ -67,8 +70,9 @@ pub use commit::Store;
 pub use deliveries::EventsRead;
 pub use folder::{STORE_FILE, write_private};
 pub use open::{OpenError, Opened};
-pub use query::{DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Walk};
+pub use query::{AttemptFilter, DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Walk};
 pub use reach::Reach;
+pub use trial::TEST_RECORDED_WITHIN;
 pub use writer::{Stepped, Writer};
 
 pub struct Options {
@@ -316,6 +320,7 @@ pub struct StoredAnswer {
 pub enum SecretOwner {
     Subscription(SubscriptionId),
     Key(KeyId),
+    Tenant(TenantId),
 }
 
 /// SHA-256 over (key id, tenant, method, path with query, header value): which request an idempotency key names.

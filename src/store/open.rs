@@ -200,7 +200,7 @@ fn load_catalogue(tables: &impl Read, crypt: &Crypt) -> Result<Catalogue, StoreE
     let mut catalogue = Catalogue::default();
     for row in tables.scan::<Tenants>(..)? {
         let (id, record) = row?;
-        catalogue.put_tenant(record.into_domain(id).ok_or_else(|| damaged::<Tenants>(&id.to_key()))?);
+        catalogue.put_tenant(record.into_domain(id, crypt).ok_or_else(|| damaged::<Tenants>(&id.to_key()))?);
     }
     for row in tables.scan::<Keys>(..)? {
         let (id, record) = row?;

@@ -74,7 +74,7 @@ impl Store {
     }
 }
 
-fn is_between(at: Timestamp, since: Option<Timestamp>, until: Option<Timestamp>) -> bool {
+pub(super) fn is_between(at: Timestamp, since: Option<Timestamp>, until: Option<Timestamp>) -> bool {
     since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until)
 }
 

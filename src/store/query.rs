@@ -4,7 +4,7 @@ use crate::domain::channel::Channel;
 use crate::domain::event_type::EventTypeName;
 use crate::domain::time::Timestamp;
 
-pub use crate::domain::delivery::DeliveryFilter;
+pub use crate::domain::delivery::{AttemptFilter, DeliveryFilter};
 
 /// Rows looked at for one page when filters apply; a page may come out short and still have a next one (contract 3).
 pub const ROWS_WALKED_MAX: usize = 10_000;

@@ -168,6 +168,7 @@ pub(super) enum Holder {
     Subscription(SubscriptionId),
     Key(KeyId),
     Asker(KeyId),
+    Tenant(TenantId),
 }
 
 /// Work that is done in the background, in steps, also after a restart.
@@ -336,6 +337,7 @@ impl Key for Holder {
             Self::Subscription(id) => (1, id.to_bytes()),
             Self::Key(id) => (2, id.to_bytes()),
             Self::Asker(id) => (3, id.to_bytes()),
+            Self::Tenant(id) => (4, id.to_bytes()),
         };
         bytes.push(kind);
         bytes.extend_from_slice(&id);
@@ -346,6 +348,7 @@ impl Key for Holder {
             [1] => Key::read(bytes).map(Self::Subscription),
             [2] => Key::read(bytes).map(Self::Key),
             [3] => Key::read(bytes).map(Self::Asker),
+            [4] => Key::read(bytes).map(Self::Tenant),
             _ => None,
         }
     }

@@ -9,29 +9,33 @@ use crate::domain::health::Health;
 use crate::domain::id::SubscriptionId;
 use crate::domain::operational::{Announcement, What};
 use crate::domain::stats::Scope;
-use crate::domain::subscription::Subscription;
+use crate::domain::subscription::{Signing, Subscription};
 
 /// About what a configuration record writes.
 pub(super) const CONFIGURATION_BYTES: usize = 4096;
 
 impl Store {
-    /// `subscription.id`, `revision` and times are assigned. Fails with `LimitExceeded`, `NotFound` (tenant).
+    /// `subscription.id`, `revision` and times are assigned. When its tenant's secret signs and there is none yet, that is
+    /// made with it. Fails with `LimitExceeded`, `NotFound` (tenant), `AlreadyExists` (another subscription of the tenant has
+    /// one of the public ids).
     pub async fn create_subscription(
         &self,
         subscription: Subscription,
         remember: Option<Remember<Subscription>>,
     ) -> Result<Subscription, StoreError> {
+        self.create_subscription_within(u32::MAX, subscription, remember).await
+    }
+
+    /// The same, where a contract has a cap of its own beside the tenant's: so many subscriptions of the tenant at most.
+    pub async fn create_subscription_within(
+        &self,
+        subscriptions_max: u32,
+        subscription: Subscription,
+        remember: Option<Remember<Subscription>>,
+    ) -> Result<Subscription, StoreError> {
         self.sentence(CONFIGURATION_BYTES, move |transaction| {
-            transaction.check_space()?;
-            let counts = transaction.with_catalogue(|catalogue| {
-                let entry = catalogue.tenant(subscription.tenant)?;
-                Some((entry.subscriptions_count(), entry.tenant.subscriptions_max))
-            });
-            let (count, max) = counts.ok_or(StoreError::NotFound)?;
-            if count >= max as usize {
-                return Err(StoreError::LimitExceeded { max });
-            }
             let (id, now) = (SubscriptionId::from_u128(transaction.next_id()), transaction.now);
+            transaction.admit(&subscription, id, subscriptions_max)?;
             let subscription = Subscription { id, revision: 1, created_at: now, updated_at: now, ..subscription };
             transaction.put_subscription(&subscription)?;
             transaction.remember(remember, &subscription)?;
@@ -40,9 +44,18 @@ impl Store {
         .await
     }
 
+    /// Whether [`Store::create_subscription`] would make it now. Writes nothing.
+    pub async fn try_subscription(&self, subscription: Subscription) -> Result<(), StoreError> {
+        self.sentence(CONFIGURATION_BYTES, move |transaction| {
+            // The ids that follow from an id of ours are nobody else's.
+            transaction.admit(&subscription, subscription.id, u32::MAX)
+        })
+        .await
+    }
+
     /// Applies `change`; when it changed anything, `revision` and `updated_at` move. Setting `is_active` from false
     /// to true clears `disabled_reason` and resets the health counters. A changed secret removes the stored answers
-    /// that show the old one. Id, tenant, owner and `created_at` cannot be changed.
+    /// that show the old one. Id, tenant, public ids, owner and `created_at` cannot be changed.
     pub async fn update_subscription(
         &self,
         id: SubscriptionId,
@@ -54,9 +67,9 @@ impl Store {
             let known = known.ok_or(StoreError::NotFound)?;
             let mut changed = (*known).clone();
             change(&mut changed)?;
-            let Subscription { id, tenant, created_at, revision, updated_at, .. } = *known;
+            let Subscription { id, tenant, public_ids, created_at, revision, updated_at, .. } = *known;
             let owner = known.owner.clone();
-            changed = Subscription { id, tenant, owner, created_at, revision, updated_at, ..changed };
+            changed = Subscription { id, tenant, public_ids, owner, created_at, revision, updated_at, ..changed };
             let is_enabled_again = changed.is_active && !known.is_active;
             // Another receiver has nothing to do with how the last one fared.
             let starts_anew = is_enabled_again || changed.url != known.url;
@@ -141,7 +154,27 @@ pub(super) fn check_revision(revision: u32, expected: Option<u32>) -> Result<(),
 }
 
 impl Transaction<'_> {
+    /// Whether there is room for a new subscription, which will have this id, and its public ids are free.
+    fn admit(&self, subscription: &Subscription, id: SubscriptionId, subscriptions_max: u32) -> Result<(), StoreError> {
+        self.check_space()?;
+        self.with_catalogue(|catalogue| {
+            let entry = catalogue.tenant(subscription.tenant).ok_or(StoreError::NotFound)?;
+            let max = entry.tenant.subscriptions_max.min(subscriptions_max);
+            if entry.subscriptions_count() >= max as usize {
+                return Err(StoreError::LimitExceeded { max });
+            }
+            let public_ids = subscription.public_ids.all_of(id);
+            if public_ids.iter().any(|id| entry.subscription_by_public_id(id).is_some()) {
+                return Err(StoreError::AlreadyExists);
+            }
+            Ok(())
+        })
+    }
+
     fn put_subscription(&mut self, subscription: &Subscription) -> Result<(), StoreError> {
+        if subscription.signing == Signing::Tenant {
+            self.need_tenant_secret(subscription.tenant)?;
+        }
         let record = SubscriptionRecord::from_domain(subscription, &self.shared.crypt);
         self.tables.put::<Subscriptions>(&subscription.id, &record)?;
         self.catalogue_mut().put_subscription(subscription.clone());

@@ -2,11 +2,11 @@
 
 use super::commit::{Store, Transaction};
 use super::record::TenantRecord;
-use super::schema::Tenants;
+use super::schema::{Holder, Tenants};
 use super::subscriptions::{CONFIGURATION_BYTES, check_revision};
 use super::{Change, Edit, Remember, StoreError};
 use crate::domain::id::TenantId;
-use crate::domain::tenant::Tenant;
+use crate::domain::tenant::{Tenant, TenantSecret};
 
 impl Store {
     /// Id, `revision` and times are assigned. `Err(AlreadyExists)` when the external id is taken.
@@ -28,7 +28,8 @@ impl Store {
     }
 
     /// Applies `change`; when it changed anything, `revision` and `updated_at` move. Id and `created_at` cannot be
-    /// changed. `AlreadyExists` when the new external id is taken.
+    /// changed. `AlreadyExists` when the new external id is taken. A changed secret removes the stored answers that show
+    /// the old one.
     pub async fn update_tenant(
         &self,
         id: TenantId,
@@ -47,6 +48,9 @@ impl Store {
                 changed.revision = revision + 1;
                 changed.updated_at = transaction.now;
                 transaction.put_tenant(&changed)?;
+            }
+            if changed.secret != known.secret {
+                transaction.forget_secrets(Holder::Tenant(id))?;
             }
             transaction.remember(remember, &changed)?;
             Ok(changed)
@@ -70,6 +74,7 @@ impl Store {
             for key in keys {
                 transaction.remove_key(key)?;
             }
+            transaction.forget_secrets(Holder::Tenant(id))?;
             transaction.tables.remove::<Tenants>(&id)?;
             transaction.catalogue_mut().remove_tenant(id);
             transaction.erase_later(id)?;
@@ -90,8 +95,23 @@ impl Transaction<'_> {
         if holder.is_some() && holder != own { Err(StoreError::AlreadyExists) } else { Ok(()) }
     }
 
+    /// Makes the secret of a tenant that has none yet.
+    pub(super) fn need_tenant_secret(&mut self, id: TenantId) -> Result<(), StoreError> {
+        let entry = self.with_catalogue(|catalogue| catalogue.tenant(id).cloned()).ok_or(StoreError::NotFound)?;
+        if entry.tenant.secret.is_some() {
+            return Ok(());
+        }
+        self.put_tenant(&Tenant {
+            secret: Some(TenantSecret::first(self.shared.crypt.new_secret())),
+            revision: entry.tenant.revision + 1,
+            updated_at: self.now,
+            ..entry.tenant.clone()
+        })
+    }
+
     fn put_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
-        self.tables.put::<Tenants>(&tenant.id, &TenantRecord::from(tenant))?;
+        let record = TenantRecord::from_domain(tenant, &self.shared.crypt);
+        self.tables.put::<Tenants>(&tenant.id, &record)?;
         self.catalogue_mut().put_tenant(tenant.clone());
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The command line, as a person or a script meets it: the real binary, its exit codes and what it prints.
 
+mod migration;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -182,22 +184,23 @@ fn config_shows_where_each_value_comes_from() {
     command.args(["config", "--publish-rate", "7"]).env("WAXWING_LISTEN", "127.0.0.1:2");
     command.env("WAXWING_ADMIN_KEY", "a-secret-of-thirty-two-characters");
     expect![[r#"
-        data_dir            ./waxwing-data     default
-        listen              127.0.0.1:2        WAXWING_LISTEN
-        dev                 false              default
-        allow_http_targets  false              default
-        allow_target_range  none               default
-        management_rate     off                waxwing.toml line 2
-        publish_rate        7                  --publish-rate
-        trusted_proxies     none               default
-        language            en                 default
-        secret_key          not set            default
-        admin_key           set                WAXWING_ADMIN_KEY
-        payload_days        30                 default
-        metadata_days       90                 default
-        free_space_reserve  max(256 MiB, 2 %)  default
-        log                 pretty             default
-        log_level           warn,waxwing=info  default
+        data_dir            ./waxwing-data      default
+        listen              127.0.0.1:2         WAXWING_LISTEN
+        dev                 false               default
+        allow_http_targets  false               default
+        allow_target_range  none                default
+        management_rate     off                 waxwing.toml line 2
+        publish_rate        7                   --publish-rate
+        trusted_proxies     none                default
+        language            en                  default
+        compat              marea,agentmessage  default
+        secret_key          not set             default
+        admin_key           set                 WAXWING_ADMIN_KEY
+        payload_days        30                  default
+        metadata_days       90                  default
+        free_space_reserve  max(256 MiB, 2 %)   default
+        log                 pretty              default
+        log_level           warn,waxwing=info   default
         exit 0
     "#]]
     .assert_eq(&shown(&mut command));
@@ -269,6 +272,45 @@ fn verify_believes_what_another_library_signed_and_nothing_else() {
     "#]]
     .assert_eq(&verify("body", &["--profile", "mage"]));
     assert!(verify("nowhere", &[]).ends_with("exit 2\n"));
+}
+
+#[test]
+fn verify_believes_by_a_public_key_what_another_library_signed() {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    let folder = folder();
+    let [pair, other] = [1, 2].map(|byte| Ed25519KeyPair::from_seed_unchecked(&[byte; 32]).unwrap());
+    let [public, of_other] = [&pair, &other].map(|pair| format!("whpk_{}", STANDARD.encode(pair.public_key())));
+    let signature = STANDARD.encode(pair.sign(b"evt_1.1771416000.{}"));
+    let path = |name: &str| folder.path().join(name);
+    let headers =
+        format!("webhook-id: evt_1\nwebhook-timestamp: 1771416000\nwebhook-signature: v1,AAAA v1a,{signature}\n");
+    std::fs::write(path("headers"), headers).unwrap();
+    std::fs::write(path("body"), "{}").unwrap();
+    let verify = |more: &[&str]| {
+        let common = ["verify", "--headers", "headers", "--body", "body"];
+        run(folder.path(), &[&common[..], more].concat())
+    };
+    expect![[r#"
+        verified ✓ the signature fits these headers and this body of 2 bytes
+        exit 0
+    "#]]
+    .assert_eq(&verify(&["--public-key", &public, "--tolerance", "off"]));
+    expect![[r#"
+        not verified: no signature fits: it was made with another secret, or the body or the timestamp was changed on its way
+        exit 1
+    "#]].assert_eq(&verify(&["--public-key", &of_other, "--tolerance", "off"]));
+    expect![[r#"
+        error: --public-key: the profile marea signs with a secret only
+        exit 2
+    "#]]
+    .assert_eq(&verify(&["--public-key", &public, "--profile", "marea"]));
+    for wrong in [&["--public-key", "whpk_AAAA"][..], &["--public-key", &public, "--secret", "whsec_AAAA"], &[]] {
+        let refused = verify(wrong);
+        assert!(refused.ends_with("exit 2\n"), "{refused}");
+    }
+    assert!(verify(&["--public-key", &public]).contains("s old; 300 s are tolerated"), "the age counts here, too");
 }
 
 #[test]
@@ -550,13 +592,22 @@ fn after_a_failed_commit_everything_answered_is_there_and_work_goes_on() {
 }
 
 #[test]
-fn openapi_writes_the_document_that_it_prints() {
+fn openapi_writes_the_documents_that_it_prints() {
     let folder = folder();
     let printed = good_json(folder.path(), &["openapi"]);
     assert_eq!(printed["openapi"], "3.1.0");
-    assert_eq!(good(folder.path(), &["openapi", "--write"]), "openapi/openapi.json\n");
-    let written = std::fs::read_to_string(folder.path().join("openapi/openapi.json")).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), printed);
+    let all = "openapi/openapi.json\nopenapi/marea.json\nopenapi/agentmessage.json\n";
+    assert_eq!(good(folder.path(), &["openapi", "--write"]), all);
+    let written = |path: &str| {
+        let text = std::fs::read_to_string(folder.path().join(path)).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    assert_eq!(written("openapi/openapi.json"), printed);
+    let of_marea = good_json(folder.path(), &["openapi", "--contract", "marea"]);
+    assert_eq!(written("openapi/marea.json"), of_marea);
+    assert!(of_marea["paths"]["/v1/webhook_endpoints"].is_object());
+    assert_eq!(good(folder.path(), &["openapi", "--contract", "marea", "--write", "own"]), "own/marea.json\n");
+    assert!(run(folder.path(), &["openapi", "--contract", "mage"]).contains("give marea or agentmessage"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the store promises: each sentence, its repeats and refusals, and what is left of it after a power cut.
 
 mod asked_again;
+mod attempts;
 mod backlog;
 mod clock_jumps;
 mod crash;
@@ -11,6 +12,7 @@ mod jobs;
 mod opening;
 mod pages;
 mod promises;
+mod public_ids;
 mod reach;
 mod redelivery;
 mod slots;

@@ -16,16 +16,27 @@ use super::super::id::EventId;
 use super::super::secret::Secret;
 use super::super::time::Timestamp;
 use super::super::uuid::Uuid;
-use super::{Headers, Message, Sending, branded};
+use super::recipe::{Encoding, HeaderRef, KeyForm, Recipe, TimePlace};
+use super::{ApiVersion, Headers, Message, Sending, branded};
 
 pub(super) use super::standard::SCHEDULE;
 
 pub(super) const HEADER_PREFIX: &str = "x-amcore-";
-/// The version of the contract that the envelope follows: the only one that is published.
-const API_VERSION: &str = "2026-04-01";
+/// The edition of the contract that the envelope follows: the only one that is published.
+pub(super) const API_VERSION: ApiVersion = ApiVersion::V2026_04_01;
 const SECRET_BYTES: usize = 32;
 /// Of a moment: its times have no fractions of a second.
 const LENGTH_UP_TO_SECONDS: usize = "2026-04-26T12:00:00".len();
+
+pub(super) const RECIPE: Recipe = Recipe {
+    key: KeyForm::Base64 { prefix: "" },
+    id_header: None,
+    time: TimePlace::InSignature,
+    separator: '\n',
+    signature_header: HeaderRef::Branded("signature"),
+    signature_prefix: "v1=",
+    encoding: Encoding::Hex,
+};
 
 /// What surrounds the data, with the longest name of an event type.
 const HEAD_BYTES_MAX: usize = 384;
@@ -57,7 +68,7 @@ pub(super) fn headers(message: &Message<'_>, body: &[u8], sending: &Sending<'_>)
         // One signature only: also while a former secret is still acceptable, the current one signs.
         (name("signature"), sign(sending.secrets[0], sending.at.as_seconds(), body)),
         (name("event-id"), event_id(event.id)),
-        (name("endpoint-id"), Uuid::from_u128(sending.subscription.id.as_u128()).to_string()),
+        (name("endpoint-id"), sending.subscription.agentmessage_id().to_string()),
     ]
 }
 
@@ -74,7 +85,8 @@ pub fn event_id(id: EventId) -> String {
     format!("evt_{}", Uuid::from_u128(id.as_u128()))
 }
 
-fn in_seconds(at: Timestamp) -> String {
+/// RFC 3339 in whole seconds: the form of all its times.
+pub fn in_seconds(at: Timestamp) -> String {
     format!("{}Z", &at.to_string()[..LENGTH_UP_TO_SECONDS])
 }
 

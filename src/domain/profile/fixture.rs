@@ -3,8 +3,9 @@
 use super::super::event::Event;
 use super::super::header::CustomHeaders;
 use super::super::id::{DeliveryId, EventId, SubscriptionId, TenantId};
+use super::super::public_id::PublicIds;
 use super::super::secret::Secret;
-use super::super::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
+use super::super::subscription::{DeliveryOrder, Envelope, Owner, Signing, Subscription};
 use super::super::target::TargetUrl;
 use super::super::tenant::Tenant;
 use super::super::time::Timestamp;
@@ -43,6 +44,7 @@ impl Default for Fixture {
                 name: "Acme".to_owned(),
                 profile: Profile::Standard,
                 header_prefix: None,
+                secret: None,
                 metadata: Default::default(),
                 subscriptions_max: 1,
                 revision: 1,
@@ -65,13 +67,17 @@ impl Default for Fixture {
                 circuit_breaker: false,
                 headers: CustomHeaders::new(),
                 channels: Vec::new(),
+                public_ids: PublicIds::default(),
                 owner: Owner::Tenant,
                 profile: Profile::Standard,
                 envelope: Envelope::Profile,
+                api_version: None,
                 metadata: Default::default(),
+                signing: Signing::Subscription,
                 secret: Secret::from_bytes(vec![7; 32]).unwrap(),
                 secret_version: 3,
                 previous_secret: None,
+                key_pairs: None,
                 revision: 1,
                 created_at: OCCURRED_AT,
                 updated_at: OCCURRED_AT,
@@ -84,9 +90,16 @@ impl Fixture {
     pub fn with_message(&self, mut test: impl FnMut(&Message<'_>, &Sending<'_>)) {
         let Self { event, tenant, subscription } = self;
         let message = Message { event, data: br#"{ "total" : 1.50 }"#, tenant };
-        let secrets = [&subscription.secret];
-        let sending =
-            Sending { subscription, delivery: DeliveryId::from_u128(6), number: 1, secrets: &secrets, at: SENT_AT };
+        let signer = subscription.signer(tenant);
+        let secrets: Vec<&Secret> = signer.secrets(SENT_AT).collect();
+        let sending = Sending {
+            subscription,
+            delivery: DeliveryId::from_u128(6),
+            number: 1,
+            secrets: &secrets,
+            secret_version: signer.version,
+            at: SENT_AT,
+        };
         test(&message, &sending);
     }
 }

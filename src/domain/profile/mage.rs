@@ -10,6 +10,7 @@ use sha2::Sha256;
 
 use super::super::retry::{JITTER_PERCENT, Schedule};
 use super::super::secret::Secret;
+use super::recipe::{Encoding, HeaderRef, KeyForm, Recipe, TimePlace};
 use super::{Headers, Message, Sending, branded};
 
 pub(super) const HEADER_PREFIX: &str = "x-webhook-";
@@ -20,6 +21,16 @@ pub(super) static SCHEDULE: Schedule = Schedule::new(
     &[Duration::ZERO, Duration::from_secs(60), Duration::from_secs(5 * 60), Duration::from_secs(30 * 60)],
     JITTER_PERCENT,
 );
+
+pub(super) const RECIPE: Recipe = Recipe {
+    key: KeyForm::Text,
+    id_header: None,
+    time: TimePlace::Rfc3339Header(HeaderRef::Branded("timestamp")),
+    separator: '.',
+    signature_header: HeaderRef::Branded("signature"),
+    signature_prefix: "sha256=",
+    encoding: Encoding::Hex,
+};
 
 /// `{"event","shop","timestamp","data"}`, `shop` being the tenant's external id, else its name.
 pub(super) fn body(message: &Message<'_>) -> Bytes {

@@ -10,20 +10,33 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use super::super::id::{EventId, SubscriptionId};
+use super::super::public_id::MareaEndpointId;
 use super::super::retry::{JITTER_PERCENT, Schedule};
 use super::super::secret::Secret;
+use super::super::subscription::Subscription;
 use super::super::uuid::Uuid;
-use super::{Headers, Message, Sending, branded};
+use super::recipe::{Encoding, HeaderRef, KeyForm, Recipe, TimePlace};
+use super::{ApiVersion, Headers, Message, Sending, branded};
 
 pub(super) const HEADER_PREFIX: &str = "x-marea-";
-/// The date of the contract that the envelope follows.
-const API_VERSION: &str = "2026-05-12";
+/// The edition of the contract that the envelope follows: the only one that is published.
+pub(super) const API_VERSION: ApiVersion = ApiVersion::V2026_05_12;
 const SECRET_BYTES: usize = 32;
 
 /// Three attempts: at once, after 30 s, after 5 min. The page does not say from where the 5 minutes count: they are
 /// taken from the attempt before.
 pub(super) static SCHEDULE: Schedule =
     Schedule::new(&[Duration::ZERO, Duration::from_secs(30), Duration::from_secs(5 * 60)], JITTER_PERCENT);
+
+pub(super) const RECIPE: Recipe = Recipe {
+    key: KeyForm::Hex,
+    id_header: None,
+    time: TimePlace::InSignature,
+    separator: '.',
+    signature_header: HeaderRef::Branded("signature"),
+    signature_prefix: "v1=",
+    encoding: Encoding::Hex,
+};
 
 /// What surrounds the data, with the longest name of an event type.
 const HEAD_BYTES_MAX: usize = 320;
@@ -54,9 +67,9 @@ pub(super) fn headers(message: &Message<'_>, body: &[u8], sending: &Sending<'_>)
         // One signature only: a rotated secret is dead at once.
         (name("signature"), sign(sending.secrets[0], sending.at.as_seconds(), body)),
         (name("event-type"), event.event_type.to_string()),
-        (name("endpoint-id"), endpoint_id(sending.subscription.id)),
-        (name("signing-version"), sending.subscription.secret_version.to_string()),
-        (name("source"), source(sending).to_owned()),
+        (name("endpoint-id"), sending.subscription.marea_id().to_string()),
+        (name("signing-version"), sending.secret_version.to_string()),
+        (name("source"), scope(sending.subscription).to_owned()),
         (name("event-id"), event_id(event.id).to_string()),
         (name("delivery-id"), delivery_id(sending).to_string()),
     ]
@@ -76,23 +89,27 @@ pub fn event_id(id: EventId) -> Uuid {
 }
 
 /// `mk_we_` and 16 hexadecimal digits, of which published contracts say no more: they are made from our own id.
-pub fn endpoint_id(id: SubscriptionId) -> String {
+pub fn endpoint_id(id: SubscriptionId) -> MareaEndpointId {
     let digest = Sha256::digest(id.to_string());
-    format!("mk_we_{}", hex::encode(&digest[..8]))
+    let (first, _) = digest.split_first_chunk().expect("SHA-256 has 32 bytes");
+    MareaEndpointId::from_bytes(*first)
 }
 
 /// One for each attempt: a probe has the number of the attempt that it stands for, so the moment counts too. Its form
 /// is not published.
 fn delivery_id(sending: &Sending<'_>) -> Uuid {
-    let Sending { subscription: _, delivery, number, secrets: _, at } = sending;
+    let Sending { subscription: _, delivery, number, secrets: _, secret_version: _, at } = sending;
     Uuid::v4_of(&format!("{delivery}.{number}.{at}"))
 }
 
-/// `merchant` is an endpoint that gets the events of its own storefront alone, which here is what channels do. The page
-/// names the two values and not where they come from.
-fn source(sending: &Sending<'_>) -> &'static str {
-    if sending.subscription.channels.is_empty() { "developer" } else { "merchant" }
+/// `merchant` is an endpoint that gets the orders of its own storefront alone. The page names the two values and not where
+/// they come from.
+pub fn scope(subscription: &Subscription) -> &'static str {
+    SCOPES[usize::from(subscription.is_of_a_merchant())]
 }
+
+/// Of an endpoint.
+pub const SCOPES: [&str; 2] = ["developer", "merchant"];
 
 pub(super) fn show_secret(secret: &Secret) -> String {
     hex::encode(secret.bytes())
@@ -110,6 +127,9 @@ pub(super) fn read_secret(text: &str) -> Option<Secret> {
 mod tests {
     use super::super::fixture::Fixture;
     use super::*;
+    use crate::domain::id::KeyId;
+    use crate::domain::restriction::Restriction;
+    use crate::domain::subscription::Owner;
 
     const SECRET: &str = "00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210";
     const BODY: &str = r#"{"type":"order.paid","eventId":"3c90c3cc-0d44-4b50-8888-8dd25736052a","timestamp":"2026-05-12T19:00:00.000Z","apiVersion":"2026-05-12","data":{"orderId":"ord_1","storefrontId":"sf_1","merchantUid":"uid_1","paidAt":"2026-05-12T18:59:58.000Z","totalAmount":123.5,"currency":"MXN"}}"#;
@@ -189,10 +209,17 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_is_bound_to_its_channels_is_a_merchants() {
+    fn an_endpoint_that_a_merchants_key_made_is_a_merchants() {
         let mut fixture = Fixture::default();
-        fixture.subscription.channels = vec!["sf_1".parse().unwrap()];
-        fixture.with_message(|_, sending| assert_eq!(source(sending), "merchant"));
+        let channels = vec!["sf_1".parse().unwrap()];
+        fixture.subscription.channels = channels.clone();
+        assert_eq!(scope(&fixture.subscription), "developer");
+        let restriction = Restriction { allowed_events: vec!["order.*".parse().unwrap()], channels };
+        fixture.subscription.owner = Owner::Key { id: KeyId::from_u128(9), restriction: Box::new(restriction) };
+        fixture.with_message(|message, sending| {
+            let headers = headers(message, b"", sending);
+            assert!(headers.contains(&("x-marea-source".into(), "merchant".to_owned())), "{headers:?}");
+        });
     }
 
     #[test]

@@ -5,10 +5,12 @@ pub mod agentmessage;
 pub(super) mod fixture;
 pub mod mage;
 pub mod marea;
+pub mod recipe;
 pub mod standard;
 pub mod verify;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 
@@ -34,6 +36,32 @@ pub enum Profile {
     AgentMessage,
 }
 
+/// Which edition of its contract the envelope of a delivery follows, by its date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiVersion {
+    V2026_04_01,
+    V2026_05_12,
+    V2026_11_01,
+}
+
+impl ApiVersion {
+    pub const ALL: [Self; 3] = [Self::V2026_04_01, Self::V2026_05_12, Self::V2026_11_01];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V2026_04_01 => "2026-04-01",
+            Self::V2026_05_12 => "2026-05-12",
+            Self::V2026_11_01 => "2026-11-01",
+        }
+    }
+}
+
+impl fmt::Display for ApiVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// What is to be delivered: the same for every attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
@@ -51,6 +79,8 @@ pub struct Sending<'a> {
     pub number: u16,
     /// What signs now, the current one first (never empty).
     pub secrets: &'a [&'a Secret],
+    /// Of the current one.
+    pub secret_version: u32,
     pub at: Timestamp,
 }
 
@@ -75,12 +105,36 @@ impl Profile {
         Self::ALL.into_iter().find(|profile| profile.name() == name)
     }
 
-    /// The bytes of the body. They are signed and sent as they are.
-    pub fn body(self, message: &Message<'_>, envelope: Envelope) -> Bytes {
+    /// What a subscription can choose from; the first one is what it has when it does not.
+    pub fn api_versions(self) -> &'static [ApiVersion] {
+        match self {
+            Self::Standard => &standard::API_VERSIONS,
+            Self::Mage => &[],
+            Self::Marea => &[marea::API_VERSION],
+            Self::AgentMessage => &[agentmessage::API_VERSION],
+        }
+    }
+
+    /// [`Self::api_versions`], in words.
+    pub fn api_versions_expected(self) -> &'static str {
+        match self {
+            Self::Standard => "'2026-04-01' or '2026-11-01'",
+            Self::Mage => "absent: the profile mage has no versions",
+            Self::Marea => "'2026-05-12': the profile marea has no other",
+            Self::AgentMessage => "'2026-04-01': the profile agentmessage has no other",
+        }
+    }
+
+    pub fn api_version_default(self) -> Option<ApiVersion> {
+        self.api_versions().first().copied()
+    }
+
+    /// The bytes of the body. They are signed and sent as they are. `api_version` is one of the profile's.
+    pub fn body(self, message: &Message<'_>, envelope: Envelope, api_version: Option<ApiVersion>) -> Bytes {
         match envelope {
             Envelope::Raw => Bytes::copy_from_slice(message.data),
             Envelope::Profile => match self {
-                Self::Standard => standard::body(message),
+                Self::Standard => standard::body(message, api_version),
                 Self::Mage => mage::body(message),
                 Self::Marea => marea::body(message),
                 Self::AgentMessage => agentmessage::body(message),
@@ -151,6 +205,14 @@ impl Profile {
             Self::Mage | Self::Marea | Self::AgentMessage => false,
         }
     }
+
+    /// Whether a delivery can carry an ed25519 signature beside that of the secret.
+    pub fn has_key_pairs(self) -> bool {
+        match self {
+            Self::Standard => true,
+            Self::Mage | Self::Marea | Self::AgentMessage => false,
+        }
+    }
 }
 
 /// What follows the brand part in the names of a profile's own headers.
@@ -202,6 +264,16 @@ mod tests {
         for profile in Profile::ALL {
             assert_eq!(Profile::from_name(profile.name()), Some(profile));
             assert!(Profile::NAMES_EXPECTED.contains(&format!("'{}'", profile.name())));
+        }
+    }
+
+    #[test]
+    fn what_is_expected_of_a_version_names_each_that_there_is_and_no_other() {
+        for profile in Profile::ALL {
+            for version in ApiVersion::ALL {
+                let is_named = profile.api_versions_expected().contains(version.name());
+                assert_eq!(is_named, profile.api_versions().contains(&version), "{} {version}", profile.name());
+            }
         }
     }
 

@@ -1,4 +1,5 @@
-//! Standard Webhooks 1.0.0: `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,<base64>`.
+//! Standard Webhooks 1.0.0: `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,<base64>`, and `v1a,<base64>` beside it
+//! when there is a key pair.
 //!
 //! Source: standard-webhooks/spec/standard-webhooks.md, sections "Webhook metadata" and "Signature scheme".
 
@@ -13,7 +14,8 @@ use sha2::Sha256;
 
 use super::super::retry::{JITTER_PERCENT, Schedule};
 use super::super::secret::Secret;
-use super::{Headers, Message, Sending};
+use super::recipe::{Encoding, HeaderRef, KeyForm, Recipe, TimePlace};
+use super::{ApiVersion, Headers, Message, Sending};
 
 const SECRET_PREFIX: &str = "whsec_";
 
@@ -38,15 +40,37 @@ pub(super) static SCHEDULE: Schedule = Schedule::new(
     JITTER_PERCENT,
 );
 
-/// What surrounds the data, with the longest name of an event type.
-const HEAD_BYTES_MAX: usize = 256;
+/// The second one is for receivers that cannot read headers.
+pub(super) const API_VERSIONS: [ApiVersion; 2] = [ApiVersion::V2026_04_01, ApiVersion::V2026_11_01];
 
-/// `{"type","timestamp","data"}`
-pub(super) fn body(message: &Message<'_>) -> Bytes {
+pub(super) const RECIPE: Recipe = Recipe {
+    key: KeyForm::Base64 { prefix: SECRET_PREFIX },
+    id_header: Some(HeaderRef::Whole("webhook-id")),
+    time: TimePlace::SecondsHeader(HeaderRef::Whole("webhook-timestamp")),
+    separator: '.',
+    signature_header: HeaderRef::Whole("webhook-signature"),
+    signature_prefix: "v1,",
+    encoding: Encoding::Base64,
+};
+
+/// What surrounds the data, with the longest name of an event type.
+const HEAD_BYTES_MAX: usize = 320;
+
+/// `{"type","timestamp","data"}`, from 2026-11-01 on `{"type","timestamp","id","api_version","data"}`.
+pub(super) fn body(message: &Message<'_>, api_version: Option<ApiVersion>) -> Bytes {
     let Message { event, data, tenant: _ } = message;
     // Names and times need no escaping: their types allow no character that JSON would escape.
     let mut body = Vec::with_capacity(HEAD_BYTES_MAX + data.len());
-    let head = write!(body, r#"{{"type":"{}","timestamp":"{}","data":"#, event.event_type, event.occurred_at);
+    let head = match api_version {
+        Some(version @ ApiVersion::V2026_11_01) => write!(
+            body,
+            r#"{{"type":"{}","timestamp":"{}","id":"{}","api_version":"{version}","data":"#,
+            event.event_type, event.occurred_at, event.id
+        ),
+        Some(ApiVersion::V2026_04_01 | ApiVersion::V2026_05_12) | None => {
+            write!(body, r#"{{"type":"{}","timestamp":"{}","data":"#, event.event_type, event.occurred_at)
+        }
+    };
     head.expect("a Vec takes everything");
     body.extend_from_slice(data);
     body.push(b'}');
@@ -57,7 +81,7 @@ pub(super) fn body(message: &Message<'_>) -> Bytes {
 const SIGNATURE_LENGTH: usize = 3 + 44;
 
 pub(super) fn headers(message: &Message<'_>, body: &[u8], sending: &Sending<'_>) -> Headers {
-    let Sending { subscription: _, delivery: _, number: _, secrets, at } = sending;
+    let Sending { subscription, delivery: _, number: _, secrets, secret_version: _, at } = sending;
     let id = message.event.id.to_string();
     let timestamp = at.as_seconds();
     let mut signatures = String::with_capacity(SIGNATURE_LENGTH * secrets.len() + secrets.len());
@@ -66,6 +90,13 @@ pub(super) fn headers(message: &Message<'_>, body: &[u8], sending: &Sending<'_>)
             signatures.push(' ');
         }
         signatures.push_str(&sign(secret, &id, timestamp, body));
+    }
+    if let Some(pairs) = &subscription.key_pairs {
+        let text = signed_text(&id, timestamp, body);
+        for pair in pairs.signing_at(*at) {
+            signatures.push_str(" v1a,");
+            STANDARD.encode_string(pair.sign(&text), &mut signatures);
+        }
     }
     vec![
         ("content-type".into(), "application/json".to_owned()),
@@ -88,6 +119,11 @@ pub fn sign(secret: &Secret, id: &str, timestamp: i64, body: &[u8]) -> String {
     signature
 }
 
+/// What an ed25519 pair signs: `{id}.{timestamp}.{body}`, as one text since it is read twice.
+pub(super) fn signed_text(id: &str, timestamp: i64, body: &[u8]) -> Vec<u8> {
+    [format!("{id}.{timestamp}.").as_bytes(), body].concat()
+}
+
 pub(super) fn show_secret(secret: &Secret) -> String {
     format!("{SECRET_PREFIX}{}", STANDARD.encode(secret.bytes()))
 }
@@ -99,6 +135,7 @@ pub(super) fn read_secret(text: &str) -> Option<Secret> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixture::Fixture;
     use super::*;
 
     #[test]
@@ -109,6 +146,28 @@ mod tests {
             sign(&secret, "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk", 1_649_367_553, body),
             "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw="
         );
+    }
+
+    #[test]
+    fn each_version_has_its_body_and_the_data_keeps_its_bytes() {
+        Fixture::default().with_message(|message, _| {
+            for (version, expected) in [
+                (
+                    None,
+                    r#"{"type":"order.paid","timestamp":"2026-05-12T19:00:00.250Z","data":{ "total" : 1.50 }}"#,
+                ),
+                (
+                    Some(ApiVersion::V2026_04_01),
+                    r#"{"type":"order.paid","timestamp":"2026-05-12T19:00:00.250Z","data":{ "total" : 1.50 }}"#,
+                ),
+                (
+                    Some(ApiVersion::V2026_11_01),
+                    r#"{"type":"order.paid","timestamp":"2026-05-12T19:00:00.250Z","id":"evt_01h2xcejqtf2nbrexx3vqjhp41","api_version":"2026-11-01","data":{ "total" : 1.50 }}"#,
+                ),
+            ] {
+                assert_eq!(body(message, version), expected, "{version:?}");
+            }
+        });
     }
 
     #[test]

@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 
 use super::super::header::HeaderPrefix;
+use super::super::key_pair::PublicKey;
 use super::super::secret::Secret;
 use super::super::time::Timestamp;
 use super::{Profile, agentmessage, branded, mage, marea, standard};
@@ -73,6 +76,35 @@ pub fn verify<'a>(
         return Err(Mismatch::WrongSignature);
     }
     // After the signature: a wrong secret is the better news than an old timestamp that anyone could have written.
+    check_age(signed_at, now, tolerance)
+}
+
+/// Believes a delivery of the profile `standard` by one of its ed25519 signatures (`v1a`), or says why not. The rest is as
+/// with [`verify`].
+pub fn verify_public<'a>(
+    key: &PublicKey,
+    header: impl Fn(&str) -> Option<&'a str>,
+    body: &[u8],
+    now: Timestamp,
+    tolerance: Option<Duration>,
+) -> Result<(), Mismatch> {
+    let header = |name: &'static str| header(name).map(str::trim).ok_or(Mismatch::MissingHeader(name.into()));
+    let (id, timestamp) = (header("webhook-id")?, header("webhook-timestamp")?);
+    let signatures = header("webhook-signature")?;
+    let seconds = read_seconds(timestamp, "webhook-timestamp".into())?;
+    let mut candidates = signatures.split_ascii_whitespace().filter_map(|text| text.strip_prefix("v1a,")).peekable();
+    if candidates.peek().is_none() {
+        return Err(Mismatch::NoSignature { header: "webhook-signature".into(), expected: "v1a," });
+    }
+    let text = standard::signed_text(id, seconds, body);
+    let fits = |signature: &str| STANDARD.decode(signature).is_ok_and(|signature| key.fits(&text, &signature));
+    if !candidates.any(fits) {
+        return Err(Mismatch::WrongSignature);
+    }
+    check_age(at_seconds(seconds), now, tolerance)
+}
+
+fn check_age(signed_at: Timestamp, now: Timestamp, tolerance: Option<Duration>) -> Result<(), Mismatch> {
     let Some(tolerated) = tolerance else { return Ok(()) };
     let (age, lead) = (now.since(signed_at), signed_at.since(now));
     if age > tolerated {
@@ -155,6 +187,7 @@ fn at_seconds(seconds: i64) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::key_pair::KeyPair;
     use super::*;
 
     const BODY: &[u8] = br#"{"email":"test@example.com","username":"test_user"}"#;
@@ -200,6 +233,48 @@ mod tests {
             (&[("webhook-timestamp", "today")], BODY, 0, "`webhook-timestamp: today` is not whole seconds since 1970"),
         ] {
             assert_eq!(judge(changed, body, later), expected);
+        }
+    }
+
+    #[test]
+    fn a_delivery_is_believed_by_its_public_key_only_when_all_of_it_fits() {
+        let [pair, other] = [1, 2].map(|byte| KeyPair::from_private(&[byte; 32]));
+        let signed = |pair: &KeyPair, timestamp: i64| {
+            let text = [format!("evt_1.{timestamp}.").as_bytes(), BODY].concat();
+            format!("v1a,{}", STANDARD.encode(pair.sign(&text)))
+        };
+        let (fits, of_other) = (signed(&pair, 1_649_367_553), signed(&other, 1_649_367_553));
+        let judge = |key: &KeyPair, signature: &str, body: &[u8], later: i64| {
+            let header = |name: &str| match name {
+                "webhook-id" => Some("evt_1"),
+                "webhook-timestamp" => Some("1649367553"),
+                "webhook-signature" => Some(signature),
+                _ => None,
+            };
+            let now = Timestamp::from_millis((1_649_367_553 + later) * 1000);
+            match verify_public(&key.public(), header, body, now, Some(TOLERANCE_DEFAULT)) {
+                Ok(()) => "verified".to_owned(),
+                Err(mismatch) => mismatch.to_string(),
+            }
+        };
+        let wrong = Mismatch::WrongSignature.to_string();
+        for (key, signature, body, later, expected) in [
+            (&pair, fits.as_str(), BODY, 0, "verified"),
+            (&pair, &format!("{SIGNATURE} {of_other} {fits}"), BODY, 300, "verified"),
+            (&other, &fits, BODY, 0, &wrong),
+            (&pair, &fits, b"{}", 0, &wrong),
+            (&pair, &signed(&pair, 1_649_367_554), BODY, 0, &wrong),
+            (&pair, "v1a,????", BODY, 0, &wrong),
+            (&pair, SIGNATURE, BODY, 0, "the header `webhook-signature` holds no `v1a,` signature"),
+            (
+                &pair,
+                &fits,
+                BODY,
+                301,
+                "the timestamp is 301 s old; 300 s are tolerated: a replay, or a clock that is wrong",
+            ),
+        ] {
+            assert_eq!(judge(key, signature, body, later), expected);
         }
     }
 

@@ -99,9 +99,15 @@ impl Rebuild {
         let Some(EventWithData { event, data }) = event else { return Self(Vec::new()) };
         let event: &Event = event;
         let message = Message { event, data, tenant };
-        let profiles = Profile::ALL.map(|profile| profile.body(&message, Envelope::Profile));
-        let raw = Profile::default().body(&message, Envelope::Raw);
-        let forms = profiles.into_iter().chain([raw]);
+        let profiles = Profile::ALL.into_iter().flat_map(|profile| {
+            // A profile without versions has one form, too.
+            let versions = profile.api_versions().iter().copied().map(Some);
+            let unversioned = profile.api_versions().is_empty().then_some(None);
+            versions.chain(unversioned).map(move |version| (profile, version))
+        });
+        let forms = profiles.map(|(profile, version)| profile.body(&message, Envelope::Profile, version));
+        let raw = Profile::default().body(&message, Envelope::Raw, None);
+        let forms = forms.chain([raw]);
         Self(forms.map(|body| (Sha256::digest(&body).into(), String::from_utf8_lossy(&body).into_owned())).collect())
     }
 

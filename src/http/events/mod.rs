@@ -6,6 +6,6 @@ mod publication;
 mod redelivery;
 mod wire;
 
-pub use operations::EventsApi;
+pub use operations::{EventsApi, refuse_system_tenant};
 pub use publication::check_schema;
 pub use redelivery::RedeliveryApi;

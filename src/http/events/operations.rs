@@ -182,7 +182,7 @@ fn refuse(violations: Vec<Violation>) -> Refusal {
     Refusal::from_violations(violations).expect("read_event fails with at least one violation")
 }
 
-pub(super) fn refuse_system_tenant(call: &Call) -> Result<(), Refusal> {
+pub fn refuse_system_tenant(call: &Call) -> Result<(), Refusal> {
     if call.tenant().id == TenantId::SYSTEM { Err(Ground::SystemTenant.into()) } else { Ok(()) }
 }
 

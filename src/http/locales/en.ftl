@@ -22,11 +22,13 @@ title-507 = Insufficient Storage
 
 missing-api-key = Missing Authorization header
 invalid-api-key = Invalid API key
+invalid-authorization-format = The API key must come as `Authorization: Bearer <key>` or `X-API-Key: <key>`
 key-expired = This API key has expired
 key-revoked = This API key was revoked
 read-only-key = This API key is read-only and cannot perform write operations
 missing-scope = This API key lacks the scope { $scope }
 instance-key-only = This concerns the whole instance, and this API key is bound to one tenant
+unrestricted-key-only = This concerns the whole tenant, and this API key is restricted to a part of it
 beyond-own-key = A key cannot give more than it has itself: { $what }
 unknown-tenant = Tenant '{ $name }' not found
 system-tenant = Nobody publishes into the tenant 'system'
@@ -41,11 +43,13 @@ body-too-large = The body is larger than { $bytes_max } bytes
 invalid-idempotency-key = An Idempotency-Key has 1 to 200 printable ASCII characters
 idempotency-conflict = This Idempotency-Key was used with another body
 idempotency-in-progress = A request with this Idempotency-Key is still running
+idempotency-snapshot-unavailable = The first answer to this Idempotency-Key was too large to be kept; the request was not carried out again
 
 ## What is there
 
 already-exists = The name is taken
 key-exists = There is a key with this text already
+public-id-taken = Another subscription has this id
 subscription-not-for-event = A named subscription was made by a restricted API key, which may not have this event
 external-id-conflict = An event with this external_id was published with another type or other data
 invalid-state = Its state does not allow this
@@ -56,8 +60,10 @@ limit-exceeded = No more than { $max } are allowed
 ## How the server fares
 
 rate-limited = Rate limit exceeded. Please retry after a short delay.
+rate-window-exceeded = Rate limit exceeded ({ $bucket }). Please retry when Retry-After says.
 too-many-viewers = No more than { $max } viewers of { $of_what } can watch at once: close one, then try again
 storage-full = Storage is full: nothing new is accepted until space is free
+storage-unavailable = The store cannot be used at the moment, and nothing is accepted until it is open again
 shutting-down = The server is shutting down: please try again
 internal = Something went wrong here; the request id finds it in the log
 
@@ -86,6 +92,7 @@ header-malformed = The name of a header has { $expected }
 header-reserved = Waxwing or HTTP itself sets this header: it cannot be a custom one
 invalid-secret = A secret of this profile is { $expected }
 overlap-not-supported = Deliveries of the profile '{ $profile }' carry one signature: two secrets cannot overlap
+key-pair-not-supported = Deliveries of the profile '{ $profile }' have no room for the signature of a key pair
 events-empty = At least one event type or pattern is needed
 unknown-event-type = There is no event type '{ $name }'
 event-not-allowed = '{ $name }' is beyond what the API key is restricted to
@@ -103,6 +110,8 @@ phrase-event = Event
 phrase-event-type = Event type
 phrase-delivery = Delivery
 phrase-subscription = Webhook subscription
+phrase-endpoint = Webhook endpoint
+phrase-public-key = Public key
 phrase-job = Job
 phrase-api-key = API key
 phrase-tenant = Tenant
@@ -120,6 +129,7 @@ phrase-pairs = an object of strings
 phrase-an-object = an object
 phrase-json = JSON
 phrase-a-json-object = a JSON object
+phrase-some-change = an object with at least one field to change
 phrase-events = an array of events
 phrase-event-count = 1 to 1,000 events
 phrase-quotas = an object with management and publish
@@ -150,11 +160,18 @@ phrase-unmasked-value = the value itself: none is kept
 phrase-standard-secret = whsec_ followed by 24 to 64 bytes in base64
 phrase-agentmessage-secret = 32 bytes in base64: 44 characters
 phrase-mage-secret = 64 lower-case hexadecimal characters
+phrase-marea-endpoint-id = mk_we_ followed by 16 lower-case hexadecimal digits
+phrase-a-uuid = a UUID
 
 ## Choices ($expected)
 
 phrase-profiles = 'standard', 'mage', 'marea' or 'agentmessage'
 phrase-envelopes = 'profile' or 'raw'
+phrase-signings = 'subscription' or 'tenant'
+phrase-standard-versions = '2026-04-01' or '2026-11-01'
+phrase-no-version = absent: the profile mage has no versions
+phrase-marea-version = '2026-05-12': the profile marea has no other
+phrase-agentmessage-version = '2026-04-01': the profile agentmessage has no other
 phrase-orderings = 'none' or 'fifo'
 phrase-presets = full_access, read_only, publish_only or subscriber
 phrase-key-kinds = native, marea_developer, marea_user or agentmessage
@@ -230,3 +247,22 @@ phrase-deliveries-a-second = deliveries per second
 
 phrase-of-one-key = one key
 phrase-of-the-instance = the whole instance
+
+## AgentMessage's contract
+
+phrase-webhook-delivery = Webhook delivery
+phrase-a-next-cursor = a cursor from meta.next_cursor
+phrase-attempt-outcomes = success, retry or dead
+phrase-one-to-200 = 1 to 200
+phrase-at-most-the-other-status = at most http_status_max
+phrase-fixed-at-creation = left out: it is fixed at creation
+
+## What a client is advised to do
+
+phrase-advice-wait = Wait, then send the request again
+phrase-advice-authenticate = Send a valid API key as a bearer token
+phrase-advice-another-key = Use an API key that has the scope
+phrase-advice-list-endpoints = List the webhook endpoints
+phrase-advice-delete-endpoint = Delete a webhook endpoint that is no longer needed
+phrase-advice-correct = Correct the request, then send it again
+phrase-advice-another-idempotency-key = Send the request with another Idempotency-Key

@@ -19,11 +19,13 @@ title-507 = Almacenamiento insuficiente
 
 missing-api-key = Falta el encabezado Authorization
 invalid-api-key = La clave de API no es válida
+invalid-authorization-format = La clave de API debe enviarse como `Authorization: Bearer <key>` o `X-API-Key: <key>`
 key-expired = Esta clave de API ha caducado
 key-revoked = Esta clave de API fue revocada
 read-only-key = Esta clave de API es de solo lectura y no puede realizar operaciones de escritura
 missing-scope = Esta clave de API no tiene el permiso { $scope }
 instance-key-only = Esto afecta a toda la instancia y esta clave de API pertenece a un solo tenant
+unrestricted-key-only = Esto afecta a todo el tenant y esta clave de API está restringida a una parte de él
 beyond-own-key = Una clave no puede conceder más de lo que tiene: { $what }
 unknown-tenant = No se encontró el tenant '{ $name }'
 system-tenant = No se puede publicar en el tenant 'system'
@@ -38,11 +40,13 @@ body-too-large = El cuerpo supera los { $bytes_max } bytes
 invalid-idempotency-key = Una Idempotency-Key tiene de 1 a 200 caracteres ASCII imprimibles
 idempotency-conflict = Esta Idempotency-Key ya se usó con otro cuerpo
 idempotency-in-progress = Todavía hay una solicitud en curso con esta Idempotency-Key
+idempotency-snapshot-unavailable = La primera respuesta a esta Idempotency-Key era demasiado grande para conservarla; la solicitud no se volvió a ejecutar
 
 ## What is there
 
 already-exists = Ese nombre ya está en uso
 key-exists = Ya existe una clave con este texto
+public-id-taken = Otra suscripción tiene este id
 subscription-not-for-event = Una de las suscripciones indicadas se creó con una clave de API restringida que no puede recibir este evento
 external-id-conflict = Ya se publicó un evento con este external_id, pero con otro tipo u otros datos
 invalid-state = Su estado actual no lo permite
@@ -53,8 +57,10 @@ limit-exceeded = No se admiten más de { $max }
 ## How the server fares
 
 rate-limited = Se superó el límite de solicitudes. Vuelva a intentarlo en unos instantes.
+rate-window-exceeded = Se superó el límite de solicitudes ({ $bucket }). Vuelva a intentarlo cuando lo indique Retry-After.
 too-many-viewers = El máximo es de { $max } conexiones simultáneas { $of_what }: cierre una y vuelva a intentarlo
 storage-full = El almacenamiento está lleno: no se acepta nada nuevo hasta que se libere espacio
+storage-unavailable = El almacén no se puede usar en este momento; no se acepta nada hasta que vuelva a abrirse
 shutting-down = El servidor se está apagando: vuelva a intentarlo
 internal = Se produjo un error interno; el id de la solicitud permite encontrarlo en el registro
 
@@ -82,6 +88,7 @@ header-malformed = El nombre de un encabezado tiene { $expected }
 header-reserved = Este encabezado lo fija Waxwing o el propio HTTP: no se puede personalizar
 invalid-secret = Un secreto de este perfil consta de { $expected }
 overlap-not-supported = Las entregas del perfil '{ $profile }' se firman con un solo secreto: no puede haber dos vigentes a la vez
+key-pair-not-supported = Las entregas del perfil '{ $profile }' no tienen lugar para la firma de un par de claves
 events-empty = Se necesita al menos un tipo de evento o patrón
 unknown-event-type = No existe el tipo de evento '{ $name }'
 event-not-allowed = '{ $name }' queda fuera de lo que permite la clave de API
@@ -97,6 +104,8 @@ phrase-event = el evento
 phrase-event-type = el tipo de evento
 phrase-delivery = la entrega
 phrase-subscription = la suscripción de webhook
+phrase-endpoint = el endpoint de webhook
+phrase-public-key = la clave pública
 phrase-job = la tarea
 phrase-api-key = la clave de API
 phrase-tenant = el tenant
@@ -114,6 +123,7 @@ phrase-pairs = un objeto cuyos valores sean cadenas de texto
 phrase-an-object = un objeto
 phrase-json = JSON
 phrase-a-json-object = un objeto JSON
+phrase-some-change = un objeto con al menos un campo por cambiar
 phrase-events = una lista de eventos
 phrase-event-count = una lista de 1 a 1000 eventos
 phrase-quotas = un objeto con management y publish
@@ -144,11 +154,18 @@ phrase-unmasked-value = el propio valor: no hay ninguno guardado
 phrase-standard-secret = whsec_ seguido de 24 a 64 bytes en base64
 phrase-agentmessage-secret = 32 bytes en base64: 44 caracteres
 phrase-mage-secret = 64 caracteres hexadecimales en minúscula
+phrase-marea-endpoint-id = mk_we_ seguido de 16 dígitos hexadecimales en minúsculas
+phrase-a-uuid = un UUID
 
 ## Choices ($expected)
 
 phrase-profiles = 'standard', 'mage', 'marea' o 'agentmessage'
 phrase-envelopes = 'profile' o 'raw'
+phrase-signings = 'subscription' o 'tenant'
+phrase-standard-versions = '2026-04-01' o '2026-11-01'
+phrase-no-version = omitido: el perfil mage no tiene versiones
+phrase-marea-version = '2026-05-12': el perfil marea no tiene otra
+phrase-agentmessage-version = '2026-04-01': el perfil agentmessage no tiene otra
 phrase-orderings = 'none' o 'fifo'
 phrase-presets = full_access, read_only, publish_only o subscriber
 phrase-key-kinds = native, marea_developer, marea_user o agentmessage
@@ -224,3 +241,22 @@ phrase-deliveries-a-second = entregas por segundo
 
 phrase-of-one-key = por clave
 phrase-of-the-instance = en toda la instancia
+
+## AgentMessage's contract
+
+phrase-webhook-delivery = Entrega de webhook
+phrase-a-next-cursor = un cursor de meta.next_cursor
+phrase-attempt-outcomes = success, retry o dead
+phrase-one-to-200 = de 1 a 200
+phrase-at-most-the-other-status = como máximo http_status_max
+phrase-fixed-at-creation = omitido: queda fijado al crearlo
+
+## Qué se recomienda al cliente
+
+phrase-advice-wait = Espere y vuelva a enviar la solicitud
+phrase-advice-authenticate = Envíe una clave de API válida como token bearer
+phrase-advice-another-key = Use una clave de API que tenga el permiso
+phrase-advice-list-endpoints = Liste los endpoints de webhook
+phrase-advice-delete-endpoint = Elimine un endpoint de webhook que ya no necesite
+phrase-advice-correct = Corrija la solicitud y vuelva a enviarla
+phrase-advice-another-idempotency-key = Envíe la solicitud con otra Idempotency-Key

@@ -19,11 +19,13 @@ title-507 = Armazenamento insuficiente
 
 missing-api-key = O cabeçalho Authorization está ausente
 invalid-api-key = A chave de API não é válida
+invalid-authorization-format = A chave de API deve ser enviada como `Authorization: Bearer <key>` ou `X-API-Key: <key>`
 key-expired = Esta chave de API expirou
 key-revoked = Esta chave de API foi revogada
 read-only-key = Esta chave de API é somente leitura e não pode realizar operações de escrita
 missing-scope = Esta chave de API não tem a permissão { $scope }
 instance-key-only = Isto afeta toda a instância, e esta chave de API pertence a um único tenant
+unrestricted-key-only = Isto afeta todo o tenant, e esta chave de API está restrita a uma parte dele
 beyond-own-key = Uma chave não pode conceder mais do que ela mesma tem: { $what }
 unknown-tenant = O tenant '{ $name }' não foi encontrado
 system-tenant = Não é possível publicar no tenant 'system'
@@ -38,11 +40,13 @@ body-too-large = O corpo ultrapassa { $bytes_max } bytes
 invalid-idempotency-key = Uma Idempotency-Key tem de 1 a 200 caracteres ASCII imprimíveis
 idempotency-conflict = Esta Idempotency-Key já foi usada com outro corpo
 idempotency-in-progress = Ainda há uma requisição em andamento com esta Idempotency-Key
+idempotency-snapshot-unavailable = A primeira resposta a esta Idempotency-Key era grande demais para ser guardada; a requisição não foi executada de novo
 
 ## What is there
 
 already-exists = Esse nome já está em uso
 key-exists = Já existe uma chave com este texto
+public-id-taken = Outra assinatura tem este id
 subscription-not-for-event = Uma das assinaturas indicadas foi criada com uma chave de API restrita que não pode receber este evento
 external-id-conflict = Um evento com este external_id já foi publicado com outro tipo ou outros dados
 invalid-state = O estado atual não permite esta operação
@@ -53,8 +57,10 @@ limit-exceeded = Não são permitidos mais de { $max }
 ## How the server fares
 
 rate-limited = O limite de requisições foi excedido. Tente novamente em instantes.
+rate-window-exceeded = O limite de requisições foi excedido ({ $bucket }). Tente novamente quando Retry-After indicar.
 too-many-viewers = O máximo é de { $max } conexões simultâneas { $of_what }: feche uma e tente novamente
 storage-full = O armazenamento está cheio: nada novo será aceito até que haja espaço livre
+storage-unavailable = O armazenamento não pode ser usado neste momento; nada é aceito até que ele seja reaberto
 shutting-down = O servidor está sendo encerrado: tente novamente
 internal = Ocorreu um erro interno; o id da requisição permite encontrá-lo no log
 
@@ -82,6 +88,7 @@ header-malformed = O nome de um cabeçalho tem { $expected }
 header-reserved = Este cabeçalho é definido pelo Waxwing ou pelo próprio HTTP: não pode ser personalizado
 invalid-secret = Um segredo deste perfil é composto por { $expected }
 overlap-not-supported = As entregas do perfil '{ $profile }' são assinadas com um único segredo: não pode haver dois vigentes ao mesmo tempo
+key-pair-not-supported = As entregas do perfil '{ $profile }' não têm lugar para a assinatura de um par de chaves
 events-empty = É necessário pelo menos um tipo de evento ou padrão
 unknown-event-type = O tipo de evento '{ $name }' não existe
 event-not-allowed = '{ $name }' está fora do que a chave de API permite
@@ -97,6 +104,8 @@ phrase-event = o evento
 phrase-event-type = o tipo de evento
 phrase-delivery = a entrega
 phrase-subscription = a assinatura de webhook
+phrase-endpoint = o endpoint de webhook
+phrase-public-key = a chave pública
 phrase-job = a tarefa
 phrase-api-key = a chave de API
 phrase-tenant = o tenant
@@ -114,6 +123,7 @@ phrase-pairs = um objeto cujos valores sejam strings
 phrase-an-object = um objeto
 phrase-json = JSON
 phrase-a-json-object = um objeto JSON
+phrase-some-change = um objeto com pelo menos um campo a alterar
 phrase-events = uma lista de eventos
 phrase-event-count = uma lista de 1 a 1.000 eventos
 phrase-quotas = um objeto com management e publish
@@ -144,11 +154,18 @@ phrase-unmasked-value = o próprio valor: nenhum está guardado
 phrase-standard-secret = whsec_ seguido de 24 a 64 bytes em base64
 phrase-agentmessage-secret = 32 bytes em base64: 44 caracteres
 phrase-mage-secret = 64 caracteres hexadecimais minúsculos
+phrase-marea-endpoint-id = mk_we_ seguido de 16 dígitos hexadecimais em minúsculas
+phrase-a-uuid = um UUID
 
 ## Choices ($expected)
 
 phrase-profiles = 'standard', 'mage', 'marea' ou 'agentmessage'
 phrase-envelopes = 'profile' ou 'raw'
+phrase-signings = 'subscription' ou 'tenant'
+phrase-standard-versions = '2026-04-01' ou '2026-11-01'
+phrase-no-version = omitido: o perfil mage não tem versões
+phrase-marea-version = '2026-05-12': o perfil marea não tem outra
+phrase-agentmessage-version = '2026-04-01': o perfil agentmessage não tem outra
 phrase-orderings = 'none' ou 'fifo'
 phrase-presets = full_access, read_only, publish_only ou subscriber
 phrase-key-kinds = native, marea_developer, marea_user ou agentmessage
@@ -224,3 +241,22 @@ phrase-deliveries-a-second = entregas por segundo
 
 phrase-of-one-key = por chave
 phrase-of-the-instance = em toda a instância
+
+## AgentMessage's contract
+
+phrase-webhook-delivery = Entrega de webhook
+phrase-a-next-cursor = um cursor de meta.next_cursor
+phrase-attempt-outcomes = success, retry ou dead
+phrase-one-to-200 = de 1 a 200
+phrase-at-most-the-other-status = no máximo http_status_max
+phrase-fixed-at-creation = omitido: é fixado na criação
+
+## O que se recomenda ao cliente
+
+phrase-advice-wait = Aguarde e envie a requisição novamente
+phrase-advice-authenticate = Envie uma chave de API válida como token bearer
+phrase-advice-another-key = Use uma chave de API que tenha a permissão
+phrase-advice-list-endpoints = Liste os endpoints de webhook
+phrase-advice-delete-endpoint = Exclua um endpoint de webhook que não seja mais necessário
+phrase-advice-correct = Corrija a requisição e envie-a novamente
+phrase-advice-another-idempotency-key = Envie a requisição com outra Idempotency-Key

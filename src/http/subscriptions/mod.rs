@@ -5,6 +5,9 @@ mod rules;
 mod settings;
 mod wire;
 
-pub use operations::{SubscriptionsApi, find};
-pub use rules::{check_metadata, check_profile};
-pub use wire::{DisabledReasonName, HealthName, ProfileName, ProfileText};
+pub use operations::{SubscriptionsApi, TestKept, find};
+pub use rules::{check_metadata, check_overlap, check_profile};
+pub use settings::{NewSubscription, Settings, SubscriptionChange};
+pub use wire::{
+    ApiVersionText, DeliveryStatusName, DisabledReasonName, HealthName, ProfileName, ProfileText, RotateSecret,
+};

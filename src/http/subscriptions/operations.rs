@@ -3,26 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 
-use super::rules::{check_events, check_profile, check_range};
-use super::settings::{NewSubscription, SubscriptionChange};
+use super::rules::{check_api_version, check_events, check_overlap, check_profile, check_public_ids};
+use super::settings::{Creation, NewSubscription, SubscriptionChange};
 use super::wire::{
-    CreateSubscription, RotateSecret, SendTest, SubscriptionAttributes, SubscriptionList, TestDeliveryAttributes,
-    UpdateSubscription, attributes, test_attributes,
+    CreateAnswer, CreateSubscription, MakeKeyPair, RotateSecret, SendTest, SnippetsAttributes, SubscriptionAttributes,
+    SubscriptionList, TestDeliveryAttributes, UpdateSubscription, attributes, snippets_attributes, test_attributes,
+    would_be_made,
 };
-use crate::domain::event::{Event, EventWithData};
+use crate::domain::delivery::Attempt;
+use crate::domain::event::{Event, EventWithData, NewEvent};
 use crate::domain::event_type::{EventTypeName, WEBHOOK_TEST};
 use crate::domain::header::CustomHeaders;
 use crate::domain::health::Health;
-use crate::domain::id::SubscriptionId;
+use crate::domain::id::{DeliveryId, SubscriptionId};
+use crate::domain::key_pair::KeyPair;
 use crate::domain::profile::Profile;
-use crate::domain::secret::Secret;
+use crate::domain::public_id::{PublicId, PublicIds};
+use crate::domain::secret::{PreviousSecret, Secret};
 use crate::domain::subscription::{
-    DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, OVERLAP_SECONDS_MAX, PreviousSecret, Subscription,
-    TIMEOUT_SECONDS_DEFAULT,
+    DeliveryOrder, Envelope, MAX_IN_FLIGHT_DEFAULT, Signing, Subscription, TIMEOUT_SECONDS_DEFAULT,
 };
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::Metadata;
@@ -33,12 +37,14 @@ use crate::http::body::{Body, Findings};
 use crate::http::etag::{self, IfMatch};
 use crate::http::idempotency::{Fingerprint, once};
 use crate::http::page::{Listed, Query};
-use crate::http::problem::Refusal;
+use crate::http::problem::{Ground, Refusal, Source};
 use crate::http::reply::{Answer, Object as ResourceObject, One, Reply};
 use crate::http::{App, Tag};
-use crate::store::SecretOwner;
+use crate::store::{Edit, SecretOwner, StoreError};
 
 const THING: &str = "Webhook subscription";
+/// What a test says.
+const TEST_DATA: &str = r#"{"message":"Hello from Waxwing"}"#;
 
 pub struct SubscriptionsApi {
     pub app: Arc<App>,
@@ -48,16 +54,32 @@ pub struct SubscriptionsApi {
 impl SubscriptionsApi {
     /// Create a subscription
     ///
-    /// Deliveries start with the next event that it asks for. The answer is one of the two that show the secret.
+    /// Deliveries start with the next event that it asks for. The answer is one of the two that show the secret. A
+    /// subscription of another sender keeps its secret (`secret`, in the form of `profile`) and its ids (`marea_id`,
+    /// `agentmessage_id`), so that its receiver need not change anything. With `dry_run` everything is checked and nothing
+    /// made.
     #[oai(path = "/", method = "post", operation_id = "subscriptions.create")]
     async fn create(
         &self,
         caller: Caller<scope::SubscriptionsWrite>,
-        body: Body<NewSubscription, CreateSubscription>,
-    ) -> Result<Answer<One<SubscriptionAttributes>, 201>, Refusal> {
+        body: Body<Creation, CreateSubscription>,
+    ) -> Result<CreateAnswer, Refusal> {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
-            let (wire, findings) = body.read()?;
-            let subscription = self.new_subscription(&caller, wire, findings).await?;
+            let (wire, mut findings) = body.read()?;
+            let Creation { mut new, profile, marea_id, agentmessage_id, dry_run } = wire;
+            let profile = check_profile(profile, &mut findings).unwrap_or(caller.tenant().profile);
+            if !findings.is_sound("profile") {
+                // Nobody knows what its form would be.
+                new.secret = None;
+            }
+            let public_ids = check_public_ids(marea_id, agentmessage_id, &mut findings);
+            let subscription = self.new_subscription(&caller, profile, new, findings).await?;
+            let subscription = Subscription { public_ids, ..subscription };
+            check_ids_are_free(&caller, &public_ids)?;
+            if dry_run == Some(true) {
+                self.app.store.try_subscription(subscription).await.map_err(refused)?;
+                return Ok(would_be_made());
+            }
             let render = |made: &Subscription| {
                 let attributes = attributes(made, &Health::default(), true);
                 Reply::json(StatusCode::CREATED, &One::new(made.id.to_string(), attributes))
@@ -65,11 +87,11 @@ impl SubscriptionsApi {
                     .header("etag", etag::of(made.revision))
                     .shows_secret_of(SecretOwner::Subscription(made.id))
             };
-            let made = self.app.store.create_subscription(subscription, memory.keep(render)).await?;
+            let made = self.app.store.create_subscription(subscription, memory.keep(render)).await.map_err(refused)?;
             Ok(render(&made))
         })
         .await
-        .map(Into::into)
+        .map(CreateAnswer)
     }
 
     /// List subscriptions
@@ -158,17 +180,54 @@ impl SubscriptionsApi {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
             let subscription = find(&caller, &id)?;
             let (wire, findings) = body.read()?;
-            let rotation = rotation(wire, findings, subscription)?;
-            let secret = Secret::generate(&mut rand::rng());
-            let (id, now) = (subscription.id, self.app.clock.now());
+            let rotation = self.rotation(wire, findings, subscription)?;
+            let id = subscription.id;
             let health = self.app.store.health(id);
             let render = move |made: &Subscription| {
                 Reply::json(StatusCode::OK, &One::new(made.id.to_string(), attributes(made, &health, true)))
                     .header("etag", etag::of(made.revision))
                     .shows_secret_of(SecretOwner::Subscription(made.id))
             };
+            let made = self.app.store.update_subscription(id, rotation, memory.keep(render)).await?;
+            Ok(render(&made))
+        })
+        .await
+        .map(Into::into)
+    }
+
+    /// Make a key pair
+    ///
+    /// An ed25519 pair, with which deliveries are signed beside the secret (`v1a`, profile `standard` only). The private half is
+    /// never shown; the public one is in the answer and at `/.well-known/webhook-keys/{id}`. Asked again, the pair is replaced,
+    /// and the old one stops at once unless an overlap is asked for. A change to a profile without `v1a` removes it.
+    #[oai(path = "/:id/key-pair", method = "post", operation_id = "subscriptions.make_key_pair")]
+    async fn make_key_pair(
+        &self,
+        caller: Caller<scope::SubscriptionsWrite>,
+        id: Path<String>,
+        body: Body<MakeKeyPair>,
+    ) -> Result<Answer<One<SubscriptionAttributes>, 200>, Refusal> {
+        once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
+            let subscription = find(&caller, &id)?;
+            let (MakeKeyPair { overlap_seconds }, mut findings) = body.read()?;
+            let overlap = check_overlap(overlap_seconds, &mut findings).unwrap_or_default();
+            if !subscription.profile.has_key_pairs() {
+                findings.add(Rule::KeyPairNotSupported { profile: subscription.profile.name() }, "");
+            }
+            findings.finish()?;
+            let pair = KeyPair::generate(&mut rand::rng());
+            let (id, now) = (subscription.id, self.app.clock.now());
+            let health = self.app.store.health(id);
+            let render = move |made: &Subscription| {
+                Reply::json(StatusCode::OK, &One::new(made.id.to_string(), attributes(made, &health, false)))
+                    .header("etag", etag::of(made.revision))
+            };
             let change = Box::new(move |subscription: &mut Subscription| {
-                rotation.apply(subscription, secret, now);
+                // Its profile may have changed since it was looked at.
+                if !subscription.profile.has_key_pairs() {
+                    return Err(StoreError::InvalidState);
+                }
+                subscription.replace_key_pair(pair, overlap, now);
                 Ok(())
             });
             let made = self.app.store.update_subscription(id, change, memory.keep(render)).await?;
@@ -176,6 +235,41 @@ impl SubscriptionsApi {
         })
         .await
         .map(Into::into)
+    }
+
+    /// Remove the key pair
+    ///
+    /// Deliveries are signed by the secret alone from now on. Without a pair nothing changes.
+    #[oai(path = "/:id/key-pair", method = "delete", operation_id = "subscriptions.remove_key_pair")]
+    async fn remove_key_pair(
+        &self,
+        caller: Caller<scope::SubscriptionsWrite>,
+        id: Path<String>,
+    ) -> Result<Answer<(), 204>, Refusal> {
+        let subscription = find(&caller, &id)?;
+        let if_match = IfMatch::of(&caller);
+        let change = Box::new(move |subscription: &mut Subscription| {
+            if_match.check(subscription.revision)?;
+            subscription.key_pairs = None;
+            Ok(())
+        });
+        self.app.store.update_subscription(subscription.id, change, None).await?;
+        Ok(Reply::empty(StatusCode::NO_CONTENT).into())
+    }
+
+    /// Get programs that verify its deliveries
+    ///
+    /// One function in each language, for the subscription's profile and the names of its tenant's headers. The secret is not
+    /// in it.
+    #[oai(path = "/:id/snippets", method = "get", operation_id = "subscriptions.snippets")]
+    async fn snippets(
+        &self,
+        caller: Caller<scope::SubscriptionsRead>,
+        id: Path<String>,
+    ) -> Result<Answer<One<SnippetsAttributes>, 200>, Refusal> {
+        let subscription = find(&caller, &id)?;
+        let attributes = snippets_attributes(subscription.profile, caller.tenant().header_prefix.as_ref());
+        Ok(Reply::json(StatusCode::OK, &One::new(subscription.id.to_string(), attributes)).into())
     }
 
     /// Send a test
@@ -193,7 +287,8 @@ impl SubscriptionsApi {
             let subscription = find(&caller, &id)?;
             let (wire, findings) = body.read()?;
             let event = self.test_event(&caller, subscription, wire, findings)?;
-            let attempt = self.app.dispatch.test(caller.tenant(), subscription, &event).await;
+            let nothing_is_kept = DeliveryId::from_u128(0);
+            let attempt = self.app.dispatch.test(caller.tenant(), subscription, nothing_is_kept, &event).await;
             if attempt.outcome.is_success() {
                 self.app.store.receiver_is_well(subscription.id).await?;
             }
@@ -212,14 +307,15 @@ impl SubscriptionsApi {
             .header("etag", etag::of(subscription.revision))
     }
 
-    async fn new_subscription(
+    /// What the caller asks for, once it breaks no rule.
+    pub async fn new_subscription(
         &self,
         call: &Call,
+        profile: Profile,
         wire: NewSubscription,
         mut findings: Findings,
     ) -> Result<Subscription, Refusal> {
-        let NewSubscription { url, events, settings, secret } = wire;
-        let profile = call.tenant().profile;
+        let NewSubscription { url, events, settings, secret, api_version } = wire;
         let url = self.check_url(call, &url, &mut findings).await;
         let owner = call.owner();
         let events = check_events(call, &owner, &events, &mut findings);
@@ -228,6 +324,7 @@ impl SubscriptionsApi {
             None => Some(Secret::generate(&mut rand::rng())),
             Some(text) => profile.read_secret(&text),
         };
+        let api_version = check_api_version(api_version, profile, &mut findings);
         if secret.is_none() {
             findings.add(Rule::InvalidSecret { expected: profile.secret_expected() }, "/secret");
         }
@@ -253,13 +350,17 @@ impl SubscriptionsApi {
             circuit_breaker: profile.has_circuit_breaker(),
             headers: CustomHeaders::new(),
             channels: Vec::new(),
+            public_ids: PublicIds::default(),
             owner,
             profile,
             envelope: Envelope::default(),
+            api_version,
             metadata: Metadata::new(),
+            signing: Signing::default(),
             secret,
             secret_version: 1,
             previous_secret: None,
+            key_pairs: None,
             revision: 1,
             created_at: now,
             updated_at: now,
@@ -275,26 +376,81 @@ impl SubscriptionsApi {
         body: &Body<SubscriptionChange, UpdateSubscription>,
     ) -> Result<Answer<One<SubscriptionAttributes>, 200>, Refusal> {
         let subscription = find(call, id)?;
-        let (wire, mut findings) = body.read()?;
+        let (wire, findings) = body.read()?;
+        let edit = self.edit(call, Some(subscription), wire, findings).await?;
+        let changed = self.app.store.update_subscription(subscription.id, edit, None).await?;
+        Ok(self.show(&changed).into())
+    }
+
+    /// The change that the caller asks for, once it breaks no rule. `known` is what is changed, if there is such a one.
+    pub async fn edit(
+        &self,
+        call: &Call,
+        known: Option<&Subscription>,
+        wire: SubscriptionChange,
+        mut findings: Findings,
+    ) -> Result<Edit<Subscription>, Refusal> {
         let SubscriptionChange { url, events, settings } = wire;
         let url = match url {
             Some(url) => self.check_url(call, &url, &mut findings).await,
             None => None,
         };
-        let events = events.map(|events| check_events(call, &subscription.owner, &events, &mut findings));
+        let owner = known.map_or_else(|| call.owner(), |known| known.owner.clone());
+        let events = events.map(|events| check_events(call, &owner, &events, &mut findings));
         let prefix = call.tenant().header_prefix.as_ref();
-        let changes = settings.check(url, Some(subscription), &subscription.owner, prefix, &mut findings);
+        let changes = settings.check(url, known, &owner, prefix, &mut findings);
         findings.finish()?;
         let if_match = IfMatch::of(call);
-        let change = Box::new(move |subscription: &mut Subscription| {
+        Ok(Box::new(move |subscription: &mut Subscription| {
             if_match.check(subscription.revision)?;
             if let Some(events) = events {
                 subscription.events = events;
             }
             changes.apply(subscription)
-        });
-        let changed = self.app.store.update_subscription(subscription.id, change, None).await?;
-        Ok(self.show(&changed).into())
+        }))
+    }
+
+    /// A new secret for the subscription, once what is asked for breaks no rule.
+    pub fn rotation(
+        &self,
+        wire: RotateSecret,
+        findings: Findings,
+        subscription: &Subscription,
+    ) -> Result<Edit<Subscription>, Refusal> {
+        let rotation = rotation(wire, findings, subscription)?;
+        let (secret, now) = (Secret::generate(&mut rand::rng()), self.app.clock.now());
+        Ok(Box::new(move |subscription: &mut Subscription| {
+            rotation.apply(subscription, secret, now);
+            Ok(())
+        }))
+    }
+
+    /// Sends a test as [`Self::test`] does, and keeps it: an event of its own with one delivery and this attempt. Goes on
+    /// to its end also when nobody waits for it any more.
+    pub async fn kept_test(&self, call: &Call, subscription: &Arc<Subscription>) -> Result<TestKept, Refusal> {
+        let (app, tenant, subscription) = (self.app.clone(), call.tenant().clone(), subscription.clone());
+        let test = async move {
+            let data = Bytes::from_static(TEST_DATA.as_bytes());
+            let new = NewEvent {
+                tenant: tenant.id,
+                event_type: WEBHOOK_TEST.parse().expect("it is a name"),
+                external_id: None,
+                occurred_at: None,
+                channels: Vec::new(),
+                deliver_at: None,
+                data: data.clone(),
+            };
+            let (event, delivery) = app.store.begin_test(new, subscription.id).await?;
+            let event = EventWithData { event, data };
+            let attempt = app.dispatch.test(&tenant, &subscription, delivery, &event).await;
+            app.store.record_test(attempt.clone()).await?;
+            if attempt.outcome.is_success() {
+                app.store.receiver_is_well(subscription.id).await?;
+            }
+            Ok(TestKept { event: event.event, attempt })
+        };
+        let kept: Result<TestKept, StoreError> = tokio::spawn(test).await.map_err(|_| Ground::Internal)?;
+        Ok(kept?)
     }
 
     /// The grammar, then the addresses behind the name (contract 8).
@@ -327,7 +483,7 @@ impl SubscriptionsApi {
         let is_allowed =
             |name: &EventTypeName| subscription.owner.restriction().is_none_or(|restriction| restriction.allows(name));
         let (event_type, data) = match wire.event_type {
-            None => (WEBHOOK_TEST.parse().ok(), r#"{"message":"Hello from Waxwing"}"#.to_owned()),
+            None => (WEBHOOK_TEST.parse().ok(), TEST_DATA.to_owned()),
             Some(name) => match call.catalogue.event_type(&name) {
                 Some(entry) if !is_allowed(&entry.event_type.name) => {
                     findings.add(Rule::EventNotAllowed { name }, "/event_type");
@@ -363,10 +519,35 @@ impl SubscriptionsApi {
     }
 }
 
+/// Tells which of the ids is taken; the store looks again in its transaction.
+fn check_ids_are_free(call: &Call, ids: &PublicIds) -> Result<(), Refusal> {
+    let PublicIds { marea, agentmessage } = ids;
+    let ids =
+        [(marea.map(PublicId::Marea), "/marea_id"), (agentmessage.map(PublicId::AgentMessage), "/agentmessage_id")];
+    let is_taken = |id: &PublicId| call.tenant_entry().subscription_by_public_id(id).is_some();
+    match ids.into_iter().find(|(id, _)| id.as_ref().is_some_and(is_taken)) {
+        Some((_, pointer)) => Err(Refusal::at(Ground::PublicIdTaken, Source::Pointer(pointer.to_owned()))),
+        None => Ok(()),
+    }
+}
+
+fn refused(error: StoreError) -> Refusal {
+    match error {
+        StoreError::AlreadyExists => Ground::PublicIdTaken.into(),
+        error => error.into(),
+    }
+}
+
 pub fn find<'a>(call: &'a Call, id: &str) -> Result<&'a Arc<Subscription>, Refusal> {
     let found = id.parse().ok().and_then(|id| call.tenant_entry().subscription(id));
     let found = found.filter(|subscription| call.sees(subscription));
     found.ok_or_else(|| Refusal::not_found(THING, id))
+}
+
+/// A test that was kept, and what it came to.
+pub struct TestKept {
+    pub event: Event,
+    pub attempt: Attempt,
 }
 
 struct Rotation {
@@ -380,18 +561,23 @@ impl Rotation {
         let expires_at = now.plus(self.overlap);
         subscription.previous_secret = (!self.overlap.is_zero()).then_some(PreviousSecret { secret: old, expires_at });
         subscription.secret_version += 1;
-        subscription.profile = self.profile;
+        if subscription.profile != self.profile {
+            subscription.profile = self.profile;
+            subscription.api_version = self.profile.api_version_default();
+        }
+        if !self.profile.has_key_pairs() {
+            subscription.key_pairs = None;
+        }
     }
 }
 
 fn rotation(wire: RotateSecret, mut findings: Findings, subscription: &Subscription) -> Result<Rotation, Refusal> {
     let RotateSecret { overlap_seconds, profile } = wire;
-    let range = (0, i64::from(OVERLAP_SECONDS_MAX));
-    let overlap = check_range(overlap_seconds, range, "seconds", "/overlap_seconds", &mut findings).unwrap_or(0);
+    let overlap = check_overlap(overlap_seconds, &mut findings).unwrap_or_default();
     let profile = check_profile(profile, &mut findings).unwrap_or(subscription.profile);
-    if overlap > 0 && !profile.can_overlap() {
+    if !overlap.is_zero() && !profile.can_overlap() {
         findings.add(Rule::OverlapNotSupported { profile: profile.name() }, "/overlap_seconds");
     }
     findings.finish()?;
-    Ok(Rotation { profile, overlap: Duration::from_secs(overlap.unsigned_abs()) })
+    Ok(Rotation { profile, overlap })
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
+use std::time::Duration;
 
-use super::wire::{EnvelopeText, OrderingText, ProfileText, RetryWaits};
+use super::wire::{ApiVersionText, EnvelopeText, OrderingText, ProfileText, RetryWaits, SigningText};
 use crate::domain::event_type::EventPattern;
 use crate::domain::header::{
     CustomHeaders, HEADERS_MAX, HeaderName, HeaderPrefix, HeaderValue, InvalidHeaderName, InvalidHeaderValue, MASK,
@@ -11,11 +12,12 @@ use crate::domain::header::{
 };
 use crate::domain::id::TenantId;
 use crate::domain::operational::What;
-use crate::domain::profile::Profile;
+use crate::domain::profile::{ApiVersion, Profile};
+use crate::domain::public_id::PublicIds;
 use crate::domain::retry::{RETRIES_MAX, RETRY_WAIT_SECONDS_MAX, Schedule};
 use crate::domain::subscription::{
-    DESCRIPTION_LENGTH_MAX, DeliveryOrder, EVENTS_MAX, Envelope, MAX_IN_FLIGHT_CEILING, Owner, RATE_LIMIT_CEILING,
-    TIMEOUT_SECONDS_CEILING,
+    DESCRIPTION_LENGTH_MAX, DeliveryOrder, EVENTS_MAX, Envelope, MAX_IN_FLIGHT_CEILING, OVERLAP_SECONDS_MAX, Owner,
+    RATE_LIMIT_CEILING, Signing, TIMEOUT_SECONDS_CEILING,
 };
 use crate::domain::tenant::{METADATA_KEY_LENGTH_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_LENGTH_MAX, Metadata};
 use crate::domain::violation::Rule;
@@ -106,6 +108,35 @@ pub(super) fn check_envelope(name: Option<EnvelopeText>, findings: &mut Findings
         findings.add(Rule::InvalidFormat { expected: "'profile' or 'raw'" }, "/envelope");
     }
     envelope
+}
+
+pub(super) fn check_signing(name: Option<SigningText>, findings: &mut Findings) -> Option<Signing> {
+    let signing = Signing::from_name(&name?.0);
+    if signing.is_none() {
+        findings.add(Rule::InvalidFormat { expected: "'subscription' or 'tenant'" }, "/signing");
+    }
+    signing
+}
+
+/// One of the profile's; its default when nothing is asked for.
+pub(super) fn check_api_version(
+    name: Option<ApiVersionText>,
+    profile: Profile,
+    findings: &mut Findings,
+) -> Option<ApiVersion> {
+    let Some(ApiVersionText(name)) = name else { return profile.api_version_default() };
+    let version = profile.api_versions().iter().copied().find(|version| version.name() == name);
+    if version.is_none() {
+        findings.add(Rule::InvalidFormat { expected: profile.api_versions_expected() }, "/api_version");
+    }
+    version
+}
+
+/// How long a rotated secret goes on signing. None when nothing is said of it.
+pub fn check_overlap(seconds: Option<i64>, findings: &mut Findings) -> Option<Duration> {
+    let range = (0, i64::from(OVERLAP_SECONDS_MAX));
+    let seconds = check_range(seconds, range, "seconds", "/overlap_seconds", findings)?;
+    Some(Duration::from_secs(seconds.unsigned_abs()))
 }
 
 /// Deliveries per second.
@@ -206,6 +237,30 @@ pub fn check_metadata(pairs: &Metadata, findings: &mut Findings) {
             findings.add(Rule::TooLong { max: METADATA_VALUE_LENGTH_MAX }, pointer);
         }
     }
+}
+
+/// The ids that receivers know from another sender.
+pub(super) fn check_public_ids(
+    marea: Option<String>,
+    agentmessage: Option<String>,
+    findings: &mut Findings,
+) -> PublicIds {
+    let marea = marea.and_then(|text| {
+        let id = text.parse().ok();
+        if id.is_none() {
+            let expected = "mk_we_ followed by 16 lower-case hexadecimal digits";
+            findings.add(Rule::InvalidFormat { expected }, "/marea_id");
+        }
+        id
+    });
+    let agentmessage = agentmessage.and_then(|text| {
+        let id = text.parse().ok();
+        if id.is_none() {
+            findings.add(Rule::InvalidFormat { expected: "a UUID" }, "/agentmessage_id");
+        }
+        id
+    });
+    PublicIds { marea, agentmessage }
 }
 
 pub fn check_profile(name: Option<ProfileText>, findings: &mut Findings) -> Option<Profile> {

@@ -7,13 +7,13 @@ use poem_openapi::types::MaybeUndefined;
 
 use super::rules::{
     WantedHeaders, check_description, check_envelope, check_headers, check_max_in_flight, check_metadata,
-    check_ordering, check_rate_limit, check_retry_schedule, check_timeout,
+    check_ordering, check_rate_limit, check_retry_schedule, check_signing, check_timeout,
 };
-use super::wire::{EnvelopeText, OrderingText, RetryWaits};
+use super::wire::{ApiVersionText, EnvelopeText, OrderingText, ProfileText, RetryWaits, SigningText};
 use crate::domain::channel::{Channel, SUBSCRIPTION_CHANNELS_MAX};
 use crate::domain::header::{CustomHeaders, HeaderPrefix};
 use crate::domain::retry::Schedule;
-use crate::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
+use crate::domain::subscription::{DeliveryOrder, Envelope, Owner, Signing, Subscription};
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::Metadata;
 use crate::http::body::{Fields, Findings, Wire};
@@ -21,29 +21,46 @@ use crate::http::channels::{check_channels, check_restriction};
 use crate::store::StoreError;
 
 /// A [`CreateSubscription`](super::wire::CreateSubscription), as it came.
-pub(super) struct NewSubscription {
+pub(super) struct Creation {
+    pub new: NewSubscription,
+    pub profile: Option<ProfileText>,
+    pub marea_id: Option<String>,
+    pub agentmessage_id: Option<String>,
+    pub dry_run: Option<bool>,
+}
+
+/// What a new subscription is in every contract, as it came.
+pub struct NewSubscription {
     pub url: String,
     pub events: Vec<String>,
     pub settings: Settings,
     pub secret: Option<String>,
+    pub api_version: Option<ApiVersionText>,
 }
 
 /// An [`UpdateSubscription`](super::wire::UpdateSubscription), as it came.
-pub(super) struct SubscriptionChange {
+pub struct SubscriptionChange {
     pub url: Option<String>,
     pub events: Option<Vec<String>>,
     pub settings: Settings,
 }
 
-impl Wire for NewSubscription {
+impl Wire for Creation {
     const IS_BODY_REQUIRED: bool = true;
 
     fn read(fields: &mut Fields<'_>) -> Self {
         Self {
-            url: fields.take("url"),
-            events: fields.take("events"),
-            settings: Settings::read(fields),
-            secret: fields.take("secret"),
+            new: NewSubscription {
+                url: fields.take("url"),
+                events: fields.take("events"),
+                settings: Settings::read(fields),
+                secret: fields.take("secret"),
+                api_version: fields.take("api_version"),
+            },
+            profile: fields.take("profile"),
+            marea_id: fields.take("marea_id"),
+            agentmessage_id: fields.take("agentmessage_id"),
+            dry_run: fields.take("dry_run"),
         }
     }
 }
@@ -57,7 +74,8 @@ impl Wire for SubscriptionChange {
 }
 
 /// As they came.
-pub(super) struct Settings {
+#[derive(Default)]
+pub struct Settings {
     pub description: MaybeUndefined<String>,
     pub is_active: Option<bool>,
     pub max_in_flight: Option<i64>,
@@ -69,11 +87,12 @@ pub(super) struct Settings {
     pub headers: MaybeUndefined<BTreeMap<String, String>>,
     pub channels: MaybeUndefined<Vec<String>>,
     pub envelope: Option<EnvelopeText>,
+    pub signing: Option<SigningText>,
     pub metadata: MaybeUndefined<BTreeMap<String, String>>,
 }
 
 /// Checked. None: it stays as it is.
-pub(super) struct Changes {
+pub struct Changes {
     url: Option<TargetUrl>,
     description: Option<Option<String>>,
     is_active: Option<bool>,
@@ -86,6 +105,7 @@ pub(super) struct Changes {
     headers: Option<WantedHeaders>,
     channels: Option<Vec<Channel>>,
     envelope: Option<Envelope>,
+    signing: Option<Signing>,
     metadata: Option<Metadata>,
 }
 
@@ -103,6 +123,7 @@ impl Settings {
             headers: fields.take("headers"),
             channels: fields.take("channels"),
             envelope: fields.take("envelope"),
+            signing: fields.take("signing"),
             metadata: fields.take("metadata"),
         }
     }
@@ -129,6 +150,7 @@ impl Settings {
             headers,
             channels,
             envelope,
+            signing,
             metadata,
         } = self;
         check_description(description.value().map(String::as_str), findings);
@@ -156,6 +178,7 @@ impl Settings {
         };
         let channels = if channels.is_none() && known.is_none() { Some(None) } else { channels };
         let envelope = check_envelope(envelope, findings);
+        let signing = check_signing(signing, findings);
         if let Some(metadata) = metadata.value() {
             check_metadata(metadata, findings);
         }
@@ -172,6 +195,7 @@ impl Settings {
             headers: headers.map(Option::unwrap_or_default),
             channels: channels.map(forced),
             envelope,
+            signing,
             metadata: read(metadata, Some).map(Option::unwrap_or_default),
         }
     }
@@ -193,6 +217,7 @@ impl Changes {
             headers,
             channels,
             envelope,
+            signing,
             metadata,
         } = self;
         // The old host's credentials are not the new one's to see.
@@ -217,6 +242,7 @@ impl Changes {
         set(&mut subscription.circuit_breaker, circuit_breaker);
         set(&mut subscription.channels, channels);
         set(&mut subscription.envelope, envelope);
+        set(&mut subscription.signing, signing);
         set(&mut subscription.metadata, metadata);
         Ok(())
     }

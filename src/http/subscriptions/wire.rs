@@ -3,23 +3,26 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
-use poem_openapi::Object;
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
-use poem_openapi::types::MaybeUndefined;
+use poem::http::StatusCode;
+use poem::{IntoResponse, Response};
+use poem_openapi::registry::{MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::{MaybeUndefined, Type};
+use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::domain::delivery::{Attempt, Outcome};
 use crate::domain::event_type::EventPattern;
-use crate::domain::header::MASK;
+use crate::domain::header::{HeaderPrefix, MASK};
 use crate::domain::health::{Health, HealthStatus};
-use crate::domain::profile::Profile;
+use crate::domain::profile::{ApiVersion, Profile};
 use crate::domain::retry::{RETRIES_MAX, RETRY_WAIT_SECONDS_MAX};
-use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Owner, Subscription};
+use crate::domain::snippet::{self, snippet};
+use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Owner, Signing, Subscription};
 use crate::domain::violation::Rule;
 use crate::http::body::{Fields, Findings, Scalar, Wire};
 use crate::http::page::{Numbered, Parameter, Parameters, Params, bool_parameter, choice_parameter, text_parameter};
-use crate::http::reply::Attributes;
+use crate::http::reply::{Attributes, One, Reply, Shape, meta_response, object_schema};
 use crate::http::value::{Nullable, Time, choice, choice_text, documented};
 
 /// How much of a receiver's answer a test shows.
@@ -27,19 +30,24 @@ const EXCERPT_BYTES_MAX: usize = 1024;
 
 choice_text!(ProfileText, "profile_text", Profile::ALL.map(Profile::name));
 choice_text!(EnvelopeText, "envelope_text", Envelope::NAMES);
+choice_text!(SigningText, "signing_text", Signing::NAMES);
+choice_text!(ApiVersionText, "api_version_text", ApiVersion::ALL.map(ApiVersion::name));
 choice_text!(OrderingText, "ordering_text", DeliveryOrder::NAMES);
 choice!(ProfileName, "profile", Profile::ALL.map(Profile::name));
 choice!(EnvelopeName, "envelope", Envelope::NAMES);
+choice!(SigningName, "signing", Signing::NAMES);
+choice!(ApiVersionName, "api_version", ApiVersion::ALL.map(ApiVersion::name));
 choice!(OrderingName, "ordering", DeliveryOrder::NAMES);
 choice!(OwnerName, "owner", Owner::NAMES);
 choice!(HealthName, "health", HealthStatus::ALL.map(HealthStatus::name));
 choice!(DisabledReasonName, "disabled_reason", DisabledReason::ALL.map(DisabledReason::name));
+choice!(SnippetLanguageName, "snippet_language", snippet::Language::ALL.map(snippet::Language::name));
 choice!(DeliveryStatusName, "delivery_status", ["success", "failure"]);
 
 /// Seconds before each retry.
 #[derive(Debug, Default, Serialize)]
 #[serde(transparent)]
-pub(super) struct RetryWaits(pub(super) Vec<i64>);
+pub struct RetryWaits(pub(super) Vec<i64>);
 
 documented!(
     RetryWaits,
@@ -86,17 +94,31 @@ pub struct SubscriptionAttributes {
     is_active: bool,
     /// A label for people
     description: Nullable<String>,
-    /// The signing secret: only in the answers of create and rotate
+    /// Whose secret signs: `subscription`: its own; `tenant`: the one that its tenant has (`POST
+    /// /v1/tenants/{id}/rotate-secret`). Its own one stays either way
+    signing: SigningName,
+    /// Its own secret: only in the answers of create and rotate
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     /// Grows with each rotation
     secret_version: u32,
     /// Until when a rotated secret signs beside the current one
     previous_secret_expires_at: Nullable<Time>,
+    /// Of the ed25519 pair that signs beside the secret (`v1a`): `whpk_` and base64; null: it has none
+    public_key: Nullable<String>,
+    /// Until when a replaced pair signs beside the current one
+    previous_key_pair_expires_at: Nullable<Time>,
     /// How deliveries look; changes only together with the secret
     profile: ProfileName,
+    /// Its id in Marea's API
+    marea_id: String,
+    /// Its id in AgentMessage's API
+    agentmessage_id: String,
     /// `raw`: the body is `data` alone
     envelope: EnvelopeName,
+    /// Which edition of its profile the envelope follows; null: the profile has none. Fixed at creation; a change of the
+    /// profile brings that one's first
+    api_version: Nullable<ApiVersionName>,
     /// Requests open at the same time
     max_in_flight: u8,
     /// How long a receiver may take to answer
@@ -184,11 +206,79 @@ pub(super) struct CreateSubscription {
     channels: MaybeUndefined<Vec<String>>,
     /// `profile` (default): `data` inside the profile's envelope; `raw`: `data` alone
     envelope: Option<EnvelopeText>,
+    /// Whose secret signs: `subscription` (default): its own; `tenant`: the tenant's, which is made if there is none yet and
+    /// shown when it is rotated
+    signing: Option<SigningText>,
     /// Your own pairs: at most 50, names of 64 and values of 512 characters
     #[oai(nullable)]
     metadata: MaybeUndefined<BTreeMap<String, String>>,
     /// Your own signing secret, in the profile's format; otherwise one is made
     secret: Option<String>,
+    /// Which edition of its profile the envelope follows: `standard` has `2026-04-01` (default) and `2026-11-01`, whose body
+    /// has the event's `id` and the `api_version`, too, for receivers that cannot read headers; `marea` has `2026-05-12`,
+    /// `agentmessage` has `2026-04-01`, `mage` has none
+    api_version: Option<ApiVersionText>,
+    /// How deliveries look (default: the tenant's `profile`)
+    profile: Option<ProfileText>,
+    /// The id that its receiver knows from Marea: `mk_we_` and 16 hexadecimal digits (default: one is made)
+    #[oai(validator(pattern = "^mk_we_[0-9a-f]{16}$"))]
+    marea_id: Option<String>,
+    /// The id that its receiver knows from AgentMessage: a UUID (default: one is made)
+    agentmessage_id: Option<String>,
+    /// Only checks
+    dry_run: Option<bool>,
+}
+
+/// What a dry run found
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "CreateSubscriptionDryRun")]
+struct DryRun {
+    /// Always true: nothing was made
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct DryRunBody {
+    meta: DryRun,
+}
+
+pub(super) fn would_be_made() -> Reply {
+    Reply::json(StatusCode::OK, &DryRunBody { meta: DryRun { dry_run: true } })
+}
+
+/// 201 with the subscription, 200 when a dry run would make it.
+pub(super) struct CreateAnswer(pub(super) Reply);
+
+impl IntoResponse for CreateAnswer {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
+impl ApiResponse for CreateAnswer {
+    fn meta() -> MetaResponses {
+        let made = meta_response::<One<SubscriptionAttributes>>(201);
+        MetaResponses { responses: vec![made, meta_response::<DryRunShape>(200)] }
+    }
+
+    fn register(registry: &mut Registry) {
+        One::<SubscriptionAttributes>::register(registry);
+        DryRunShape::register(registry);
+    }
+}
+
+struct DryRunShape;
+
+impl Shape for DryRunShape {
+    const DESCRIPTION: &'static str = "A dry run: the subscription would be made";
+
+    fn schema_ref() -> Option<MetaSchemaRef> {
+        Some(object_schema(vec![("meta", <DryRun as Type>::schema_ref())]))
+    }
+
+    fn register(registry: &mut Registry) {
+        <DryRun as Type>::register(registry);
+    }
 }
 
 /// What changes: an absent field stays, null clears
@@ -238,20 +328,23 @@ pub(super) struct UpdateSubscription {
     channels: MaybeUndefined<Vec<String>>,
     /// `profile`: `data` inside the profile's envelope; `raw`: `data` alone
     envelope: Option<EnvelopeText>,
+    /// Whose secret signs, from now on: `subscription`: its own; `tenant`: the tenant's, which is made if there is none yet
+    /// and shown when it is rotated
+    signing: Option<SigningText>,
     /// Replaces all pairs
     #[oai(nullable)]
     metadata: MaybeUndefined<BTreeMap<String, String>>,
 }
 
 /// How a secret is replaced
-#[derive(Object)]
+#[derive(Default, Object)]
 #[oai(deny_unknown_fields)]
-pub(super) struct RotateSecret {
+pub struct RotateSecret {
     /// How long the old secret signs beside the new one (default 0: it stops at once)
     #[oai(validator(minimum(value = "0"), maximum(value = "604800")))]
-    pub(super) overlap_seconds: Option<i64>,
+    pub overlap_seconds: Option<i64>,
     /// Changes how deliveries look, from now on
-    pub(super) profile: Option<ProfileText>,
+    pub profile: Option<ProfileText>,
 }
 
 impl Wire for RotateSecret {
@@ -259,6 +352,23 @@ impl Wire for RotateSecret {
 
     fn read(fields: &mut Fields<'_>) -> Self {
         Self { overlap_seconds: fields.take("overlap_seconds"), profile: fields.take("profile") }
+    }
+}
+
+/// How a key pair is made
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+pub(super) struct MakeKeyPair {
+    /// How long the old pair, if there is one, signs beside the new one (default 0: it stops at once)
+    #[oai(validator(minimum(value = "0"), maximum(value = "604800")))]
+    pub(super) overlap_seconds: Option<i64>,
+}
+
+impl Wire for MakeKeyPair {
+    const IS_BODY_REQUIRED: bool = false;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { overlap_seconds: fields.take("overlap_seconds") }
     }
 }
 
@@ -295,6 +405,36 @@ impl Attributes for TestDeliveryAttributes {
     const NAME: &'static str = "TestDelivery";
     const ONE: &'static str = "The test was sent, and this came of it";
     const PAGE: &'static str = "";
+}
+
+/// How a receiver verifies the deliveries
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "SnippetsAttributes")]
+pub(super) struct SnippetsAttributes {
+    profile: ProfileName,
+    snippets: Vec<Snippet>,
+}
+
+/// A function that takes body, headers and secret, and says whether a delivery is genuine and at most 5 minutes old
+#[derive(Debug, Serialize, Object)]
+pub(super) struct Snippet {
+    language: SnippetLanguageName,
+    code: String,
+}
+
+impl Attributes for SnippetsAttributes {
+    const TYPE: &'static str = "snippets";
+    const NAME: &'static str = "Snippets";
+    const ONE: &'static str = "A program in each language";
+    const PAGE: &'static str = "";
+}
+
+pub(super) fn snippets_attributes(profile: Profile, prefix: Option<&HeaderPrefix>) -> SnippetsAttributes {
+    let one = |language: snippet::Language| Snippet {
+        language: SnippetLanguageName(language.name()),
+        code: snippet(language, profile, prefix),
+    };
+    SnippetsAttributes { profile: ProfileName(profile.name()), snippets: snippet::Language::ALL.map(one).into() }
 }
 
 pub(super) struct SubscriptionList {
@@ -360,29 +500,41 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         circuit_breaker,
         headers,
         channels,
+        public_ids: _,
         owner,
         profile,
         envelope,
+        api_version,
         metadata,
+        signing,
         secret,
         secret_version,
         previous_secret,
+        key_pairs,
         revision: _,
         created_at,
         updated_at,
     } = subscription;
     let Health { consecutive_failures, failing_since, last_delivery_at, last_delivery_succeeded, .. } = *health;
+    let pairs = key_pairs.as_deref();
+    let previous_pair = pairs.and_then(|pairs| pairs.previous.as_ref());
     let status = |succeeded| DeliveryStatusName(if succeeded { "success" } else { "failure" });
     SubscriptionAttributes {
         url: url.as_str().to_owned(),
         events: events.iter().map(ToString::to_string).collect(),
         is_active: *is_active,
         description: description.clone().into(),
+        signing: SigningName(signing.name()),
         secret: shows_secret.then(|| profile.show_secret(secret)),
         secret_version: *secret_version,
         previous_secret_expires_at: previous_secret.as_ref().map(|previous| previous.expires_at.into()).into(),
+        public_key: pairs.map(|pairs| pairs.current.public().to_string()).into(),
+        previous_key_pair_expires_at: previous_pair.map(|previous| Time(previous.expires_at)).into(),
         profile: ProfileName(profile.name()),
+        marea_id: subscription.marea_id().to_string(),
+        agentmessage_id: subscription.agentmessage_id().to_string(),
         envelope: EnvelopeName(envelope.name()),
+        api_version: api_version.map(|version| ApiVersionName(version.name())).into(),
         max_in_flight: *max_in_flight,
         timeout_seconds: *timeout_seconds,
         rate_limit: rate_limit.map(NonZeroU16::get).into(),

@@ -13,11 +13,16 @@ fn all() -> Vec<(Ground, &'static str)> {
     vec![
         (Ground::MissingApiKey, "Missing Authorization header"),
         (Ground::InvalidApiKey, "Invalid API key"),
+        (
+            Ground::InvalidAuthorizationFormat,
+            "The API key must come as `Authorization: Bearer <key>` or `X-API-Key: <key>`",
+        ),
         (Ground::KeyExpired, "This API key has expired"),
         (Ground::KeyRevoked, "This API key was revoked"),
         (Ground::ReadOnlyKey, "This API key is read-only and cannot perform write operations"),
         (Ground::MissingScope(Scope::EventsWrite), "This API key lacks the scope events:write"),
         (Ground::InstanceKeyOnly, "This concerns the whole instance, and this API key is bound to one tenant"),
+        (Ground::UnrestrictedKeyOnly, "This concerns the whole tenant, and this API key is restricted to a part of it"),
         (
             Ground::BeyondOwnKey { what: "it expires earlier" },
             "A key cannot give more than it has itself: it expires earlier",
@@ -31,8 +36,13 @@ fn all() -> Vec<(Ground, &'static str)> {
         (Ground::InvalidIdempotencyKey, "An Idempotency-Key has 1 to 200 printable ASCII characters"),
         (Ground::IdempotencyConflict, "This Idempotency-Key was used with another body"),
         (Ground::IdempotencyInProgress, "A request with this Idempotency-Key is still running"),
+        (
+            Ground::IdempotencySnapshotUnavailable,
+            "The first answer to this Idempotency-Key was too large to be kept; the request was not carried out again",
+        ),
         (Ground::AlreadyExists, "The name is taken"),
         (Ground::KeyExists, "There is a key with this text already"),
+        (Ground::PublicIdTaken, "Another subscription has this id"),
         (
             Ground::EventNotAllowed,
             "A named subscription was made by a restricted API key, which may not have this event",
@@ -45,10 +55,18 @@ fn all() -> Vec<(Ground, &'static str)> {
         (Ground::LimitExceeded { max: 50 }, "No more than 50 are allowed"),
         (Ground::RateLimited, "Rate limit exceeded. Please retry after a short delay."),
         (
+            Ground::RateWindowExceeded { bucket: "rpm_exceeded" },
+            "Rate limit exceeded (rpm_exceeded). Please retry when Retry-After says.",
+        ),
+        (
             Ground::TooManyViewers { max: 5, of_what: "one key" },
             "No more than 5 viewers of one key can watch at once: close one, then try again",
         ),
         (Ground::StorageFull, "Storage is full: nothing new is accepted until space is free"),
+        (
+            Ground::StorageUnavailable,
+            "The store cannot be used at the moment, and nothing is accepted until it is open again",
+        ),
         (Ground::ShuttingDown, "The server is shutting down: please try again"),
         (Ground::Internal, "Something went wrong here; the request id finds it in the log"),
         (
@@ -90,6 +108,10 @@ fn all() -> Vec<(Ground, &'static str)> {
         (
             rule(Rule::InvalidSecret { expected: "64 lower-case hexadecimal characters" }),
             "A secret of this profile is 64 lower-case hexadecimal characters",
+        ),
+        (
+            rule(Rule::KeyPairNotSupported { profile: "mage" }),
+            "Deliveries of the profile 'mage' have no room for the signature of a key pair",
         ),
         (
             rule(Rule::OverlapNotSupported { profile: "mage" }),

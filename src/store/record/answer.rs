@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{IdBytes, Record};
-use crate::domain::id::{KeyId, SubscriptionId};
+use crate::domain::id::{KeyId, SubscriptionId, TenantId};
 use crate::domain::time::Timestamp;
 use crate::store::crypt::{Crypt, Sealed};
 use crate::store::{RequestName, SecretOwner, StoredAnswer};
@@ -20,6 +20,7 @@ enum BodyRecord {
 enum SecretOwnerRecord {
     Subscription(IdBytes),
     Key(IdBytes),
+    Tenant(IdBytes),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,7 @@ impl AnswerRecord {
                 let owner = match owner {
                     SecretOwner::Subscription(id) => SecretOwnerRecord::Subscription(id.to_bytes()),
                     SecretOwner::Key(id) => SecretOwnerRecord::Key(id.to_bytes()),
+                    SecretOwner::Tenant(id) => SecretOwnerRecord::Tenant(id.to_bytes()),
                 };
                 BodyRecord::Sealed(owner, crypt.seal(&body, &answer_label(request)))
             }
@@ -68,6 +70,9 @@ impl AnswerRecord {
                 Some(SecretOwner::Subscription(SubscriptionId::from_bytes(*id)))
             }
             BodyRecord::Sealed(SecretOwnerRecord::Key(id), _) => Some(SecretOwner::Key(KeyId::from_bytes(*id))),
+            BodyRecord::Sealed(SecretOwnerRecord::Tenant(id), _) => {
+                Some(SecretOwner::Tenant(TenantId::from_bytes(*id)))
+            }
         }
     }
 

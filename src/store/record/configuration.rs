@@ -6,21 +6,25 @@ use std::num::NonZeroU16;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::earlier::{KeyRecordV1, SubscriptionRecordV1, SubscriptionRecordV2, TenantRecordV1};
+use super::earlier::{
+    KeyRecordV1, SubscriptionRecordV1, SubscriptionRecordV2, SubscriptionRecordV3, TenantRecordV1, TenantRecordV2,
+};
 use super::{
-    DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, KeyKindRecord, PresetRecord, ProfileRecord,
-    Record, millis, timestamp, whole,
+    ApiVersionRecord, DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, KeyKindRecord, PresetRecord,
+    ProfileRecord, Record, SigningRecord, millis, timestamp, whole,
 };
 use crate::domain::event_type::{EventType, EventTypeName};
 use crate::domain::header::{HeaderName, HeaderValue};
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits, Scopes};
+use crate::domain::key_pair::{KeyPair, KeyPairs, PRIVATE_BYTES, PreviousKeyPair};
+use crate::domain::public_id::PublicIds;
 use crate::domain::restriction::Restriction;
 use crate::domain::retry::Schedule;
-use crate::domain::secret::Secret;
-use crate::domain::subscription::{Owner, PreviousSecret, Subscription};
+use crate::domain::secret::{PreviousSecret, Secret};
+use crate::domain::subscription::{Owner, Subscription};
 use crate::domain::target::TargetUrl;
-use crate::domain::tenant::Tenant;
+use crate::domain::tenant::{Tenant, TenantSecret};
 use crate::domain::time::Timestamp;
 use crate::store::crypt::{Crypt, Sealed};
 
@@ -35,26 +39,68 @@ pub(in crate::store) struct TenantRecord {
     pub(super) created_at: i64,
     pub(super) updated_at: i64,
     pub(super) header_prefix: Option<String>,
+    pub(super) secret: Option<TenantSecretRecord>,
 }
 impl Record for TenantRecord {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
         match version {
-            1 => whole::<TenantRecordV1>(rest).map(Into::into),
+            1 => whole::<TenantRecordV1>(rest).map(|record| TenantRecordV2::from(record).into()),
+            2 => whole::<TenantRecordV2>(rest).map(Into::into),
             _ => None,
         }
     }
 }
 
-impl From<&Tenant> for TenantRecord {
-    fn from(tenant: &Tenant) -> Self {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TenantSecretRecord {
+    secret: Sealed,
+    version: u32,
+    previous: Option<(Sealed, i64)>,
+}
+
+/// What a tenant's secrets are sealed for, so that they cannot be swapped among rows or with each other.
+fn tenant_secret_label(id: TenantId, which: &str) -> Vec<u8> {
+    [b"tenants/", which.as_bytes(), b"/", &id.to_bytes()[..]].concat()
+}
+
+impl TenantSecretRecord {
+    fn from_domain(id: TenantId, secret: &TenantSecret, crypt: &Crypt) -> Self {
+        let TenantSecret { secret, version, previous } = secret;
+        let previous = previous.as_ref().map(|PreviousSecret { secret, expires_at }| {
+            (crypt.seal(secret.bytes(), &tenant_secret_label(id, "previous")), expires_at.as_millis())
+        });
+        let secret = crypt.seal(secret.bytes(), &tenant_secret_label(id, "current"));
+        Self { secret, version: *version, previous }
+    }
+
+    fn into_domain(self, id: TenantId, crypt: &Crypt) -> Option<TenantSecret> {
+        let Self { secret, version, previous } = self;
+        let open = |sealed: &Sealed, which| {
+            let bytes = crypt.open(sealed, &tenant_secret_label(id, which))?;
+            Secret::from_bytes(bytes.to_vec()).ok()
+        };
+        let previous = match previous {
+            None => None,
+            Some((sealed, expires_at)) => Some(PreviousSecret {
+                secret: open(&sealed, "previous")?,
+                expires_at: Timestamp::from_millis(expires_at),
+            }),
+        };
+        Some(TenantSecret { secret: open(&secret, "current")?, version, previous })
+    }
+}
+
+impl TenantRecord {
+    pub(in crate::store) fn from_domain(tenant: &Tenant, crypt: &Crypt) -> Self {
         let Tenant {
-            id: _,
+            id,
             external_id,
             name,
             profile,
             header_prefix,
+            secret,
             metadata,
             subscriptions_max,
             revision,
@@ -71,12 +117,15 @@ impl From<&Tenant> for TenantRecord {
             created_at: created_at.as_millis(),
             updated_at: updated_at.as_millis(),
             header_prefix: header_prefix.as_ref().map(|prefix| prefix.as_str().to_owned()),
+            secret: secret.as_ref().map(|secret| TenantSecretRecord::from_domain(*id, secret, crypt)),
         }
     }
-}
 
-impl TenantRecord {
-    pub(in crate::store) fn into_domain(self, id: TenantId) -> Option<Tenant> {
+    pub(in crate::store) fn has_secret(&self) -> bool {
+        self.secret.is_some()
+    }
+
+    pub(in crate::store) fn into_domain(self, id: TenantId, crypt: &Crypt) -> Option<Tenant> {
         let Self {
             external_id,
             name,
@@ -87,13 +136,19 @@ impl TenantRecord {
             created_at,
             updated_at,
             header_prefix,
+            secret,
         } = self;
+        let secret = match secret {
+            None => None,
+            Some(record) => Some(record.into_domain(id, crypt)?),
+        };
         Some(Tenant {
             id,
             external_id: external_id.map(|text| text.parse()).transpose().ok()?,
             name,
             profile: profile.into(),
             header_prefix: header_prefix.map(|text| text.parse()).transpose().ok()?,
+            secret,
             metadata,
             subscriptions_max,
             revision,
@@ -314,7 +369,7 @@ pub(in crate::store) struct SubscriptionRecord {
     pub(super) updated_at: i64,
     /// Set when it was deleted: the row stays while deliveries name it.
     pub deleted_at: Option<i64>,
-    /// The id that it has in another API (imported or minted), by the API's number. None uses it yet.
+    /// The ids that were imported, by the number of their contract: [`MAREA`], [`AGENTMESSAGE`].
     pub(super) public_ids: Vec<(u8, String)>,
     pub(super) rate_limit: Option<NonZeroU16>,
     /// Seconds before each retry.
@@ -326,14 +381,21 @@ pub(in crate::store) struct SubscriptionRecord {
     pub(super) circuit_breaker: bool,
     /// The restricted key that made it, and what that was restricted to.
     pub(super) owner: Option<(IdBytes, RestrictionRecord)>,
+    pub(super) signing: SigningRecord,
+    pub(super) api_version: Option<ApiVersionRecord>,
+    pub(super) key_pairs: Option<KeyPairsRecord>,
 }
 impl Record for SubscriptionRecord {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
         match version {
-            1 => whole::<SubscriptionRecordV1>(rest).map(|record| SubscriptionRecordV2::from(record).into()),
-            2 => whole::<SubscriptionRecordV2>(rest).map(Into::into),
+            1 => {
+                let second = SubscriptionRecordV2::from(whole::<SubscriptionRecordV1>(rest)?);
+                Some(SubscriptionRecordV3::from(second).into())
+            }
+            2 => whole::<SubscriptionRecordV2>(rest).map(|record| SubscriptionRecordV3::from(record).into()),
+            3 => whole::<SubscriptionRecordV3>(rest).map(Into::into),
             _ => None,
         }
     }
@@ -344,9 +406,67 @@ fn secret_label(id: SubscriptionId, which: &str) -> Vec<u8> {
     [b"subscriptions/", which.as_bytes(), b"/", &id.to_bytes()[..]].concat()
 }
 
+/// The private halves; the public ones follow from them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeyPairsRecord {
+    current: Sealed,
+    previous: Option<(Sealed, i64)>,
+}
+
+impl KeyPairsRecord {
+    fn from_domain(id: SubscriptionId, pairs: &KeyPairs, crypt: &Crypt) -> Self {
+        let KeyPairs { current, previous } = pairs;
+        let seal = |pair: &KeyPair, which| crypt.seal(pair.private(), &secret_label(id, which));
+        Self {
+            current: seal(current, "pair"),
+            previous: previous
+                .as_ref()
+                .map(|PreviousKeyPair { pair, expires_at }| (seal(pair, "previous-pair"), expires_at.as_millis())),
+        }
+    }
+
+    fn to_domain(&self, id: SubscriptionId, crypt: &Crypt) -> Option<KeyPairs> {
+        let Self { current, previous } = self;
+        let open = |sealed: &Sealed, which| {
+            let private = crypt.open(sealed, &secret_label(id, which))?;
+            Some(KeyPair::from_private(private.first_chunk().filter(|_| private.len() == PRIVATE_BYTES)?))
+        };
+        let previous = match previous {
+            None => None,
+            Some((sealed, expires_at)) => Some(PreviousKeyPair {
+                pair: open(sealed, "previous-pair")?,
+                expires_at: Timestamp::from_millis(*expires_at),
+            }),
+        };
+        Some(KeyPairs { current: open(current, "pair")?, previous })
+    }
+}
+
 /// What the value of a custom header is sealed for.
 fn header_label(id: SubscriptionId, name: &str) -> Vec<u8> {
     [b"subscriptions/header/", &id.to_bytes()[..], b"/", name.as_bytes()].concat()
+}
+
+/// The numbers of contracts in `public_ids`.
+const MAREA: u8 = 1;
+const AGENTMESSAGE: u8 = 2;
+
+fn stored_ids(ids: &PublicIds) -> Vec<(u8, String)> {
+    let PublicIds { marea, agentmessage } = ids;
+    let marea = marea.map(|id| (MAREA, id.to_string()));
+    marea.into_iter().chain(agentmessage.map(|id| (AGENTMESSAGE, id.to_string()))).collect()
+}
+
+fn ids_from_stored(stored: &[(u8, String)]) -> Option<PublicIds> {
+    let mut ids = PublicIds::default();
+    for (contract, text) in stored {
+        match *contract {
+            MAREA => ids.marea = Some(text.parse().ok()?),
+            AGENTMESSAGE => ids.agentmessage = Some(text.parse().ok()?),
+            _ => return None,
+        }
+    }
+    Some(ids)
 }
 
 impl SubscriptionRecord {
@@ -367,13 +487,17 @@ impl SubscriptionRecord {
             circuit_breaker,
             headers,
             channels,
+            public_ids,
             owner,
             profile,
             envelope,
+            api_version,
             metadata,
+            signing,
             secret,
             secret_version,
             previous_secret,
+            key_pairs,
             revision,
             created_at,
             updated_at,
@@ -409,7 +533,7 @@ impl SubscriptionRecord {
             created_at: created_at.as_millis(),
             updated_at: updated_at.as_millis(),
             deleted_at: None,
-            public_ids: Vec::new(),
+            public_ids: stored_ids(public_ids),
             rate_limit: *rate_limit,
             retry_schedule: retry_schedule.as_ref().map(|schedule| schedule.retry_waits().collect()),
             ordering: (*ordering).into(),
@@ -417,6 +541,9 @@ impl SubscriptionRecord {
             headers,
             channels: channels.iter().map(ToString::to_string).collect(),
             owner,
+            signing: (*signing).into(),
+            api_version: api_version.map(Into::into),
+            key_pairs: key_pairs.as_ref().map(|pairs| KeyPairsRecord::from_domain(*id, pairs, crypt)),
         }
     }
 
@@ -445,7 +572,7 @@ impl SubscriptionRecord {
             created_at,
             updated_at,
             deleted_at: _,
-            public_ids: _,
+            public_ids,
             rate_limit,
             retry_schedule,
             ordering,
@@ -453,7 +580,14 @@ impl SubscriptionRecord {
             headers,
             channels,
             owner,
+            signing,
+            api_version,
+            key_pairs,
         } = self;
+        let key_pairs = match key_pairs {
+            None => None,
+            Some(pairs) => Some(Box::new(pairs.to_domain(id, crypt)?)),
+        };
         let owner = match owner {
             None => Owner::Tenant,
             Some((key, restriction)) => {
@@ -495,13 +629,17 @@ impl SubscriptionRecord {
             circuit_breaker: *circuit_breaker,
             headers: headers.iter().map(open_header).collect::<Option<_>>()?,
             channels: channels.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?,
+            public_ids: ids_from_stored(public_ids)?,
             owner,
             profile: (*profile).into(),
             envelope: (*envelope).into(),
+            api_version: api_version.map(Into::into),
             metadata: metadata.clone(),
+            signing: (*signing).into(),
             secret: open(secret, "current")?,
             secret_version: *secret_version,
             previous_secret,
+            key_pairs,
             revision: *revision,
             created_at: Timestamp::from_millis(*created_at),
             updated_at: Timestamp::from_millis(*updated_at),

@@ -11,7 +11,7 @@ use super::history::EventRecord;
 use super::job::{JobKindRecord, JobRecord};
 use super::{
     DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, JobStateRecord, KeyKindRecord, PresetRecord,
-    ProfileRecord,
+    ProfileRecord, SigningRecord,
 };
 use crate::domain::profile::Profile;
 use crate::store::crypt::Sealed;
@@ -29,7 +29,7 @@ pub(super) struct TenantRecordV1 {
     updated_at: i64,
 }
 
-impl From<TenantRecordV1> for TenantRecord {
+impl From<TenantRecordV1> for TenantRecordV2 {
     fn from(record: TenantRecordV1) -> Self {
         let TenantRecordV1 {
             external_id,
@@ -51,6 +51,48 @@ impl From<TenantRecordV1> for TenantRecord {
             created_at,
             updated_at,
             header_prefix: None,
+        }
+    }
+}
+
+/// Before tenants had a secret.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TenantRecordV2 {
+    external_id: Option<String>,
+    name: String,
+    profile: ProfileRecord,
+    metadata: BTreeMap<String, String>,
+    subscriptions_max: u32,
+    revision: u32,
+    created_at: i64,
+    updated_at: i64,
+    header_prefix: Option<String>,
+}
+
+impl From<TenantRecordV2> for TenantRecord {
+    fn from(record: TenantRecordV2) -> Self {
+        let TenantRecordV2 {
+            external_id,
+            name,
+            profile,
+            metadata,
+            subscriptions_max,
+            revision,
+            created_at,
+            updated_at,
+            header_prefix,
+        } = record;
+        Self {
+            external_id,
+            name,
+            profile,
+            metadata,
+            subscriptions_max,
+            revision,
+            created_at,
+            updated_at,
+            header_prefix,
+            secret: None,
         }
     }
 }
@@ -162,7 +204,7 @@ pub(super) struct SubscriptionRecordV2 {
     circuit_breaker: bool,
 }
 
-impl From<SubscriptionRecordV2> for SubscriptionRecord {
+impl From<SubscriptionRecordV2> for SubscriptionRecordV3 {
     fn from(record: SubscriptionRecordV2) -> Self {
         let SubscriptionRecordV2 {
             tenant,
@@ -218,6 +260,102 @@ impl From<SubscriptionRecordV2> for SubscriptionRecord {
             channels,
             circuit_breaker,
             owner: None,
+        }
+    }
+}
+
+/// Before subscriptions could be signed for by their tenant or have a key pair, and before they had a version of their
+/// envelope.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SubscriptionRecordV3 {
+    tenant: IdBytes,
+    url: String,
+    events: Vec<String>,
+    description: Option<String>,
+    is_active: bool,
+    disabled_reason: Option<DisabledReasonRecord>,
+    max_in_flight: u8,
+    timeout_seconds: u8,
+    profile: ProfileRecord,
+    envelope: EnvelopeRecord,
+    metadata: BTreeMap<String, String>,
+    secret: Sealed,
+    secret_version: u32,
+    previous_secret: Option<(Sealed, i64)>,
+    revision: u32,
+    created_at: i64,
+    updated_at: i64,
+    deleted_at: Option<i64>,
+    public_ids: Vec<(u8, String)>,
+    rate_limit: Option<NonZeroU16>,
+    retry_schedule: Option<Vec<u32>>,
+    ordering: DeliveryOrderRecord,
+    headers: Vec<(String, Sealed)>,
+    channels: Vec<String>,
+    circuit_breaker: bool,
+    owner: Option<(IdBytes, RestrictionRecord)>,
+}
+
+impl From<SubscriptionRecordV3> for SubscriptionRecord {
+    fn from(record: SubscriptionRecordV3) -> Self {
+        let SubscriptionRecordV3 {
+            tenant,
+            url,
+            events,
+            description,
+            is_active,
+            disabled_reason,
+            max_in_flight,
+            timeout_seconds,
+            profile,
+            envelope,
+            metadata,
+            secret,
+            secret_version,
+            previous_secret,
+            revision,
+            created_at,
+            updated_at,
+            deleted_at,
+            public_ids,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
+            circuit_breaker,
+            owner,
+        } = record;
+        Self {
+            tenant,
+            url,
+            events,
+            description,
+            is_active,
+            disabled_reason,
+            max_in_flight,
+            timeout_seconds,
+            profile,
+            envelope,
+            metadata,
+            secret,
+            secret_version,
+            previous_secret,
+            revision,
+            created_at,
+            updated_at,
+            deleted_at,
+            public_ids,
+            rate_limit,
+            retry_schedule,
+            ordering,
+            headers,
+            channels,
+            circuit_breaker,
+            owner,
+            signing: SigningRecord::Subscription,
+            api_version: Profile::from(profile).api_version_default().map(Into::into),
+            key_pairs: None,
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::domain::delivery::{
 };
 use crate::domain::job::JobState;
 use crate::domain::key::{KeyKind, Preset};
-use crate::domain::profile::Profile;
-use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope};
+use crate::domain::profile::{ApiVersion, Profile};
+use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Signing};
 use crate::domain::time::Timestamp;
 
 pub(super) use answer::AnswerRecord;
@@ -192,6 +192,8 @@ twins! {
     Envelope = EnvelopeRecord { Profile, Raw }
     DeliveryOrder = DeliveryOrderRecord { None, Fifo }
     DisabledReason = DisabledReasonRecord { Gone, Failing }
+    Signing = SigningRecord { Subscription, Tenant }
+    ApiVersion = ApiVersionRecord { V2026_04_01, V2026_05_12, V2026_11_01 }
     Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
     KeyKind = KeyKindRecord { Native, MareaDeveloper, MareaUser, Agentmessage }
 }

@@ -18,12 +18,14 @@ use crate::domain::health::{Circuit, Health};
 use crate::domain::id::{AttemptId, DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
 use crate::domain::job::{Job, JobKind};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits};
+use crate::domain::key_pair::{KeyPair, KeyPairs, PreviousKeyPair};
+use crate::domain::public_id::PublicIds;
 use crate::domain::restriction::Restriction;
 use crate::domain::retry::Schedule;
-use crate::domain::secret::Secret;
-use crate::domain::subscription::{DeliveryOrder, Owner, PreviousSecret, Subscription};
+use crate::domain::secret::{PreviousSecret, Secret};
+use crate::domain::subscription::{DeliveryOrder, Owner, Subscription};
 use crate::domain::target::TargetUrl;
-use crate::domain::tenant::Tenant;
+use crate::domain::tenant::{Tenant, TenantSecret};
 use crate::store::crypt::Crypt;
 use crate::store::{RequestName, SecretOwner, StoredAnswer};
 
@@ -61,6 +63,10 @@ fn small_values() {
     assert_eq!(<()>::decode(&[1]), None);
 }
 
+fn a_secret(byte: u8) -> Secret {
+    Secret::from_bytes(vec![byte; 32]).unwrap()
+}
+
 fn a_full_tenant() -> Tenant {
     Tenant {
         id: TenantId::from_u128(1),
@@ -68,6 +74,11 @@ fn a_full_tenant() -> Tenant {
         name: "Acme".to_owned(),
         profile: Profile::Mage,
         header_prefix: Some("X-Acme-".parse().unwrap()),
+        secret: Some(TenantSecret {
+            secret: a_secret(5),
+            version: 2,
+            previous: Some(PreviousSecret { secret: a_secret(6), expires_at: LATER }),
+        }),
         metadata: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
         subscriptions_max: 300,
         revision: 2,
@@ -80,18 +91,26 @@ fn a_full_tenant() -> Tenant {
 fn a_tenant() {
     let tenant = a_full_tenant();
     let record = bytes_of(
-        TenantRecord::from(&tenant),
-        expect!["02010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e670107782d61636d652d"],
+        TenantRecord::from_domain(&tenant, &crypt()),
+        expect![
+            "03010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e670107782d61636d652d014882aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45ec56ced9cd82dcb666bb0e3c59061e0fd47a32072bc502143f9d9ec2a916138b645f73c32da6e6c34926733ccabb94070201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751374929871a48d7c6c08396ca5f6c9cda03c07cd711db94d02adabf783bb76b782a5c7fd4134aed23e53972fb83aad97f8d9f8898e67"
+        ],
     );
-    assert_eq!(record.into_domain(tenant.id), Some(tenant));
+    assert_eq!(record.clone().into_domain(tenant.id, &crypt()), Some(tenant));
+    let elsewhere = TenantId::from_u128(9);
+    assert_eq!(record.into_domain(elsewhere, &crypt()), None, "a row that was copied to another id");
 }
 
 #[test]
-fn a_tenant_of_version_1_still_reads() {
-    let written = "01010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e67";
-    let record = TenantRecord::decode(&hex::decode(written).unwrap()).unwrap();
-    let expected = Tenant { header_prefix: None, ..a_full_tenant() };
-    assert_eq!(record.into_domain(expected.id), Some(expected));
+fn a_tenant_of_an_earlier_version_still_reads() {
+    let version_1 = "01010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e67";
+    let version_2 = "02010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e670107782d61636d652d";
+    let second = Tenant { secret: None, ..a_full_tenant() };
+    let first = Tenant { header_prefix: None, ..second.clone() };
+    for (written, expected) in [(version_1, first), (version_2, second)] {
+        let record = TenantRecord::decode(&hex::decode(written).unwrap()).unwrap();
+        assert_eq!(record.into_domain(expected.id, &crypt()), Some(expected));
+    }
 }
 
 #[test]
@@ -99,6 +118,15 @@ fn profiles_keep_their_numbers() {
     let numbers: Vec<u8> =
         Profile::ALL.map(|profile| postcard::to_allocvec(&ProfileRecord::from(profile)).unwrap()[0]).into();
     assert_eq!(numbers, [0, 1, 2, 3], "standard, mage, marea, agentmessage");
+}
+
+#[test]
+fn what_a_subscription_may_choose_keeps_its_number() {
+    let versions = ApiVersion::ALL.map(|version| postcard::to_allocvec(&ApiVersionRecord::from(version)).unwrap()[0]);
+    assert_eq!(versions, [0, 1, 2], "2026-04-01, 2026-05-12, 2026-11-01");
+    let signings = Signing::NAMES.map(|name| SigningRecord::from(Signing::from_name(name).unwrap()));
+    let signings = signings.map(|signing| postcard::to_allocvec(&signing).unwrap()[0]);
+    assert_eq!(signings, [0, 1], "subscription, tenant");
 }
 
 #[test]
@@ -173,7 +201,6 @@ fn an_event_type() {
 }
 
 fn a_full_subscription() -> Subscription {
-    let secret = |byte| Secret::from_bytes(vec![byte; 32]).unwrap();
     let header = |name: &str, value: &str| (name.parse().unwrap(), value.parse().unwrap());
     Subscription {
         id: SubscriptionId::from_u128(1),
@@ -191,17 +218,44 @@ fn a_full_subscription() -> Subscription {
         circuit_breaker: true,
         headers: [header("X-A", "1"), header("x-b", "Bearer 2")].into(),
         channels: vec!["shop:1".parse().unwrap()],
+        public_ids: PublicIds::default(),
         owner: Owner::Key { id: KeyId::from_u128(5), restriction: Box::new(a_restriction()) },
         profile: Profile::Standard,
         envelope: Envelope::Raw,
+        api_version: Some(ApiVersion::V2026_11_01),
         metadata: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
-        secret: secret(7),
+        signing: Signing::Tenant,
+        secret: a_secret(7),
         secret_version: 2,
-        previous_secret: Some(PreviousSecret { secret: secret(8), expires_at: LATER }),
+        previous_secret: Some(PreviousSecret { secret: a_secret(8), expires_at: LATER }),
+        key_pairs: Some(Box::new(KeyPairs {
+            current: KeyPair::from_private(&[9; 32]),
+            previous: Some(PreviousKeyPair { pair: KeyPair::from_private(&[10; 32]), expires_at: LATER }),
+        })),
         revision: 3,
         created_at: AT,
         updated_at: LATER,
     }
+}
+
+fn before_version_4() -> Subscription {
+    let api_version = Some(ApiVersion::V2026_04_01);
+    Subscription { signing: Signing::Subscription, api_version, key_pairs: None, ..a_full_subscription() }
+}
+
+#[test]
+fn the_imported_ids_of_a_subscription() {
+    let public_ids = PublicIds {
+        marea: "mk_we_0123456789abcdef".parse().ok(),
+        agentmessage: "018f2d0c-7a4c-7f3e-8f1f-3a2b9c1d2e0f".parse().ok(),
+    };
+    let subscription = Subscription { public_ids, ..a_full_subscription() };
+    let record = SubscriptionRecord::from_domain(&subscription, &crypt());
+    assert_eq!(
+        record.public_ids,
+        [(1, "mk_we_0123456789abcdef".to_owned()), (2, "018f2d0c-7a4c-7f3e-8f1f-3a2b9c1d2e0f".to_owned())]
+    );
+    assert_eq!(record.to_domain(subscription.id, &crypt()), Some(subscription));
 }
 
 #[test]
@@ -210,7 +264,7 @@ fn a_subscription() {
     let record = bytes_of(
         SubscriptionRecord::from_domain(&subscription, &crypt()),
         expect![
-            "03000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a3101010000000000000000000000000000000502076f726465722e2a0161010673686f703a31"
+            "04000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a3101010000000000000000000000000000000502076f726465722e2a0161010673686f703a3101010201488fa2f616d974fa94fda193a7eef8c7dfc9149ba0879c336e712b952bb46e1daa8d7f568351db4ff1b3d8470bd71458ddd214a7f46f54a22510262f9fd9b0bcb6c5de64ef6e5c9ea501486017bc601bc97fc7a2a1592f8078c77681a02d99795a35bb6b74ac25b13fdf7aab79d8fcfd1d69d5c8cc24d3fff60a07d975a6b7074915290ad020c362f791e9043aa1ea64e7410ef8d9f8898e67"
         ],
     );
     assert_eq!(record.to_domain(subscription.id, &crypt()), Some(subscription.clone()));
@@ -222,7 +276,15 @@ fn a_subscription() {
 fn a_subscription_of_version_2_still_reads() {
     let written = "02000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a3101";
     let record = SubscriptionRecord::decode(&hex::decode(written).unwrap()).unwrap();
-    let expected = Subscription { owner: Owner::Tenant, ..a_full_subscription() };
+    let expected = Subscription { owner: Owner::Tenant, ..before_version_4() };
+    assert_eq!(record.to_domain(expected.id, &crypt()), Some(expected));
+}
+
+#[test]
+fn a_subscription_of_version_3_still_reads() {
+    let written = "03000000000000000000000000000000021568747470733a2f2f6578616d706c652e636f6d2f6803012a076f726465722e2a01610101640001000a0f000101016b01764852a514862f455448ecbe90b8ba9a1ba47f3a114eb4a4d7386ef80227a4b5e2369010998917209037e6e61c450a5d0aa0b05c16a4c279f2700200cc66cc05114d7d9af73aebc720dc0201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751d7a9c967faa837262063762abf8c7c3ae3209c37f13b7430ca3a5f98db578b9a5f866cdb9a5ae11b5fb7e96dec09dc3f8d9f8898e6703f6d9f8898e67f8d9f8898e67000001ac0201020080f524010203782d612982aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45d8296008d2c3a22521fccea16bce1ee0f903782d623099a0df8274e488fc58e06320e32f28cb1ade3723ec82323ddda5aa2b8806f103b8e59368fcf0f9ebac00812bcb4631f2010673686f703a3101010000000000000000000000000000000502076f726465722e2a0161010673686f703a31";
+    let record = SubscriptionRecord::decode(&hex::decode(written).unwrap()).unwrap();
+    let expected = before_version_4();
     assert_eq!(record.to_domain(expected.id, &crypt()), Some(expected));
 }
 
@@ -250,7 +312,7 @@ fn a_subscription_of_version_1_still_reads() {
         headers: CustomHeaders::new(),
         channels: Vec::new(),
         owner: Owner::Tenant,
-        ..a_full_subscription()
+        ..before_version_4()
     };
     assert_eq!(record.to_domain(expected.id, &crypt()), Some(expected));
 }
@@ -512,4 +574,12 @@ fn an_answer() {
     );
     assert_eq!(sealed.clone().into_domain(request, &crypt()), Some(of(owner)));
     assert_eq!(sealed.into_domain(RequestName([9; 32]), &crypt()), None, "a row that was copied");
+    let owner = Some(SecretOwner::Tenant(TenantId::from_u128(4)));
+    let of_a_tenant = bytes_of(
+        record(of(owner)),
+        expect![
+            "01020202020202020202020202020202020202020202020202020202020202020200000000000000000000000000000003f6d9f8898e67c901010465746167032231220102000000000000000000000000000000042a1fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec756e0fc378d50863faacd6a87277467013879c"
+        ],
+    );
+    assert_eq!(of_a_tenant.into_domain(request, &crypt()), Some(of(owner)));
 }

@@ -115,12 +115,18 @@ async fn a_key_has_1_to_200_printable_characters() {
 #[tokio::test]
 async fn two_at_the_same_time_do_it_once() {
     let app = TestApp::start().await;
-    let call = || async { app.post(PATH, body()).header("idempotency-key", "once").await };
-    let (a, b) = tokio::join!(call(), call());
-    let refused = [&a, &b].into_iter().find(|answer| answer.status.as_u16() == 409);
-    match refused {
-        Some(answer) => assert_eq!(answer.header("retry-after"), Some("1")),
-        None => assert_eq!(a.body, b.body),
-    }
+    let call = || app.post(PATH, body()).header("idempotency-key", "once").into_future();
+    // While the disk does not answer, the one that came first cannot end.
+    app.disk.hold();
+    let (mut one, mut two) = (call(), call());
+    let (refused, first) = tokio::select! {
+        answer = &mut one => (answer, two),
+        answer = &mut two => (answer, one),
+    };
+    app.disk.release();
+    first.await.assert(201);
+    let refused = refused.assert(409);
+    assert_eq!(refused.json()["errors"][0]["code"], "idempotency_in_progress");
+    assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(app.get(PATH).await.json()["meta"]["total"], 1);
 }

@@ -20,6 +20,8 @@ async fn a_tenant_is_made_found_by_either_id_changed_and_deleted() {
               "name": "My Store",
               "profile": "mage",
               "header_prefix": null,
+              "secret_version": null,
+              "previous_secret_expires_at": null,
               "metadata": {
                 "a": "b"
               },

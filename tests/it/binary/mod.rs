@@ -9,5 +9,6 @@ mod profiles;
 mod real_input;
 mod recovery;
 mod settings;
+mod snippets;
 mod stream;
 mod tls;

@@ -26,9 +26,10 @@ use waxwing::domain::header::CustomHeaders;
 use waxwing::domain::id::{AttemptId, DeliveryId, EventId, SubscriptionId, TenantId};
 use waxwing::domain::job::{Job, JobKind};
 use waxwing::domain::profile::{Headers, Message, Profile, Sending};
+use waxwing::domain::public_id::PublicIds;
 use waxwing::domain::retry::Schedule;
 use waxwing::domain::secret::Secret;
-use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
+use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Signing, Subscription};
 use waxwing::domain::target::{TargetRules, TargetUrl};
 use waxwing::domain::tenant::{SUBSCRIPTIONS_MAX_DEFAULT, Tenant};
 use waxwing::domain::time::Timestamp;
@@ -261,6 +262,7 @@ impl World {
                 name: format!("tenant {number}"),
                 profile: self.plan.profile,
                 header_prefix: None,
+                secret: None,
                 metadata: BTreeMap::new(),
                 subscriptions_max: SUBSCRIPTIONS_MAX_DEFAULT,
                 revision: 0,
@@ -411,13 +413,17 @@ impl World {
             circuit_breaker: self.plan.circuit_breaker.unwrap_or(self.plan.profile.has_circuit_breaker()),
             headers: CustomHeaders::new(),
             channels: Vec::new(),
+            public_ids: PublicIds::default(),
             owner: Owner::Tenant,
             profile: self.plan.profile,
             envelope: Envelope::Profile,
+            api_version: self.plan.profile.api_version_default(),
             metadata: BTreeMap::new(),
+            signing: Signing::Subscription,
             secret: Secret::generate(&mut self.chance),
             secret_version: 1,
             previous_secret: None,
+            key_pairs: None,
             revision: 0,
             created_at: now,
             updated_at: now,
@@ -702,9 +708,11 @@ impl World {
 
         let tenant = &catalogue.tenant(tenant).expect("its tenant lives").tenant;
         let message = Message { event: &event.event, data: &event.data, tenant };
-        let secrets: Vec<&Secret> = current.signing_secrets(now).collect();
-        let body = current.profile.body(&message, current.envelope);
-        let sending = Sending { subscription: current, delivery, number, secrets: &secrets, at: now };
+        let signer = current.signer(tenant);
+        let secrets: Vec<&Secret> = signer.secrets(now).collect();
+        let body = current.profile.body(&message, current.envelope, current.api_version);
+        let secret_version = signer.version;
+        let sending = Sending { subscription: current, delivery, number, secrets: &secrets, secret_version, at: now };
         let headers = current.profile.headers(&message, &body, &sending);
         self.verify(current, &headers, &body);
 
@@ -728,7 +736,7 @@ impl World {
             request_headers: Vec::new(),
             request_body_sha256: [0; 32],
             request_body_bytes: body.len() as u32,
-            secret_version: current.secret_version,
+            secret_version,
             response: answer.response,
             remote_address: None,
         };

@@ -10,9 +10,10 @@ use waxwing::domain::event_type::EventType;
 use waxwing::domain::health::Health;
 use waxwing::domain::id::{DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
 use waxwing::domain::job::JobKind;
+use waxwing::domain::key_pair::KeyPair;
 use waxwing::domain::operational::{Announcement, What};
 use waxwing::domain::retry::Schedule;
-use waxwing::domain::subscription::{DisabledReason, Subscription};
+use waxwing::domain::subscription::{DisabledReason, Signing, Subscription};
 use waxwing::domain::tenant::Tenant;
 use waxwing::domain::time::Timestamp;
 use waxwing::store::{DeliveryFilter, Recorded, Recordings, Redelivery, RequestName, SecretOwner, StoreError};
@@ -67,6 +68,8 @@ fn set_up() -> (SimDisk, Setting) {
     world.record(Recordings { parked, settled_up_to: Some(deliveries[1]), ..Recordings::default() });
     let owner = Some(SecretOwner::Subscription(subscription));
     world.run(store.remember(RequestName([8; 32]), [9; 32], key, answer(owner))).unwrap();
+    let owner = Some(SecretOwner::Tenant(tenant));
+    world.run(store.remember(RequestName([7; 32]), [9; 32], key, answer(owner))).unwrap();
     let event = world.publish(event("b")).unwrap().event.id;
     world.run(store.redeliver(TenantId::DEFAULT, event, Redelivery::ToMatching, None)).unwrap();
     let kind = JobKind::Recover { subscription, since: Timestamp::MIN };
@@ -141,6 +144,33 @@ const SENTENCES: &[Sentence] = &[
             Ok(())
         });
         world.run(store.update_subscription(setting.subscription, rotate, None)).map(drop)
+    }),
+    ("rotate a tenant's secret", |world, setting| {
+        let (store, now) = (world.store.clone(), world.now());
+        let owner = Some(SecretOwner::Tenant(setting.tenant));
+        let rotate = Box::new(move |it: &mut Tenant| {
+            it.rotate_secret(secret("another secret of many bytes"), DAY, now);
+            Ok(())
+        });
+        world.run(store.update_tenant(setting.tenant, rotate, remember(1, setting.key, owner))).map(drop)
+    }),
+    ("sign with the tenant's secret", |world, setting| {
+        let store = world.store.clone();
+        let sign = Box::new(|it: &mut Subscription| {
+            it.signing = Signing::Tenant;
+            Ok(())
+        });
+        world.run(store.update_subscription(setting.subscription, sign, None)).map(drop)
+    }),
+    ("replace a key pair", |world, setting| {
+        let (store, now) = (world.store.clone(), world.now());
+        let replace = Box::new(move |it: &mut Subscription| {
+            for byte in [1, 2] {
+                it.replace_key_pair(KeyPair::from_private(&[byte; 32]), DAY, now);
+            }
+            Ok(())
+        });
+        world.run(store.update_subscription(setting.subscription, replace, None)).map(drop)
     }),
     ("set headers", |world, setting| {
         let store = world.store.clone();
@@ -221,6 +251,10 @@ const SENTENCES: &[Sentence] = &[
         let (store, kept) = (world.store.clone(), remember(1, setting.key, None));
         let how = Redelivery::AsNewEvent(vec![setting.subscription]);
         world.run(store.redeliver(TenantId::DEFAULT, setting.event, how, kept)).map(drop)
+    }),
+    ("begin a test that is kept", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.begin_test(event("webhook.test"), setting.subscription)).map(drop)
     }),
     ("retention", |world, _| {
         world.wait(100 * DAY);

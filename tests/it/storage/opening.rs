@@ -10,6 +10,8 @@ use waxwing::clock::{Clock, ManualClock};
 use waxwing::domain::id::{KeyId, TenantId};
 use waxwing::domain::job::{JobKind, JobState};
 use waxwing::domain::key::{KeyKind, KeyText};
+use waxwing::domain::key_pair::KeyPair;
+use waxwing::domain::tenant::Tenant;
 use waxwing::store::check;
 use waxwing::store::{
     CACHE_BYTES_DEFAULT, Location, OpenError, Opened, Options, RequestName, Retention, SecretOwner, Store,
@@ -170,11 +172,23 @@ fn no_secret_is_in_the_file() {
     let rotate = Box::new(move |it: &mut waxwing::domain::subscription::Subscription| {
         let previous = std::mem::replace(&mut it.secret, rotated);
         let expires_at = it.updated_at.plus(DAY);
-        it.previous_secret = Some(waxwing::domain::subscription::PreviousSecret { secret: previous, expires_at });
+        it.previous_secret = Some(waxwing::domain::secret::PreviousSecret { secret: previous, expires_at });
         it.secret_version += 1;
+        for byte in [0xa1, 0xa2] {
+            it.replace_key_pair(KeyPair::from_private(&[byte; 32]), DAY, it.updated_at);
+        }
         Ok(())
     });
     world.run(store.update_subscription(subscription.id, rotate, None)).unwrap();
+    let [third, fourth] = ["third secret third secret!!", "fourth secret fourth secret"].map(secret);
+    for new in [third.clone(), fourth.clone()] {
+        let now = world.now();
+        let rotate = Box::new(move |it: &mut Tenant| {
+            it.rotate_secret(new, DAY, now);
+            Ok(())
+        });
+        world.run(store.update_tenant(TenantId::DEFAULT, rotate, None)).unwrap();
+    }
     let text = KeyText::generate(KeyKind::Native, &mut <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(5));
     let made = world.run(store.create_key(key(text.as_str(), None), None)).unwrap();
     let rename = |it: &waxwing::domain::key::ApiKey| it.id;
@@ -186,14 +200,20 @@ fn no_secret_is_in_the_file() {
     let world = world.after_power_cut();
     let read = world.store.catalogue().subscription(subscription.id).unwrap().clone();
     assert_eq!((&read.secret, &read.previous_secret.as_ref().unwrap().secret), (&second, &first));
+    let pairs = read.key_pairs.as_ref().unwrap();
+    let pairs = [&pairs.current, &pairs.previous.as_ref().unwrap().pair];
+    assert_eq!(pairs.map(|pair| pair.private()[0]), [0xa2, 0xa1]);
+    let of_tenant = world.store.catalogue().tenant(TenantId::DEFAULT).unwrap().tenant.secret.clone().unwrap();
+    assert_eq!((&of_tenant.secret, &of_tenant.previous.unwrap().secret), (&fourth, &third));
 
     let bytes = world.disk.bytes();
     let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
     assert!(holds(b"https://example.com/hooks"), "the search finds what is there");
-    for secret in [&first, &second] {
-        assert!(!holds(secret.bytes()));
-        assert!(!holds(hex::encode(secret.bytes()).as_bytes()));
-        assert!(!holds(STANDARD.encode(secret.bytes()).as_bytes()));
+    let secrets = [&first, &second, &third, &fourth].map(|secret| secret.bytes());
+    for secret in secrets.into_iter().chain(pairs.map(|pair| &pair.private()[..])) {
+        assert!(!holds(secret));
+        assert!(!holds(hex::encode(secret).as_bytes()));
+        assert!(!holds(STANDARD.encode(secret).as_bytes()));
     }
     assert!(!holds(&SECRET_KEY));
     let answers = b"the secret of an answer";

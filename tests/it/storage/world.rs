@@ -16,9 +16,10 @@ use waxwing::domain::header::CustomHeaders;
 use waxwing::domain::id::{AttemptId, DeliveryId, KeyId, SubscriptionId, TenantId};
 use waxwing::domain::key::{ApiKey, KeyHash, KeyKind, Preset, RateLimits};
 use waxwing::domain::profile::Profile;
+use waxwing::domain::public_id::PublicIds;
 use waxwing::domain::restriction::Restriction;
 use waxwing::domain::secret::Secret;
-use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Subscription};
+use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Signing, Subscription};
 use waxwing::domain::target::TargetUrl;
 use waxwing::domain::tenant::{Metadata, Tenant};
 use waxwing::domain::time::Timestamp;
@@ -254,13 +255,17 @@ pub fn subscription_to(pattern: &str) -> Subscription {
         circuit_breaker: true,
         headers: CustomHeaders::new(),
         channels: Vec::new(),
+        public_ids: PublicIds::default(),
         owner: Owner::Tenant,
         profile: Profile::Standard,
         envelope: Envelope::Profile,
+        api_version: None,
         metadata: Metadata::new(),
+        signing: Signing::Subscription,
         secret: secret("a secret of twenty-four b"),
         secret_version: 1,
         previous_secret: None,
+        key_pairs: None,
         revision: 0,
         created_at: Timestamp::MIN,
         updated_at: Timestamp::MIN,
@@ -278,6 +283,7 @@ pub fn tenant(name: &str) -> Tenant {
         name: name.to_owned(),
         profile: Profile::Mage,
         header_prefix: None,
+        secret: None,
         metadata: Metadata::new(),
         subscriptions_max: 50,
         revision: 0,

@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 use waxwing::clock::{Clock, ManualClock};
 use waxwing::dispatch::feed::Feed;
 use waxwing::dispatch::{self, Sender};
+use waxwing::domain::contract::{Contract, Contracts};
 use waxwing::domain::key::KeyHash;
 use waxwing::domain::target::TargetRules;
 use waxwing::domain::time::Timestamp;
-use waxwing::http::{Api, Defaults, Settings, document, endpoint};
-use waxwing::net;
+use waxwing::http::{Api, Defaults, Settings, contract_document, document, endpoint};
+use waxwing::net::{self, Received};
 use waxwing::store::{Opened, Options, Retention, Store};
 
 use super::disk::SimDisk;
@@ -30,12 +31,18 @@ pub const TEST_RECEIVER: &str = "https://test-receiver.invalid/inbox";
 /// For what takes milliseconds, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
+/// Of the own API first, then of each contract.
+static DOCUMENTS: LazyLock<Vec<(Option<Contract>, Value)>> = LazyLock::new(|| {
+    let of_contracts = Contract::ALL.map(|contract| (Some(contract), contract_document(contract)));
+    [(None, document())].into_iter().chain(of_contracts).collect()
+});
 
 pub struct TestApp {
     pub endpoint: Arc<BoxEndpoint<'static, poem::Response>>,
     pub clock: ManualClock,
+    pub disk: SimDisk,
     pub settings: Settings,
+    net: net::Client,
     feed: Feed,
     /// Sent with every request unless it says otherwise.
     key: String,
@@ -87,9 +94,15 @@ impl TestApp {
         let sender = Sender { net: client.clone(), clock: clock_of_all.clone() };
         let (dispatch, running) = dispatch::start(store.clone(), changes, sender, 1);
         let feed = dispatch.feed().clone();
-        let api = Api { store, dispatch, net: client, clock: clock_of_all, settings: settings.clone() };
+        let api = Api { store, dispatch, net: client.clone(), clock: clock_of_all, settings: settings.clone() };
         let endpoint = Arc::new(endpoint(api).map_to_response().boxed());
-        Self { endpoint, clock, settings, feed, key: ADMIN_KEY.to_owned(), _running: running }
+        let key = ADMIN_KEY.to_owned();
+        Self { endpoint, clock, disk, settings, net: client, feed, key, _running: running }
+    }
+
+    /// Asks with this key unless a request says otherwise.
+    pub fn with_key(self, key: String) -> Self {
+        Self { key, ..self }
     }
 
     pub fn get(&self, path: &str) -> Call<'_> {
@@ -122,6 +135,11 @@ impl TestApp {
     pub async fn make_key(&self, body: Value) -> String {
         let answer = self.post("/v1/api-keys", body).await.assert(201);
         answer.json()["data"]["attributes"]["secret"].as_str().expect("create shows it").to_owned()
+    }
+
+    /// What came to [`TEST_RECEIVER`], oldest first.
+    pub fn received(&self) -> Vec<Received> {
+        self.net.test_receiver().received("inbox")
     }
 
     /// As the end of the server does.
@@ -191,7 +209,7 @@ impl Call<'_> {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.take_body().into_vec().await.expect("the body is there");
         let answer = Answer { method, path, status, headers, body: String::from_utf8(body).expect("it is text") };
-        answer.hold_against_document();
+        answer.hold_against_document(app.settings.contracts);
         answer
     }
 }
@@ -259,28 +277,34 @@ impl Answer {
     }
 
     /// What the document says of every operation holds for every answer.
-    fn hold_against_document(&self) {
+    fn hold_against_document(&self, spoken: Contracts) {
         let place = format!("{} {} → {}: {}", self.method, self.path, self.status, self.body);
         let request_id = self.header("x-request-id").unwrap_or_else(|| panic!("no request id: {place}"));
-        assert_eq!(request_id.len(), 26, "{place}");
+        assert!(request_id.len() == 26 || request_id.starts_with("req_"), "{place}");
         let is_error = self.status.is_client_error() || self.status.is_server_error();
         // A replayed answer says what it said then.
         if is_error && self.header("idempotency-replayed").is_none() {
             assert_eq!(self.header("content-type"), Some("application/json"), "{place}");
-            for error in self.json()["errors"].as_array().unwrap_or_else(|| panic!("no errors: {place}")) {
-                assert_eq!(error["id"], request_id, "{place}");
+            let body = self.json();
+            match body["errors"].as_array() {
+                Some(errors) => errors.iter().for_each(|error| assert_eq!(error["id"], request_id, "{place}")),
+                // A contract tells one error.
+                None => {
+                    let ids = ["requestId", "request_id"].map(|name| &body["error"][name]);
+                    assert!(ids.into_iter().any(|id| id == request_id), "{place}");
+                }
             }
         }
-        let Some(operation) = operation(&self.method, &self.path) else { return };
+        let Some((document, operation)) = operation(&self.method, &self.path, spoken) else { return };
         let response = &operation["responses"][self.status.as_u16().to_string()];
-        let response = resolve(response);
+        let response = resolve(document, response);
         assert!(response.is_object(), "the document does not know of {place}");
         let schema = &response["content"]["application/json"]["schema"];
         if schema.is_null() {
             return;
         }
         let mut root = schema.clone();
-        root["components"] = DOCUMENT["components"].clone();
+        root["components"] = document["components"].clone();
         let validator = jsonschema::validator_for(&root).expect("the document's schemas are schemas");
         // `data` may hold numbers and strings that this reader cannot.
         let Ok(body) = serde_json::from_str(&self.body) else { return };
@@ -290,21 +314,26 @@ impl Answer {
     }
 }
 
-fn resolve(value: &Value) -> &Value {
+fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     match value["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) {
-        Some(pointer) => DOCUMENT.pointer(pointer).expect("a reference leads somewhere"),
+        Some(pointer) => document.pointer(pointer).expect("a reference leads somewhere"),
         None => value,
     }
 }
 
-fn operation(method: &Method, path: &str) -> Option<&'static Value> {
+/// With the document that it is in.
+fn operation(method: &Method, path: &str, spoken: Contracts) -> Option<(&'static Value, &'static Value)> {
     let path = path.split('?').next().unwrap_or(path);
     let fits = |known: &str| {
         let (known, asked): (Vec<_>, Vec<_>) = (known.split('/').collect(), path.split('/').collect());
         known.len() == asked.len()
             && known.iter().zip(asked).all(|(known, asked)| known.starts_with('{') || *known == asked)
     };
-    let paths = DOCUMENT["paths"].as_object()?;
-    let known = paths.iter().filter(|(known, _)| fits(known)).min_by_key(|(known, _)| known.matches('{').count())?;
-    known.1.get(method.as_str().to_lowercase())
+    let documents = DOCUMENTS.iter().filter(|(contract, _)| contract.is_none_or(|contract| spoken.has(contract)));
+    documents.map(|(_, document)| document).find_map(|document| {
+        let paths = document["paths"].as_object()?;
+        let known =
+            paths.iter().filter(|(known, _)| fits(known)).min_by_key(|(known, _)| known.matches('{').count())?;
+        Some((document, known.1.get(method.as_str().to_lowercase())?))
+    })
 }

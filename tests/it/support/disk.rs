@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -15,7 +15,10 @@ const SECTOR_BYTES: usize = 512;
 
 /// The disk itself. Clones are the same disk; a machine reaches it through [`SimDisk::plug_in`].
 #[derive(Debug, Clone)]
-pub struct SimDisk(Arc<Mutex<Platter>>);
+pub struct SimDisk {
+    platter: Arc<Mutex<Platter>>,
+    released: Arc<Condvar>,
+}
 
 #[derive(Debug)]
 struct Platter {
@@ -25,6 +28,8 @@ struct Platter {
     /// The sync that fails, and with it the machine.
     dies_at_sync: Option<u64>,
     is_dead: bool,
+    /// Syncs wait.
+    is_held: bool,
     /// Calls that change the disk: writes, changes of length, syncs.
     calls: u64,
     /// The call from which on there is no room.
@@ -54,21 +59,23 @@ enum Written {
 
 impl SimDisk {
     pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(Platter {
+        let platter = Platter {
             files: Default::default(),
             syncs: 0,
             dies_at_sync: None,
             is_dead: false,
+            is_held: false,
             calls: 0,
             is_full_from: None,
             refused: 0,
             machine: 0,
             chance: StdRng::seed_from_u64(seed),
-        })))
+        };
+        Self { platter: Arc::new(Mutex::new(platter)), released: Arc::default() }
     }
 
     fn platter(&self) -> MutexGuard<'_, Platter> {
-        self.0.lock().expect("no test goes on after a panic")
+        self.platter.lock().expect("no test goes on after a panic")
     }
 
     /// Connections to the files for the machine that starts now. Those of earlier machines fail from here on.
@@ -129,6 +136,16 @@ impl SimDisk {
         let mut platter = self.platter();
         platter.is_full_from = Some(platter.calls + calls);
         platter.refused = 0;
+    }
+
+    /// No sync ends before [`SimDisk::release`].
+    pub fn hold(&self) {
+        self.platter().is_held = true;
+    }
+
+    pub fn release(&self) {
+        self.platter().is_held = false;
+        self.released.notify_all();
     }
 
     pub fn make_room(&self) {
@@ -239,7 +256,9 @@ impl StorageBackend for Plug {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut platter = self.platter_with_room()?;
+        let platter = self.platter_with_room()?;
+        let mut platter =
+            self.disk.released.wait_while(platter, |platter| platter.is_held).expect("no test goes on after a panic");
         if platter.dies_at_sync == Some(platter.syncs) {
             platter.is_dead = true;
             return Err(io::Error::other("the power went off in the middle of a sync"));

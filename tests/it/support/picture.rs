@@ -49,6 +49,8 @@ fn new_line(out: &mut String, depth: usize) {
 
 /// `whsub_01h…` → `whsub_…`, secrets and keys → what kind they are.
 pub fn redacted(text: &str) -> String {
+    let text: Vec<&str> = text.split('"').map(redacted_value).collect();
+    let text = &without_request_ids(&text.join("\""));
     let mut out = String::new();
     let mut word = String::new();
     for character in text.chars().chain([' ']) {
@@ -64,6 +66,33 @@ pub fn redacted(text: &str) -> String {
     out
 }
 
+/// `req_` and a UUID, whose groups would be words of their own.
+fn without_request_ids(text: &str) -> String {
+    const UUID_LENGTH: usize = 36;
+    let mut parts = text.split("req_");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_id = part.get(..UUID_LENGTH).is_some_and(|id| id.split('-').count() == 5);
+        out.push_str(if is_id { "req_…" } else { "req_" });
+        out.push_str(if is_id { &part[UUID_LENGTH..] } else { part });
+    }
+    out
+}
+
+/// Whole values that are no words: UUIDs, and secrets in base64.
+fn redacted_value(value: &str) -> &str {
+    let is_hex = |group: &str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let groups = || value.split('-');
+    if groups().map(str::len).eq([8, 4, 4, 4, 12]) && groups().all(is_hex) {
+        return "<uuid>";
+    }
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/".contains(&byte);
+    if value.len() == 44 && value.strip_suffix('=').is_some_and(|digits| digits.bytes().all(is_base64)) {
+        return "<base64 of 32 bytes>";
+    }
+    value
+}
+
 fn redacted_word(word: &str) -> String {
     // A path is several words that belong together.
     if word.contains('/') && !word.starts_with("whsec_") {
@@ -71,6 +100,9 @@ fn redacted_word(word: &str) -> String {
     }
     if word.len() > "whsec_".len() && word.starts_with("whsec_") {
         return "<whsec>".to_owned();
+    }
+    if word.len() == 22 && word.starts_with("mk_we_") {
+        return "mk_we_…".to_owned();
     }
     if word.starts_with("ww_") {
         return "<key>".to_owned();

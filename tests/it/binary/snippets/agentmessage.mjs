@@ -1,0 +1,26 @@
+// Verifies deliveries of Waxwing's profile `agentmessage`. Node.js 18 or newer, no packages.
+import { createHmac, timingSafeEqual } from "node:crypto";
+
+const TOLERANCE_SECONDS = 300;
+
+/**
+ * @param {Buffer} body the bytes of the request, before any parser touched them
+ * @param {Record<string, string>} headers by lower-case name, like `request.headers`
+ * @param {string} secret 32 bytes in base64: 44 characters
+ */
+export function verify(body, headers, secret) {
+  const signatures = (headers["x-amcore-signature"] ?? "").split(",");
+  const timestamp = signatures.find((part) => part.startsWith("t="))?.slice(2) ?? "";
+
+  const signedAt = /^\d+$/.test(timestamp) ? Number(timestamp) : NaN;
+  if (!(Math.abs(Date.now() / 1000 - signedAt) <= TOLERANCE_SECONDS)) return false;
+
+  const key = Buffer.from(secret, "base64");
+  if (key.length === 0) throw new Error("the secret is missing or malformed");
+  const mac = createHmac("sha256", key).update(`${timestamp}\n`).update(body).digest("hex");
+  const expected = Buffer.from(`v1=${mac}`);
+  return signatures.some((signature) => {
+    const given = Buffer.from(signature);
+    return given.length === expected.length && timingSafeEqual(given, expected);
+  });
+}

@@ -1,0 +1,39 @@
+// Verifies deliveries of Waxwing's profile `standard`. Crates: base64, hmac, sha2, subtle.
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+const TOLERANCE_SECONDS: u64 = 300;
+
+/// Tells whether a delivery is genuine and recent. `body` is the bytes of the request, before any parser touched
+/// them; `header` looks a header up by its lower-case name; `secret` is whsec_ followed by 24 to 64 bytes in base64.
+pub fn verify<'a>(body: &[u8], header: impl Fn(&str) -> Option<&'a str>, secret: &str) -> bool {
+    is_genuine(body, header, secret).unwrap_or(false)
+}
+
+/// None: a header or the secret is missing or malformed.
+fn is_genuine<'a>(body: &[u8], header: impl Fn(&str) -> Option<&'a str>, secret: &str) -> Option<bool> {
+    let id = header("webhook-id")?;
+    let timestamp = header("webhook-timestamp")?;
+    let signatures: Vec<&str> = header("webhook-signature")?.split(' ').collect();
+
+    let signed_at: u64 = timestamp.parse().ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    if now.abs_diff(signed_at) > TOLERANCE_SECONDS {
+        return Some(false);
+    }
+
+    let key = STANDARD.decode(secret.strip_prefix("whsec_")?).ok()?;
+    if key.is_empty() {
+        return None;
+    }
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).ok()?;
+    mac.update(format!("{id}.{timestamp}.").as_bytes());
+    mac.update(body);
+    let expected = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+    Some(signatures.iter().any(|signature| signature.as_bytes().ct_eq(expected.as_bytes()).into()))
+}
