@@ -105,6 +105,18 @@ impl TestApp {
         Self { key, ..self }
     }
 
+    /// Makes the same call again while the first one waits for the disk; their answers.
+    pub async fn twice_at_once<'a>(&'a self, call: impl Fn() -> Call<'a>) -> (Answer, Answer) {
+        self.disk.hold();
+        let (mut one, mut two) = (call().into_future(), call().into_future());
+        let (second, first) = tokio::select! {
+            answer = &mut one => (answer, two),
+            answer = &mut two => (answer, one),
+        };
+        self.disk.release();
+        (first.await, second)
+    }
+
     pub fn get(&self, path: &str) -> Call<'_> {
         self.call(Method::GET, path)
     }
