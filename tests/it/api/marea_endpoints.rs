@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use waxwing::domain::contract::Contracts;
 use waxwing::http::{Defaults, Settings};
 
-use crate::support::app::{Answer, Call, TestApp};
+use crate::support::app::{Answer, Call, Client, TestApp};
 
 pub const COLLECTION: &str = "/v1/webhook_endpoints";
 
 /// The five events, and the key of a developer.
-pub async fn account(app: &TestApp) -> String {
+pub async fn account(app: &Client) -> String {
     for name in ["user.verified", "user.cancelled", "order.created", "order.status_updated"] {
         app.post("/v1/event-types", json!({ "name": name })).await.assert(201);
     }
