@@ -28,7 +28,7 @@ use crate::domain::tenant::Tenant;
 use crate::domain::time::Timestamp;
 use crate::domain::violation::{Rule, Violation};
 use crate::store::catalogue::TenantEntry;
-use crate::store::{Catalogue, Reach};
+use crate::store::{Catalogue, Reach, Whose};
 
 const TENANT: HeaderName = HeaderName::from_static("waxwing-tenant");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -209,6 +209,14 @@ impl Call {
     pub fn reach(&self) -> Reach {
         let is_restricted = !self.key.restriction.is_empty();
         Reach { tenant: self.tenant().id, key: is_restricted.then_some(self.key.id) }
+    }
+
+    /// Whose things a list holds: what the caller sees of the tenant, or those of all tenants, for an instance key.
+    pub fn whose(&self, is_of_the_instance: bool) -> Result<Whose, Refusal> {
+        if !is_of_the_instance {
+            return Ok(self.reach().into());
+        }
+        self.instance_key_only().map(|()| Whose::Everyone)
     }
 
     pub fn sees(&self, subscription: &Subscription) -> bool {

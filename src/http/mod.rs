@@ -31,6 +31,7 @@ mod stats;
 mod stream;
 mod subscriptions;
 mod tenants;
+mod test_receiver;
 mod text;
 mod value;
 mod visit;
@@ -168,6 +169,9 @@ enum Tag {
     /// Who may call this API
     #[oai(rename = "API keys")]
     ApiKeys,
+    /// What came to `https://test-receiver.invalid`, and what is answered there
+    #[oai(rename = "Test receiver")]
+    TestReceiver,
     /// How the server fares
     Instance,
 }
@@ -184,6 +188,7 @@ type Apis = (
     keys::KeysApi,
     stats::StatsApi,
     stream::StreamApi,
+    test_receiver::TestReceiverApi,
     health::HealthApi,
     metrics::MetricsApi,
 );
@@ -224,6 +229,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         keys::KeysApi { app: app.clone() },
         stats::StatsApi { app: app.clone() },
         stream::StreamApi { app: app.clone() },
+        test_receiver::TestReceiverApi { app: app.clone() },
         health::HealthApi { app: app.clone() },
         metrics::MetricsApi { app: app.clone() },
     );

@@ -219,6 +219,16 @@ impl TenantEntry {
         self.subscriptions.len()
     }
 
+    /// How many subscriptions ask for this type.
+    pub fn subscribers_count(&self, event_type: &EventTypeName) -> usize {
+        let exact = self.by_type.get(event_type);
+        let by_pattern = |id: &&SubscriptionId| {
+            !exact.is_some_and(|exact| exact.contains(*id))
+                && self.subscriptions.get(*id).is_some_and(|subscription| subscription.wants(event_type))
+        };
+        exact.map_or(0, imbl::OrdSet::len) + self.with_patterns.iter().filter(by_pattern).count()
+    }
+
     /// Who gets an event of this type with these channels: active or not (an inactive one holds it), in the order of creation.
     pub fn matching(&self, event_type: &EventTypeName, channels: &[Channel]) -> Vec<&Arc<Subscription>> {
         let exact = self.by_type.get(event_type);

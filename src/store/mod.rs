@@ -68,10 +68,11 @@ pub use catalogue::{Catalogue, Known};
 pub use check::{FINDINGS_MAX, Report, TableReport, check};
 pub use commit::Store;
 pub use deliveries::EventsRead;
+pub use event_types::Imported;
 pub use folder::{STORE_FILE, write_private};
 pub use open::{OpenError, Opened};
 pub use query::{AttemptFilter, DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Walk};
-pub use reach::Reach;
+pub use reach::{Reach, Whose};
 pub use trial::TEST_RECORDED_WITHIN;
 pub use writer::{Stepped, Writer};
 
