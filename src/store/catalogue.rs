@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap};
 
+use crate::domain::actor::ActorId;
 use crate::domain::channel::Channel;
 use crate::domain::delivery::{Delivery, ShownState, State};
 use crate::domain::event_type::{EventPattern, EventType, EventTypeName};
@@ -104,6 +105,17 @@ impl Catalogue {
     /// In the order of creation.
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &Arc<ApiKey>> {
         self.keys.values()
+    }
+
+    /// Whether there is such an actor, of use or not.
+    pub fn knows(&self, actor: ActorId) -> bool {
+        match actor {
+            ActorId::Key(id) => self.keys.contains_key(&id),
+        }
+    }
+
+    pub fn actors_count(&self) -> usize {
+        self.keys.len()
     }
 
     pub fn event_type(&self, name: &str) -> Option<&Arc<EventTypeEntry>> {

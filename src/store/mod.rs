@@ -54,6 +54,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Clock;
+use crate::domain::actor::ActorId;
 use crate::domain::delivery::{Attempt, CanceledReason, Delivery, ErrorClass, State, Trigger};
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::health::Health;
@@ -333,8 +334,8 @@ pub struct Remember<T: ?Sized> {
     pub request: RequestName,
     /// SHA-256 of the request's body.
     pub body_sha256: [u8; 32],
-    /// Who asked: the answers of a revoked key that show a secret are removed with it.
-    pub key: KeyId,
+    /// Who asked: the answers that show a secret are removed with whoever asked for them.
+    pub asker: ActorId,
     /// Writes the answer; called in the transaction, so it must be quick and cannot fail.
     pub render: Box<dyn FnOnce(&T) -> StoredAnswer + Send>,
 }
