@@ -184,10 +184,11 @@ fn decoded(part: &str) -> String {
 }
 
 fn actor(actor: &Actor) -> AuditActor {
-    let kind = match actor {
-        Actor::Key(_) => "key",
+    let (kind, id) = match actor {
+        Actor::Key(key) => ("key", key.id.to_string()),
+        Actor::Portal(link) => ("portal", link.session_id().to_string()),
     };
-    AuditActor { kind: kind.to_owned(), id: actor.id().to_string(), name: actor.name().to_owned() }
+    AuditActor { kind: kind.to_owned(), id, name: actor.name().to_owned() }
 }
 
 /// One write that somebody asked for
