@@ -2,7 +2,7 @@
 
 use super::commit::{Store, Transaction};
 use super::record::PortalLinkRecord;
-use super::schema::{MetaName, PortalLinks};
+use super::schema::{Holder, MetaName, PortalLinks};
 use super::subscriptions::CONFIGURATION_BYTES;
 use super::{Remember, StoreError};
 use crate::domain::id::{PortalLinkId, TenantId};
@@ -65,7 +65,9 @@ impl Store {
             if known.revoked_at.is_some() {
                 return Ok(());
             }
-            transaction.put_portal_link(&PortalLink { revoked_at: Some(transaction.now), ..PortalLink::clone(&known) })
+            transaction
+                .put_portal_link(&PortalLink { revoked_at: Some(transaction.now), ..PortalLink::clone(&known) })?;
+            transaction.forget_secrets(Holder::Asker(id.to_bytes()))
         })
         .await
     }
@@ -81,6 +83,7 @@ impl Transaction<'_> {
     fn remove_portal_link(&mut self, id: PortalLinkId) -> Result<(), StoreError> {
         self.tables.remove::<PortalLinks>(&id)?;
         self.tables.raise_meta_id(MetaName::AssignedUpTo, id.as_u128())?;
+        self.forget_secrets(Holder::Asker(id.to_bytes()))?;
         self.catalogue_mut().remove_portal_link(id);
         Ok(())
     }

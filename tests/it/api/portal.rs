@@ -55,7 +55,9 @@ async fn a_link_lets_one_browser_in_once_and_shows_whose_portal_it_is() {
     assert_eq!(session["expires_at"], "2026-02-18T12:10:00.000Z");
     assert_eq!(session["brand"], json!({ "name": "Hooks", "color": "#0a7d5a", "logo": null }));
     assert_eq!(shown().await["data"]["attributes"]["used_at"], "2026-02-18T12:00:00.000Z");
-    app.post("/v1/portal-sessions", json!({ "token": token(&link) })).without_key().await.check(expect![[""]]);
+    app.post("/v1/portal-sessions", json!({ "token": token(&link) })).without_key().await.check(expect![[r#"
+        401 invalid_portal_link: This link cannot be followed, or not any more: ask for a new one
+    "#]]);
     let bearer = bearer(&session);
     let body = json!({ "url": "https://example.com/a", "events": ["*"] });
     let made = app.post("/v1/webhook-subscriptions", body).key(&bearer).await.assert(201).json();
@@ -63,7 +65,9 @@ async fn a_link_lets_one_browser_in_once_and_shows_whose_portal_it_is() {
     app.advance(Duration::from_secs(599));
     app.get("/v1/webhook-subscriptions").key(&bearer).await.assert(200);
     app.advance(Duration::from_secs(1));
-    app.get("/v1/webhook-subscriptions").key(&bearer).await.check(expect![[""]]);
+    app.get("/v1/webhook-subscriptions").key(&bearer).await.check(expect![[r#"
+        401 session_expired: The session in the portal is over: ask for a new link
+    "#]]);
 }
 
 #[tokio::test]
@@ -127,7 +131,11 @@ async fn a_link_gives_no_more_than_who_makes_it_has() {
     }
     app.post("/v1/portal-links", json!({ "expires_in_seconds": 299, "session_seconds": 43201, "tenant": "x" }))
         .await
-        .check(expect![[""]]);
+        .check(expect![[r#"
+            400 unknown_field /tenant: There is no field 'tenant' here
+            400 out_of_range /expires_in_seconds: This must be 300 to 86400 seconds
+            400 out_of_range /session_seconds: This must be 300 to 43200 seconds
+        "#]]);
 }
 
 /// Something of each kind in a tenant: what each parameter of a path can be.
