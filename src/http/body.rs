@@ -224,7 +224,7 @@ fn is_null(value: &RawValue) -> bool {
 }
 
 /// Required, and never null.
-fn required<S: Scalar>(value: Option<&RawValue>, name: &'static str, findings: &mut Findings) -> S {
+pub(super) fn required<S: Scalar>(value: Option<&RawValue>, name: &'static str, findings: &mut Findings) -> S {
     match value {
         Some(value) => present(value, name, findings).unwrap_or_default(),
         None => {
@@ -263,14 +263,19 @@ impl<S: Scalar> Field for MaybeUndefined<S> {
 
 macro_rules! required_fields {
     ($($scalar:ty),*) => {$(
-        impl Field for $scalar {
-            fn read(value: Option<&RawValue>, name: &'static str, findings: &mut Findings) -> Self {
-                required(value, name, findings)
+        impl $crate::http::body::Field for $scalar {
+            fn read(
+                value: Option<&serde_json::value::RawValue>,
+                name: &'static str,
+                findings: &mut $crate::http::body::Findings,
+            ) -> Self {
+                $crate::http::body::required(value, name, findings)
             }
         }
     )*};
 }
 required_fields!(String, Vec<String>, MomentText);
+pub(super) use required_fields;
 
 /// A string, or a type that stands for some strings.
 macro_rules! text_scalar {
