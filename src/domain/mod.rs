@@ -1,6 +1,8 @@
 //! Plain values and pure rules. Nothing here knows HTTP, the store, the clock or a source of chance.
 
+pub mod actor;
 pub mod attempt_uuid;
+pub mod audit;
 pub mod channel;
 pub mod contract;
 pub mod delivery;
@@ -14,16 +16,23 @@ pub mod key;
 pub mod key_pair;
 pub mod language;
 pub mod operational;
+pub mod password;
+pub mod portal_link;
 pub mod profile;
 pub mod public_id;
 pub mod restriction;
 pub mod retry;
 pub mod secret;
+pub mod session;
+pub mod setting;
 pub mod snippet;
 pub mod stats;
 pub mod subscription;
 pub mod target;
 pub mod tenant;
 pub mod time;
+pub mod token;
+pub mod totp;
+pub mod user;
 pub mod uuid;
 pub mod violation;

@@ -38,6 +38,10 @@ pub fn document() -> Value {
         summary: "Webhooks: publish events, and have them signed, delivered and retried",
         description: DESCRIPTION,
         examples: EXAMPLES,
+        cookie: Some(
+            "What `POST /v1/sessions` sets. A request with it and another method than GET or HEAD needs the header \
+             `Waxwing-Console: 1`, and an `Origin` that is this server when it has one",
+        ),
         refusals: &REFUSALS,
         refusal_schema: "Errors",
         schemas: vec![("Error", error_schema()), ("Errors", errors_schema())],
@@ -62,11 +66,19 @@ Its `title` and `detail` are in the language that `Accept-Language` asks for (`e
 server's own, and `Content-Language` says which. What a JSON parser or a JSON Schema has to say within a `detail` is in English. An answer that an \
 idempotency key repeats keeps the language that it had.";
 
-/// Objects have revisions; keys are never changed.
+/// Objects that have revisions.
+const WITH_REVISIONS: [&str; 3] = ["/v1/webhook-subscriptions", "/v1/event-types", "/v1/tenants"];
+
 fn has_revision(operation: &Operation<'_>) -> bool {
     operation.path.contains('{')
-        && !operation.path.starts_with("/v1/api-keys")
+        && WITH_REVISIONS.iter().any(|prefix| operation.path.starts_with(prefix))
         && matches!(operation.method, "put" | "patch" | "delete")
+}
+
+/// Whether an idempotency key means something: not where nobody is known, and not where a secret would be kept for a day.
+fn remembers(operation: &Operation<'_>) -> bool {
+    let has_tokens = ["setup.invite", "totp.create", "totp.confirm"];
+    operation.method == "post" && operation.needs_key() && !has_tokens.contains(&operation.id())
 }
 
 fn parameters_of(operation: &Operation<'_>) -> Vec<&'static str> {
@@ -75,7 +87,7 @@ fn parameters_of(operation: &Operation<'_>) -> Vec<&'static str> {
     if operation.needs_key() && operation.path != "/metrics" {
         names.push("WaxwingTenant");
     }
-    if operation.method == "post" {
+    if remembers(operation) {
         names.push("IdempotencyKey");
     }
     if has_revision(operation) {
@@ -93,7 +105,7 @@ fn headers_of(operation: &Operation<'_>, status: &str) -> Names {
             ("RateLimit-Reset", "RateLimitReset"),
         ]);
     }
-    if operation.method == "post" {
+    if remembers(operation) {
         names.push(("Idempotency-Replayed", "IdempotencyReplayed"));
     }
     if operation.id() == "events.publish_batch" {
@@ -110,10 +122,10 @@ fn headers_of(operation: &Operation<'_>, status: &str) -> Names {
 
 /// Reading one object, or making it, shows its revision.
 fn shows_object(operation: &Operation<'_>) -> bool {
-    let with_revisions = ["/v1/webhook-subscriptions", "/v1/event-types", "/v1/tenants"];
     let is_one = operation.path.ends_with('}')
-        || (operation.method == "post" && !["/test", "/recover"].iter().any(|verb| operation.path.ends_with(verb)));
-    is_one && with_revisions.iter().any(|prefix| operation.path.starts_with(prefix))
+        || (operation.method == "post"
+            && !["/test", "/recover", "/import"].iter().any(|verb| operation.path.ends_with(verb)));
+    is_one && WITH_REVISIONS.iter().any(|prefix| operation.path.starts_with(prefix))
 }
 
 fn refusals_of(operation: &Operation<'_>) -> Vec<u16> {
@@ -133,7 +145,7 @@ fn refusals_of(operation: &Operation<'_>) -> Vec<u16> {
     if operation.is_write() {
         statuses.push(507);
     }
-    if operation.method == "post" {
+    if remembers(operation) {
         statuses.extend([400, 409]);
     }
     if has_revision(operation) {
@@ -164,12 +176,29 @@ const LOCATED: [&str; 5] =
 const IN_WORDS: [(&str, &str); 2] = [("Content-Language", "ContentLanguage"), ("Vary", "Vary")];
 
 /// Refusals that do not follow from the shape.
-const OWN_REFUSALS: [(&str, &[u16]); 5] = [
+const OWN_REFUSALS: [(&str, &[u16]); 15] = [
+    // Wrong credentials or links, a way in the clear, too many attempts.
+    ("sessions.create", &[401, 403, 429]),
+    ("setup.follow", &[401, 403, 409, 429]),
+    // There is a user.
+    ("setup.invite", &[409]),
+    // The last owner, or a password that changed meanwhile.
+    ("users.update", &[409, 412]),
+    ("users.delete", &[409]),
+    // It is there, or is not.
+    ("totp.create", &[409]),
+    ("totp.confirm", &[409]),
     // No such subscription, or one without a pair.
     ("public_keys.get", &[404]),
     // An external id that is taken.
     ("tenants.put", &[409]),
     ("tenants.update", &[409]),
+    // A link that cannot be followed, and too many attempts.
+    ("portal_sessions.create", &[401, 429]),
+    // What is decided elsewhere.
+    ("settings.update", &[409]),
+    // Too many that behave in their own way.
+    ("test_receiver.put", &[409]),
     // `default` and `system` stay.
     ("tenants.delete", &[409]),
     // Retention removed what it says.

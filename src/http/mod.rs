@@ -1,7 +1,9 @@
 //! The HTTP side: every route, what it takes and what it answers (contract 3 and 4). The only part that knows poem.
 
+mod audit;
 mod auth;
 mod body;
+mod browser;
 mod channels;
 mod compat;
 mod deliveries;
@@ -21,17 +23,25 @@ mod language;
 mod limit;
 mod metrics;
 mod page;
+mod passwords;
+mod portal;
 mod problem;
 mod public_keys;
 mod reply;
 mod server;
+mod sessions;
+mod settings;
+mod setup;
 mod shortcut;
 mod standby;
 mod stats;
 mod stream;
 mod subscriptions;
 mod tenants;
+mod test_receiver;
 mod text;
+mod totp;
+mod users;
 mod value;
 mod visit;
 
@@ -51,6 +61,7 @@ pub use document::document;
 pub use keys::scopes_of;
 pub use limit::{Defaults, PerSecond};
 pub use server::{serve, stand_by};
+pub use settings::{Configured, ConfiguredOrigin};
 pub use standby::Standby;
 
 use document::Place;
@@ -62,6 +73,7 @@ use crate::dispatch::Dispatch;
 use crate::domain::contract::{Contract, Contracts};
 use crate::domain::key::{ApiKey, KeyHash};
 use crate::domain::language::Language;
+use crate::domain::password::PasswordCost;
 use crate::domain::target::TargetRules;
 use crate::net;
 use crate::store::{Store, StoreError};
@@ -86,10 +98,14 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Of errors, for who asks for none that is spoken here.
     pub language: Language,
+    /// What the process was started with, for people. Those of a stored setting's name are what holds without.
+    pub configured: Vec<Configured>,
     /// The published contracts that are spoken beside the own API.
     pub contracts: Contracts,
     /// The key of `WAXWING_ADMIN_KEY`.
     pub admin_key: Option<KeyHash>,
+    /// What hashing a password costs.
+    pub password_cost: PasswordCost,
     pub body_bytes_max: usize,
     pub batch_bytes_max: usize,
     /// `data` of one event.
@@ -113,8 +129,10 @@ impl Default for Settings {
             rate_limits: Defaults::default(),
             trusted_proxies: Vec::new(),
             language: Language::default(),
+            configured: Vec::new(),
             contracts: Contracts::ALL,
             admin_key: None,
+            password_cost: PasswordCost::default(),
             body_bytes_max: BODY_BYTES_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,
             data_bytes_max: crate::domain::event::DATA_BYTES_MAX,
@@ -130,6 +148,8 @@ pub(crate) struct App {
     admin_key: Option<Arc<ApiKey>>,
     limits: limit::Limits,
     failures: failures::Failures,
+    sign_ins: failures::SignIns,
+    passwords: passwords::Passwords,
     keyring: keyring::Keyring,
     running: idempotency::Running,
     /// What keys of Marea used up of its quotas.
@@ -169,9 +189,22 @@ enum Tag {
     /// Who may call this API
     #[oai(rename = "API keys")]
     ApiKeys,
+    /// Links for your customers, and what they enter
+    Portal,
+    /// What came to `https://test-receiver.invalid`, and what is answered there
+    #[oai(rename = "Test receiver")]
+    TestReceiver,
+    /// Who signs in at the console
+    Users,
+    /// Signing in, and where one is signed in
+    Sessions,
     /// How the server fares
     Instance,
 }
+
+/// A tuple of its own: poem-openapi takes 16 at once.
+type Desk = (portal::PortalApi, test_receiver::TestReceiverApi, settings::SettingsApi, audit::AuditApi);
+type People = (users::UsersApi, totp::TotpApi, sessions::SessionsApi, setup::SetupApi);
 
 type Apis = (
     subscriptions::SubscriptionsApi,
@@ -183,8 +216,10 @@ type Apis = (
     event_types::EventTypesApi,
     tenants::TenantsApi,
     keys::KeysApi,
+    People,
     stats::StatsApi,
     stream::StreamApi,
+    Desk,
     health::HealthApi,
     metrics::MetricsApi,
 );
@@ -205,6 +240,8 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         admin_key: api.settings.admin_key.map(|hash| Arc::new(auth::admin_key(hash))),
         limits: limit::Limits::new(api.settings.rate_limits, api.clock.clone()),
         failures: failures::Failures::default(),
+        sign_ins: failures::SignIns::default(),
+        passwords: passwords::Passwords::new(api.settings.password_cost),
         keyring: keyring::Keyring::default(),
         running: idempotency::Running::default(),
         windows: compat::marea::Windows::default(),
@@ -223,8 +260,20 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         event_types::EventTypesApi { app: app.clone() },
         tenants::TenantsApi { app: app.clone() },
         keys::KeysApi { app: app.clone() },
+        (
+            users::UsersApi { app: app.clone() },
+            totp::TotpApi { app: app.clone() },
+            sessions::SessionsApi { app: app.clone() },
+            setup::SetupApi { app: app.clone() },
+        ),
         stats::StatsApi { app: app.clone() },
         stream::StreamApi { app: app.clone() },
+        (
+            portal::PortalApi { app: app.clone() },
+            test_receiver::TestReceiverApi { app: app.clone() },
+            settings::SettingsApi { app: app.clone() },
+            audit::AuditApi { app: app.clone() },
+        ),
         health::HealthApi { app: app.clone() },
         metrics::MetricsApi { app: app.clone() },
     );

@@ -9,6 +9,7 @@
 
 mod announcements;
 mod attempts;
+mod audit;
 mod backlog;
 mod behind;
 pub mod catalogue;
@@ -27,6 +28,7 @@ mod journal;
 mod keys;
 mod open;
 mod pages;
+mod portal_links;
 mod postings;
 mod query;
 mod reach;
@@ -35,6 +37,7 @@ mod recovery;
 mod redelivery;
 mod retention;
 mod schema;
+mod settings;
 mod space;
 pub mod stats;
 mod subscriptions;
@@ -42,9 +45,11 @@ mod tables;
 mod tenants;
 mod timers;
 mod trial;
+mod users;
 mod work;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,25 +59,30 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Clock;
+use crate::domain::actor::ActorId;
 use crate::domain::delivery::{Attempt, CanceledReason, Delivery, ErrorClass, State, Trigger};
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::health::Health;
-use crate::domain::id::{AttemptId, DeliveryId, KeyId, SubscriptionId, TenantId};
+use crate::domain::id::{AttemptId, DeliveryId, KeyId, SubscriptionId, TenantId, UserId};
 use crate::domain::operational::Announcement;
+use crate::domain::setting::{AUDIT_DAYS_DEFAULT, SettingName};
 use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
 
 pub use attempts::{AttemptMade, AttemptPage, AttemptPlace};
+pub use audit::AuditFilter;
 pub use backlog::{BACKLOG_AGE_MAX, BACKLOG_MAX};
 pub use catalogue::{Catalogue, Known};
 pub use check::{FINDINGS_MAX, Report, TableReport, check};
 pub use commit::Store;
 pub use deliveries::EventsRead;
+pub use event_types::Imported;
 pub use folder::{STORE_FILE, write_private};
 pub use open::{OpenError, Opened};
 pub use query::{AttemptFilter, DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Walk};
-pub use reach::Reach;
+pub use reach::{Reach, Whose};
 pub use trial::TEST_RECORDED_WITHIN;
+pub use users::{Checked, Chosen};
 pub use writer::{Stepped, Writer};
 
 pub struct Options {
@@ -83,6 +93,8 @@ pub struct Options {
     /// Where the random bits of ids begin: drawn from the operating system, or chosen by a test.
     pub seed: u64,
     pub retention: Retention,
+    /// What a flag, a variable or a file decides: what is stored of it means nothing.
+    pub settings_fixed: BTreeSet<SettingName>,
     /// New work is refused when less than this is free; none: max(256 MiB, 2 %) of the file system.
     pub free_bytes_min: Option<u64>,
     /// The storage cache.
@@ -106,12 +118,14 @@ pub const CACHE_BYTES_DEFAULT: usize = 32 * 1024 * 1024;
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { location, secret_key: _, clock, seed, retention, free_bytes_min, cache_bytes } = self;
+        let Self { location, secret_key: _, clock, seed, retention, settings_fixed, free_bytes_min, cache_bytes } =
+            self;
         f.debug_struct("Options")
             .field("location", location)
             .field("clock", clock)
             .field("seed", seed)
             .field("retention", retention)
+            .field("settings_fixed", settings_fixed)
             .field("free_bytes_min", free_bytes_min)
             .field("cache_bytes", cache_bytes)
             .finish_non_exhaustive()
@@ -132,11 +146,13 @@ impl fmt::Debug for Location {
 pub struct Retention {
     pub payloads_days: u32,
     pub metadata_days: u32,
+    /// From the entry itself.
+    pub audit_days: u32,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { payloads_days: 30, metadata_days: 90 }
+        Self { payloads_days: 30, metadata_days: 90, audit_days: AUDIT_DAYS_DEFAULT }
     }
 }
 
@@ -321,9 +337,11 @@ pub enum SecretOwner {
     Subscription(SubscriptionId),
     Key(KeyId),
     Tenant(TenantId),
+    /// An invitation's, or of a second factor.
+    User(UserId),
 }
 
-/// SHA-256 over (key id, tenant, method, path with query, header value): which request an idempotency key names.
+/// SHA-256 over (id of who asks, tenant, method, path with query, header value): which request an idempotency key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestName(pub [u8; 32]);
 
@@ -332,8 +350,8 @@ pub struct Remember<T: ?Sized> {
     pub request: RequestName,
     /// SHA-256 of the request's body.
     pub body_sha256: [u8; 32],
-    /// Who asked: the answers of a revoked key that show a secret are removed with it.
-    pub key: KeyId,
+    /// Who asked: the answers that show a secret are removed with whoever asked for them.
+    pub asker: ActorId,
     /// Writes the answer; called in the transaction, so it must be quick and cannot fail.
     pub render: Box<dyn FnOnce(&T) -> StoredAnswer + Send>,
 }

@@ -30,22 +30,34 @@
 //! | `work` | what is being done | how far it came |
 //! | `stats` | resolution, start, scope | what was counted there; all of a time are neighbours, so that adding touches few pages |
 //! | `stats_log` | number of the commit | what it counted, not yet added to `stats` and `state_counts` |
+//! | `users` | user | who signs in at the console |
+//! | `invitations` | hash of its token | who may choose a password with it, and until when |
+//! | `sessions` | session | where somebody is signed in |
+//! | `sessions_used` | session | when it was last used |
 //! | `state_counts` | subscription | how many of its deliveries are in each state |
+//! | `settings` | name | the value that is stored |
+//! | `portal_links` | link | who may enter the portal of a tenant, or has; hashes only |
+//! | `audit_log` | entry | who changed what; what a deleted tenant did stays, too |
 
 use redb::TableDefinition;
 
 use super::RequestName;
 use super::postings::Chunk;
 use super::record::{
-    AnswerRecord, AttemptRecord, DeliveryRecord, EventRecord, EventTypeRecord, HealthRecord, IdRecord, JobRecord,
-    KeyRecord, MetaValue, Payload, StateCountsRecord, StatsLogRecord, StatsRecord, SubscriptionRecord, TenantRecord,
-    UsedRecord, Value, WorkRecord,
+    AnswerRecord, AttemptRecord, AuditRecord, DeliveryRecord, EventRecord, EventTypeRecord, HealthRecord, IdRecord,
+    InvitationRecord, JobRecord, KeyRecord, MetaValue, Payload, PortalLinkRecord, SessionRecord, SettingRecord,
+    StateCountsRecord, StatsLogRecord, StatsRecord, SubscriptionRecord, TenantRecord, UsedRecord, UserRecord, Value,
+    WorkRecord,
 };
 use crate::domain::event_type::EventTypeName;
-use crate::domain::id::{DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
+use crate::domain::id::{
+    AuditId, DeliveryId, EventId, JobId, KeyId, PortalLinkId, SessionId, SubscriptionId, TenantId, UserId,
+};
+use crate::domain::setting::SettingName;
 use crate::domain::stats::{Resolution, Scope};
 use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
+use crate::domain::token::TokenHash;
 
 pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -109,6 +121,13 @@ tables! {
     Stats = "stats": (Resolution, Timestamp, Scope) => StatsRecord;
     StatsLog = "stats_log": u64 => StatsLogRecord;
     StateCountsOf = "state_counts": SubscriptionId => StateCountsRecord;
+    Users = "users": UserId => UserRecord;
+    Invitations = "invitations": TokenHash => InvitationRecord;
+    Sessions = "sessions": SessionId => SessionRecord;
+    SessionsUsed = "sessions_used": SessionId => UsedRecord;
+    Settings = "settings": SettingName => SettingRecord;
+    AuditLog = "audit_log": AuditId => AuditRecord;
+    PortalLinks = "portal_links": PortalLinkId => PortalLinkRecord;
 }
 
 pub(super) const fn definition(name: &'static str) -> Definition {
@@ -162,13 +181,15 @@ impl MetaName {
     }
 }
 
-/// What has to go for a remembered answer to go: a secret that it shows, or the key that asked for it.
+/// What has to go for a remembered answer to go: a secret that it shows, or whoever asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Holder {
     Subscription(SubscriptionId),
     Key(KeyId),
-    Asker(KeyId),
+    /// Whoever asked, of any kind.
+    Asker([u8; 16]),
     Tenant(TenantId),
+    User(UserId),
 }
 
 /// Work that is done in the background, in steps, also after a restart.
@@ -222,7 +243,7 @@ macro_rules! id_keys {
     )*};
 }
 
-id_keys! { TenantId KeyId SubscriptionId EventId DeliveryId JobId }
+id_keys! { AuditId PortalLinkId TenantId KeyId SubscriptionId EventId DeliveryId JobId UserId SessionId }
 
 macro_rules! number_keys {
     ($($number:ident)*) => {$(
@@ -293,6 +314,16 @@ impl Key for Timestamp {
     }
 }
 
+impl Key for TokenHash {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.0);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        take(bytes).map(Self)
+    }
+}
+
 impl Key for RequestName {
     fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.0);
@@ -320,6 +351,16 @@ macro_rules! text_keys {
 
 text_keys! { EventTypeName ExternalId }
 
+impl Key for SettingName {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(self.as_str().as_bytes());
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        Self::from_name(std::str::from_utf8(std::mem::take(bytes)).ok()?)
+    }
+}
+
 impl Key for MetaName {
     fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(self.name().as_bytes());
@@ -336,8 +377,9 @@ impl Key for Holder {
         let (kind, id) = match self {
             Self::Subscription(id) => (1, id.to_bytes()),
             Self::Key(id) => (2, id.to_bytes()),
-            Self::Asker(id) => (3, id.to_bytes()),
+            Self::Asker(id) => (3, *id),
             Self::Tenant(id) => (4, id.to_bytes()),
+            Self::User(id) => (5, id.to_bytes()),
         };
         bytes.push(kind);
         bytes.extend_from_slice(&id);
@@ -347,8 +389,9 @@ impl Key for Holder {
         match take(bytes)? {
             [1] => Key::read(bytes).map(Self::Subscription),
             [2] => Key::read(bytes).map(Self::Key),
-            [3] => Key::read(bytes).map(Self::Asker),
+            [3] => take(bytes).map(Self::Asker),
             [4] => Key::read(bytes).map(Self::Tenant),
+            [5] => Key::read(bytes).map(Self::User),
             _ => None,
         }
     }

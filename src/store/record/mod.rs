@@ -4,14 +4,17 @@
 //! a new version; the old struct stays to read old rows.
 
 mod answer;
+mod audit;
 mod configuration;
 mod earlier;
 mod health;
 mod history;
 mod job;
+mod portal_link;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod user;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -25,13 +28,17 @@ use crate::domain::key::{KeyKind, Preset};
 use crate::domain::profile::{ApiVersion, Profile};
 use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Signing};
 use crate::domain::time::Timestamp;
+use crate::domain::user::Role;
 
 pub(super) use answer::AnswerRecord;
+pub(super) use audit::AuditRecord;
 pub(super) use configuration::{EventTypeRecord, KeyRecord, SubscriptionRecord, TenantRecord};
 pub(super) use health::HealthRecord;
 pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
 pub(super) use job::JobRecord;
+pub(super) use portal_link::PortalLinkRecord;
 pub(super) use stats::{Measures, StateCountsRecord, StatsLogEntry, StatsLogRecord, StatsRecord};
+pub(super) use user::{InvitationRecord, SessionRecord, UserRecord};
 
 /// Something that can be the value of a row.
 pub(super) trait Value: Sized {
@@ -148,6 +155,26 @@ pub(super) struct UsedRecord {
 }
 impl Record for UsedRecord {}
 
+/// The value of a setting, as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SettingRecord {
+    value: String,
+}
+impl Record for SettingRecord {}
+
+impl From<&serde_json::Value> for SettingRecord {
+    fn from(value: &serde_json::Value) -> Self {
+        Self { value: value.to_string() }
+    }
+}
+
+impl SettingRecord {
+    /// None when the text is no JSON.
+    pub(super) fn to_value(&self) -> Option<serde_json::Value> {
+        serde_json::from_str(&self.value).ok()
+    }
+}
+
 /// How far a piece of background work came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct WorkRecord {
@@ -196,6 +223,7 @@ twins! {
     ApiVersion = ApiVersionRecord { V2026_04_01, V2026_05_12, V2026_11_01 }
     Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
     KeyKind = KeyKindRecord { Native, MareaDeveloper, MareaUser, Agentmessage }
+    Role = RoleRecord { Owner, Operator, Viewer }
 }
 
 fn millis(at: Option<Timestamp>) -> Option<i64> {

@@ -73,6 +73,7 @@ async fn the_published_request_creates_a_subscription_and_shows_its_secret() {
             "type": "webhook_subscription",
             "id": "whsub_…",
             "attributes": {
+              "tenant_id": "tnt_…",
               "url": "https://192.0.2.1/webhooks/mage",
               "events": [
                 "points.earned",

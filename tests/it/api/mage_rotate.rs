@@ -35,6 +35,7 @@ async fn the_published_request_replaces_the_secret_and_shows_the_new_one() {
             "type": "webhook_subscription",
             "id": "whsub_…",
             "attributes": {
+              "tenant_id": "tnt_…",
               "url": "https://192.0.2.1/webhooks/mage",
               "events": [
                 "points.earned"

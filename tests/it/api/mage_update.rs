@@ -32,6 +32,7 @@ async fn only_what_is_sent_changes_and_the_secret_is_not_shown() {
                 "type": "webhook_subscription",
                 "id": "whsub_…",
                 "attributes": {
+                  "tenant_id": "tnt_…",
                   "url": "https://192.0.2.1/webhooks/mage",
                   "events": [
                     "points.earned",

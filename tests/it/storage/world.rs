@@ -52,6 +52,7 @@ pub fn options(disk: &SimDisk, clock: &ManualClock, free_bytes: &Arc<AtomicU64>)
         clock: Clock::Manual(clock.clone()),
         seed: 7,
         retention: Retention::default(),
+        settings_fixed: Default::default(),
         free_bytes_min: None,
         cache_bytes: CACHE_BYTES_DEFAULT,
     }
@@ -355,7 +356,7 @@ pub fn remember<T: ?Sized>(request: u8, by: KeyId, shows_secret_of: Option<Secre
     Some(Remember {
         request: RequestName([request; 32]),
         body_sha256: [9; 32],
-        key: by,
+        asker: by.into(),
         render: Box::new(move |_| answer(shows_secret_of)),
     })
 }

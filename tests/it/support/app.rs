@@ -13,9 +13,10 @@ use waxwing::clock::{Clock, ManualClock};
 use waxwing::dispatch::feed::Feed;
 use waxwing::dispatch::{self, Sender};
 use waxwing::domain::key::KeyHash;
+use waxwing::domain::password::PasswordCost;
 use waxwing::domain::target::TargetRules;
 use waxwing::domain::time::Timestamp;
-use waxwing::http::{Api, Defaults, Settings, endpoint};
+use waxwing::http::{Api, Configured, Defaults, Settings, endpoint};
 use waxwing::net::{self, Received};
 use waxwing::store::{Opened, Options, Retention, Store};
 
@@ -62,6 +63,7 @@ impl TestApp {
         let settings = Settings {
             targets: TargetRules::default(),
             admin_key: Some(KeyHash::of(ADMIN_KEY)),
+            password_cost: PasswordCost::LEAST,
             trusted_proxies: vec!["127.0.0.1/32".parse().expect("it is a range")],
             ..settings
         };
@@ -69,13 +71,18 @@ impl TestApp {
         let private: IpAddr = [10, 0, 0, 1].into();
         let names = [("example.com".to_owned(), vec![public]), ("inside.example".to_owned(), vec![public, private])];
         let resolver = net::Resolver::Table(Arc::new(std::sync::Mutex::new(names.into_iter().collect())));
-        let client = net::Client::new(net::Options::new(settings.targets.clone(), resolver)).expect("it starts");
+        let options = net::Options {
+            clock: Clock::Manual(clock.clone()),
+            ..net::Options::new(settings.targets.clone(), resolver)
+        };
+        let client = net::Client::new(options).expect("it starts");
         let Opened { store, writer, changes } = Store::open(Options {
             location: disk.location(Arc::new(AtomicU64::new(1 << 40))),
             secret_key: Some([7; 32]),
             clock: Clock::Manual(clock.clone()),
             seed: 1,
             retention: Retention::default(),
+            settings_fixed: settings.configured.iter().filter_map(Configured::fixes).collect(),
             free_bytes_min: None,
             cache_bytes: 4 * 1024 * 1024,
         })
@@ -107,6 +114,16 @@ impl TestApp {
         };
         self.disk.release();
         (first.await, second)
+    }
+
+    /// Invites a user, follows the invitation with the password `correct horse`, and answers the user's id and the cookie.
+    pub async fn make_user(&self, email: &str, role: &str) -> (String, String) {
+        let invited = self.post("/v1/users", json!({ "email": email, "role": role })).await.assert(201);
+        let url = invited.json()["data"]["attributes"]["invitation_url"].as_str().expect("create shows it").to_owned();
+        let token = url.rsplit('/').next().expect("it ends with the token");
+        let follow = json!({ "token": token, "password": "correct horse" });
+        let begun = self.post("/v1/setup", follow).without_key().await.assert(201);
+        (invited.id(), begun.set_cookie())
     }
 
     /// What came to [`TEST_RECEIVER`], oldest first.

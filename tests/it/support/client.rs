@@ -114,6 +114,11 @@ impl Call<'_> {
         Self { key: Some(("authorization".to_owned(), key.to_owned())), ..self }
     }
 
+    /// With the cookie of a session instead of a key, as the console does.
+    pub fn cookie(self, cookie: &str) -> Self {
+        self.without_key().header("cookie", cookie).header("waxwing-console", "1")
+    }
+
     pub fn without_key(self) -> Self {
         Self { key: None, ..self }
     }
@@ -198,6 +203,12 @@ impl Answer {
 
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The cookie that it sets, as it is sent back.
+    pub fn set_cookie(&self) -> String {
+        let line = self.header("set-cookie").unwrap_or_else(|| panic!("no cookie: {}", self.body));
+        line.split(';').next().expect("it has a first part").to_owned()
     }
 
     fn picture(&self) -> String {
