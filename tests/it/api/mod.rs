@@ -7,6 +7,8 @@ mod agentmessage_secret;
 mod api_keys;
 mod api_version;
 mod authentication;
+#[cfg(feature = "console")]
+mod console;
 mod deliveries;
 mod document;
 mod edge;
