@@ -100,8 +100,9 @@ async fn live(config: &Config, listener: std::net::TcpListener, has_lived: bool)
         own_listeners: vec![address],
     };
     let resolver = net::Resolver::system().map_err(failed("names cannot be resolved"))?;
-    let client = net::Client::new(net::Options::new(targets.clone(), resolver))
-        .map_err(failed("outgoing connections cannot be made"))?;
+    let client =
+        net::Client::new(net::Options { clock: clock.clone(), ..net::Options::new(targets.clone(), resolver) })
+            .map_err(failed("outgoing connections cannot be made"))?;
     let test_receiver = client.test_receiver().clone();
     let sender = dispatch::Sender { net: client.clone(), clock: clock.clone() };
     let (dispatch, sending) = dispatch::start(store.clone(), changes, sender, rand::random());

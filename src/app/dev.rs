@@ -17,7 +17,7 @@ use crate::domain::event_type::{EventPattern, EventType, EventTypeName};
 use crate::domain::header::CustomHeaders;
 use crate::domain::id::{SubscriptionId, TenantId};
 use crate::domain::profile::Profile;
-use crate::domain::profile::verify::{TOLERANCE_DEFAULT, verify};
+use crate::domain::profile::verify::verify_any;
 use crate::domain::public_id::PublicIds;
 use crate::domain::secret::Secret;
 use crate::domain::subscription::{
@@ -197,15 +197,7 @@ fn judge(received: &Received, store: &Store, clock: &Clock) -> Result<(), String
         .flat_map(|entry| entry.subscriptions().map(move |subscription| (&entry.tenant, subscription)));
     for (tenant, subscription) in all {
         if subscription.url.as_str() == url {
-            let verdict = verify(
-                subscription.profile,
-                tenant.header_prefix.as_ref(),
-                subscription.signer(tenant).secret,
-                header,
-                &received.body,
-                clock.now(),
-                Some(TOLERANCE_DEFAULT),
-            );
+            let verdict = verify_any(subscription, tenant, header, &received.body, clock.now());
             judged = verdict.map_err(|mismatch| mismatch.to_string());
             if judged.is_ok() {
                 break;

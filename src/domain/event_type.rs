@@ -23,6 +23,30 @@ pub struct EventType {
     pub updated_at: Timestamp,
 }
 
+/// What a document says of an event type. What it does not say stays as it is.
+#[derive(Debug, Clone)]
+pub struct ImportedEventType {
+    pub name: EventTypeName,
+    pub description: Option<String>,
+    pub schema: Option<Box<RawValue>>,
+    pub example: Option<Box<RawValue>>,
+}
+
+impl EventType {
+    pub fn from_import(imported: ImportedEventType, now: Timestamp) -> Self {
+        let ImportedEventType { name, description, schema, example } = imported;
+        Self { name, description, schema, example, archived_at: None, revision: 1, created_at: now, updated_at: now }
+    }
+
+    /// Takes over what the document says.
+    pub fn import(&mut self, imported: ImportedEventType) {
+        let ImportedEventType { name: _, description, schema, example } = imported;
+        self.description = description.or(self.description.take());
+        self.schema = schema.or(self.schema.take());
+        self.example = example.or(self.example.take());
+    }
+}
+
 pub const NAME_LENGTH_MAX: usize = 128;
 /// What a name may be, in words.
 pub const NAME_EXPECTED: &str = "1 to 128 characters: parts of A-Z a-z 0-9 _ - joined by single dots";

@@ -249,6 +249,9 @@ scopes! {
     KeysWrite = "keys:write",
     SettingsRead = "settings:read",
     SettingsWrite = "settings:write",
+    UsersRead = "users:read",
+    UsersWrite = "users:write",
+    AuditRead = "audit:read",
 }
 
 impl Scope {

@@ -1,5 +1,6 @@
 //! Plain values and pure rules. Nothing here knows HTTP, the store, the clock or a source of chance.
 
+pub mod actor;
 pub mod attempt_uuid;
 pub mod channel;
 pub mod contract;

@@ -20,6 +20,7 @@ use super::failures::Verdict;
 use super::limit::{Charge, Over, whole_seconds};
 use super::problem::{Ground, Refusal, Source};
 use super::visit::Visit;
+use crate::domain::actor::Actor;
 use crate::domain::id::{KeyId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash, KeyKind, Preset, RateLimits, Scope, may_be_a_key};
 use crate::domain::restriction::Restriction;
@@ -28,7 +29,7 @@ use crate::domain::tenant::Tenant;
 use crate::domain::time::Timestamp;
 use crate::domain::violation::{Rule, Violation};
 use crate::store::catalogue::TenantEntry;
-use crate::store::{Catalogue, Reach};
+use crate::store::{Catalogue, Reach, Whose};
 
 const TENANT: HeaderName = HeaderName::from_static("waxwing-tenant");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -38,7 +39,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HEADERS_KEPT: [HeaderName; 3] =
     [header::IF_MATCH, HeaderName::from_static("idempotency-key"), HeaderName::from_static("last-event-id")];
 
-/// A call that may proceed: the key is valid, has the scope `S`, and its tenant exists.
+/// A call that may proceed: its actor is let in, has the scope `S`, and its tenant exists.
 pub struct Caller<S> {
     call: Call,
     scope: PhantomData<fn() -> S>,
@@ -47,7 +48,7 @@ pub struct Caller<S> {
 /// What an operation knows of its caller.
 pub struct Call {
     pub visit: Arc<Visit>,
-    pub key: Arc<ApiKey>,
+    pub actor: Actor,
     /// As of the moment when the call came.
     pub catalogue: Arc<Catalogue>,
     tenant: Arc<TenantEntry>,
@@ -67,7 +68,7 @@ impl<S> Deref for Caller<S> {
     }
 }
 
-/// What an operation asks of its caller's key. One type for each scope, so that the document can show it.
+/// What an operation asks of its caller. One type for each scope, so that the document can show it.
 pub trait Needs: Send + Sync + 'static {
     const SCOPE: Scope;
     /// How the document calls the scheme together with the scope; `document` takes the two apart.
@@ -165,24 +166,24 @@ impl Call {
         let app = &visit.app;
         let catalogue = app.store.catalogue();
         let now = app.clock.now();
-        let key = match authenticate(&visit, &catalogue, request.headers(), now) {
-            Ok(key) => key,
+        let actor = match authenticate(&visit, &catalogue, request.headers(), now) {
+            Ok(actor) => actor,
             Err(ground) => return Err(refuse_credentials(app, visit.client, ground, now)),
         };
-        app.store.key_used(key.id, now);
-        let _ = visit.held.set(key.scopes);
+        app.store.actor_used(actor.id(), now);
+        let _ = visit.held.set(actor.scopes());
         if let Some(charge) = charge {
-            charge_key(&visit, &catalogue, &key, charge)?;
+            charge_actor(&visit, &catalogue, &actor, charge)?;
         }
-        let (tenant, names_tenant) = tenant_of(&catalogue, &key, request.headers())?;
-        if !key.scopes.contains(scope) {
-            let is_read_only = key.preset == Some(Preset::ReadOnly) && !scope.is_read();
+        let (tenant, names_tenant) = tenant_of(&catalogue, &actor, request.headers())?;
+        if !actor.scopes().contains(scope) {
+            let is_read_only = actor.is_read_only_for(scope);
             let ground = if is_read_only { Ground::ReadOnlyKey } else { Ground::MissingScope(scope) };
             return Err(ground.into());
         }
         let path_and_query = request.uri().path_and_query().cloned();
         Ok(Self {
-            key,
+            actor,
             catalogue,
             tenant,
             names_tenant,
@@ -202,13 +203,20 @@ impl Call {
     }
 
     pub fn is_of_the_instance(&self) -> bool {
-        self.key.tenant.is_none()
+        self.actor.tenant().is_none()
     }
 
     /// What the caller sees of the tenant.
     pub fn reach(&self) -> Reach {
-        let is_restricted = !self.key.restriction.is_empty();
-        Reach { tenant: self.tenant().id, key: is_restricted.then_some(self.key.id) }
+        Reach { tenant: self.tenant().id, key: self.actor.restricted_key() }
+    }
+
+    /// Whose things a list holds: what the caller sees of the tenant, or those of all tenants, for an instance key.
+    pub fn whose(&self, is_of_the_instance: bool) -> Result<Whose, Refusal> {
+        if !is_of_the_instance {
+            return Ok(self.reach().into());
+        }
+        self.instance_key_only().map(|()| Whose::Everyone)
     }
 
     pub fn sees(&self, subscription: &Subscription) -> bool {
@@ -220,11 +228,11 @@ impl Call {
     pub fn owner(&self) -> Owner {
         match self.reach().key {
             None => Owner::Tenant,
-            Some(id) => Owner::Key { id, restriction: Box::new(self.key.restriction.clone()) },
+            Some(id) => Owner::Key { id, restriction: Box::new(self.actor.restriction().clone()) },
         }
     }
 
-    /// Refuses a key that is bound to a tenant.
+    /// Refuses who is bound to a tenant.
     pub fn instance_key_only(&self) -> Result<(), Refusal> {
         if self.is_of_the_instance() { Ok(()) } else { Err(Ground::InstanceKeyOnly.into()) }
     }
@@ -238,15 +246,15 @@ impl Call {
     pub fn charge_events(&self, events: usize) -> Result<(), Refusal> {
         let events = u32::try_from(events).unwrap_or(u32::MAX);
         let charge = Charge::Publish(NonZeroU32::new(events).unwrap_or(NonZeroU32::MIN));
-        charge_key(&self.visit, &self.catalogue, &self.key, charge)
+        charge_actor(&self.visit, &self.catalogue, &self.actor, charge)
     }
 }
 
-fn charge_key(visit: &Visit, catalogue: &Catalogue, key: &ApiKey, charge: Charge) -> Result<(), Refusal> {
-    if let Some(charged) = compat::charge(visit, catalogue, key) {
+fn charge_actor(visit: &Visit, catalogue: &Catalogue, actor: &Actor, charge: Charge) -> Result<(), Refusal> {
+    if let Some(charged) = compat::charge(visit, catalogue, actor) {
         return charged;
     }
-    let allowance = match visit.app.limits.charge(key, charge, catalogue) {
+    let allowance = match visit.app.limits.charge(actor, charge, catalogue) {
         Ok(allowance) => allowance,
         Err(Over::Wait(wait, allowance)) => {
             let _ = visit.allowance.set(allowance);
@@ -283,14 +291,15 @@ pub fn key_text(headers: &HeaderMap) -> Option<&str> {
     authorization.filter(|key| !key.is_empty()).or_else(|| text(API_KEY).filter(|key| !key.is_empty()))
 }
 
-fn authenticate(
-    visit: &Visit,
-    catalogue: &Catalogue,
-    headers: &HeaderMap,
-    now: Timestamp,
-) -> Result<Arc<ApiKey>, Ground> {
-    let app = &visit.app;
+/// Who asks, by what the request brings. Each kind of credential has its look-up here: what stands in `Authorization` is
+/// told apart by how it begins.
+fn authenticate(visit: &Visit, catalogue: &Catalogue, headers: &HeaderMap, now: Timestamp) -> Result<Actor, Ground> {
     let text = compat::key_text(visit.contract, headers)?;
+    authenticate_key(visit, catalogue, text, now).map(Actor::Key)
+}
+
+fn authenticate_key(visit: &Visit, catalogue: &Catalogue, text: &str, now: Timestamp) -> Result<Arc<ApiKey>, Ground> {
+    let app = &visit.app;
     let known = app.keyring.hash_of(text);
     let hash = known.unwrap_or_else(|| KeyHash::of(text));
     let key = match &app.admin_key {
@@ -332,6 +341,13 @@ fn refuse_credentials(app: &App, client: Option<IpAddr>, ground: Ground, now: Ti
     }
 }
 
+/// Whether the actor would be let in now, for an answer that goes on.
+pub fn is_still_let_in(catalogue: &Catalogue, actor: &Actor, now: Timestamp) -> bool {
+    match actor {
+        Actor::Key(key) => key.id == KeyId::ENVIRONMENT || key_of(catalogue, &key.hash, now).is_ok(),
+    }
+}
+
 /// The key of `WAXWING_ADMIN_KEY`: full access to the instance, known only to this process.
 pub fn admin_key(hash: KeyHash) -> ApiKey {
     ApiKey {
@@ -350,7 +366,7 @@ pub fn admin_key(hash: KeyHash) -> ApiKey {
     }
 }
 
-fn tenant_of(catalogue: &Catalogue, key: &ApiKey, headers: &HeaderMap) -> Result<(Arc<TenantEntry>, bool), Refusal> {
+fn tenant_of(catalogue: &Catalogue, actor: &Actor, headers: &HeaderMap) -> Result<(Arc<TenantEntry>, bool), Refusal> {
     let unknown =
         |name: &str| Refusal::at(Ground::UnknownTenant { name: name.to_owned() }, Source::Header("Waxwing-Tenant"));
     let named = match headers.get(TENANT) {
@@ -360,12 +376,12 @@ fn tenant_of(catalogue: &Catalogue, key: &ApiKey, headers: &HeaderMap) -> Result
         }
         None => None,
     };
-    match (key.tenant, named) {
+    match (actor.tenant(), named) {
         (Some(own), Some((name, tenant))) if tenant.tenant.id != own => Err(unknown(name)),
         (_, Some((_, tenant))) => Ok((tenant, true)),
         (own, None) => {
             let id = own.unwrap_or(TenantId::DEFAULT);
-            // A key's tenant can be deleted while the call is on its way.
+            // An actor's tenant can be deleted while the call is on its way.
             let tenant = catalogue.tenant(id).ok_or_else(|| unknown(&id.to_string()))?;
             Ok((tenant.clone(), own.is_some()))
         }

@@ -139,6 +139,11 @@ impl Findings {
         self.violations.extend(new);
     }
 
+    /// Takes over what was found in a part of the body, which begins at `pointer`.
+    pub fn extend_below(&mut self, inner: Self, pointer: &str) {
+        self.violations.extend(inner.violations.into_iter().map(|violation| violation.below(pointer)));
+    }
+
     /// Whether nothing is wrong so far with a field or what is in it: only then it is worth a closer look.
     pub fn is_sound(&self, field: &str) -> bool {
         !self.violations.iter().any(|violation| {
@@ -196,8 +201,7 @@ pub fn nested<T: Wire>(value: &RawValue, pointer: &str, findings: &mut Findings)
     let members: Members<'_> = serde_json::from_str(value.get()).ok()?;
     let mut fields = Fields::of(members);
     let read = T::read(&mut fields);
-    let inner = fields.into_findings().violations.into_iter();
-    findings.violations.extend(inner.map(|violation| violation.below(pointer)));
+    findings.extend_below(fields.into_findings(), pointer);
     Some(read)
 }
 
@@ -224,7 +228,7 @@ fn is_null(value: &RawValue) -> bool {
 }
 
 /// Required, and never null.
-fn required<S: Scalar>(value: Option<&RawValue>, name: &'static str, findings: &mut Findings) -> S {
+pub fn required<S: Scalar>(value: Option<&RawValue>, name: &'static str, findings: &mut Findings) -> S {
     match value {
         Some(value) => present(value, name, findings).unwrap_or_default(),
         None => {
@@ -263,14 +267,19 @@ impl<S: Scalar> Field for MaybeUndefined<S> {
 
 macro_rules! required_fields {
     ($($scalar:ty),*) => {$(
-        impl Field for $scalar {
-            fn read(value: Option<&RawValue>, name: &'static str, findings: &mut Findings) -> Self {
-                required(value, name, findings)
+        impl $crate::http::body::Field for $scalar {
+            fn read(
+                value: Option<&serde_json::value::RawValue>,
+                name: &'static str,
+                findings: &mut $crate::http::body::Findings,
+            ) -> Self {
+                $crate::http::body::required(value, name, findings)
             }
         }
     )*};
 }
-required_fields!(String, Vec<String>, MomentText);
+pub(super) use required_fields;
+required_fields!(String, Vec<String>, MomentText, Raw);
 
 /// A string, or a type that stands for some strings.
 macro_rules! text_scalar {

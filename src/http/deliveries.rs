@@ -17,6 +17,7 @@ use super::page::{
 };
 use super::problem::Refusal;
 use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply};
+use super::stats::{scope_parameter, take_scope};
 use super::value::{Nullable, Time, choice};
 use super::{App, Tag, read_disk};
 use crate::domain::delivery::{
@@ -60,6 +61,7 @@ const REASONS: [&str; 17] = [
 /// A delivery, as it stands
 #[derive(Debug, Serialize, Object)]
 pub struct DeliveryAttributes {
+    tenant_id: String,
     event_id: String,
     event_type: String,
     subscription_id: String,
@@ -86,6 +88,7 @@ impl Attributes for DeliveryAttributes {
 /// A delivery with all its attempts
 #[derive(Debug, Serialize, Object)]
 struct DeliveryDetailAttributes {
+    tenant_id: String,
     event_id: String,
     event_type: String,
     subscription_id: String,
@@ -125,13 +128,15 @@ pub struct DeliverySummary {
 }
 
 struct DeliveryList {
+    is_of_the_instance: bool,
     cursor: Cursor<DeliveryId>,
     filter: DeliveryFilter,
 }
 
 impl Parameters for DeliveryList {
     fn documented() -> Vec<Parameter> {
-        let mut parameters = Cursor::<DeliveryId>::documented();
+        let mut parameters = vec![scope_parameter()];
+        parameters.extend(Cursor::<DeliveryId>::documented());
         parameters.extend([
             choice_parameter("filter[state]", "Only those in this state", ShownState::ALL.map(ShownState::name)),
             text_parameter("filter[subscription_id]", "Only those to this subscription"),
@@ -148,6 +153,7 @@ impl Parameters for DeliveryList {
         let state = |name: &str| ShownState::ALL.into_iter().find(|state| state.name() == name);
         let status = |text: &str| text.parse().ok().filter(|status| (100..=599).contains(status));
         Self {
+            is_of_the_instance: take_scope(query),
             cursor: Cursor::read(query),
             filter: DeliveryFilter {
                 state: query.take_with("filter[state]", "a state of deliveries", state),
@@ -178,9 +184,9 @@ impl DeliveriesApi {
         caller: Caller<scope::DeliveriesRead>,
         query: Query<DeliveryList>,
     ) -> Result<Answer<Walked<DeliveryAttributes>, 200>, Refusal> {
-        let Query(DeliveryList { cursor, filter }) = query;
-        let (reach, now) = (caller.reach(), self.app.clock.now());
-        let page = read_disk(&self.app.store, move |store| store.deliveries(reach, &filter, cursor.walk)).await?;
+        let Query(DeliveryList { is_of_the_instance, cursor, filter }) = query;
+        let (whose, now) = (caller.whose(is_of_the_instance)?, self.app.clock.now());
+        let page = read_disk(&self.app.store, move |store| store.deliveries(whose, &filter, cursor.walk)).await?;
         let rows = page.rows.iter().map(|delivery| object(delivery, &self.app.store, now)).collect();
         Ok(Reply::json(StatusCode::OK, &cursor.list(&caller, rows, page.next, page.previous)).into())
     }
@@ -311,6 +317,7 @@ fn reason(state: State, now: Timestamp) -> Option<&'static str> {
 fn attributes(delivery: &Delivery, store: &Store, now: Timestamp) -> DeliveryAttributes {
     let (state, reason) = shown(delivery, store, now);
     DeliveryAttributes {
+        tenant_id: delivery.tenant.to_string(),
         event_id: delivery.event.to_string(),
         event_type: delivery.event_type.to_string(),
         subscription_id: delivery.subscription.to_string(),
@@ -326,6 +333,7 @@ fn attributes(delivery: &Delivery, store: &Store, now: Timestamp) -> DeliveryAtt
 
 fn detail(delivery: &Delivery, store: &Store, now: Timestamp, attempts: Vec<AttemptView>) -> DeliveryDetailAttributes {
     let DeliveryAttributes {
+        tenant_id,
         event_id,
         event_type,
         subscription_id,
@@ -338,6 +346,7 @@ fn detail(delivery: &Delivery, store: &Store, now: Timestamp, attempts: Vec<Atte
         updated_at,
     } = attributes(delivery, store, now);
     DeliveryDetailAttributes {
+        tenant_id,
         event_id,
         event_type,
         subscription_id,

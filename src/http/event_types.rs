@@ -1,5 +1,7 @@
 //! `/v1/event-types` (contract 4.4). Everybody reads them, instance keys write them.
 
+mod import;
+
 use std::sync::Arc;
 
 use poem::http::StatusCode;
@@ -7,6 +9,7 @@ use poem_openapi::param::Path;
 use poem_openapi::types::MaybeUndefined;
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::auth::{Call, Caller, scope};
@@ -25,7 +28,9 @@ use crate::domain::event_type::{
 use crate::domain::time::Timestamp;
 use crate::domain::violation::Rule;
 use crate::store::catalogue::EventTypeEntry;
-use crate::store::{Edit, StoreError};
+use crate::store::{Edit, Imported, StoreError};
+
+use import::webhooks_of;
 
 const THING: &str = "Event type";
 
@@ -41,8 +46,47 @@ struct EventTypeAttributes {
     example: Nullable<Raw>,
     /// Since when it takes no new events and subscriptions
     archived_at: Nullable<Time>,
+    /// Subscriptions that ask for it: of all tenants for an instance key, else of those that the key sees
+    subscription_count: usize,
     created_at: Time,
     updated_at: Time,
+}
+
+/// What an import made and changed, by name
+#[derive(Debug, Serialize, Object)]
+struct EventTypeImportAttributes {
+    /// Nothing was written
+    dry_run: bool,
+    made: Vec<String>,
+    changed: Vec<String>,
+    /// There already, just so
+    unchanged: Vec<String>,
+}
+
+impl Attributes for EventTypeImportAttributes {
+    const TYPE: &'static str = "event_type_import";
+    const NAME: &'static str = "EventTypeImport";
+    const ONE: &'static str = "What was made and changed";
+    const PAGE: &'static str = "";
+}
+
+/// Where event types come from
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct ImportEventTypes {
+    /// An OpenAPI 3.1 document, at most 1 MiB with all that is around it. Each of its `webhooks` (at most 1,000) is an event
+    /// type of that name; the schema of its body is the one of `data`
+    document: Raw,
+    /// Tell what would be made and changed, and write nothing (default false)
+    dry_run: Option<bool>,
+}
+
+impl Wire for ImportEventTypes {
+    const IS_BODY_REQUIRED: bool = true;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { document: fields.take("document"), dry_run: fields.take("dry_run") }
+    }
 }
 
 impl Attributes for EventTypeAttributes {
@@ -140,11 +184,47 @@ impl EventTypesApi {
             caller.instance_key_only()?;
             let (wire, findings) = body.read()?;
             let event_type = new_event_type(wire, findings, self.app.clock.now())?;
-            let render = |made: &EventType| {
-                answer(StatusCode::CREATED, made).header("location", format!("/v1/event-types/{}", made.name))
+            let count = subscription_count(&caller, &event_type.name);
+            let render = move |made: &EventType| {
+                answer(StatusCode::CREATED, made, count).header("location", format!("/v1/event-types/{}", made.name))
             };
             let made = self.app.store.create_event_type(event_type, memory.keep(render)).await?;
             Ok(render(&made))
+        })
+        .await
+        .map(Into::into)
+    }
+
+    /// Import event types
+    ///
+    /// From the webhooks of an OpenAPI document: all of them, or none when something is wrong. What the document does not say
+    /// of an event type stays as it is, and so do event types that it does not have. The first example is taken over.
+    #[oai(path = "/import", method = "post", operation_id = "event_types.import")]
+    async fn import(
+        &self,
+        caller: Caller<scope::EventTypesWrite>,
+        body: Body<ImportEventTypes>,
+    ) -> Result<Answer<One<EventTypeImportAttributes>, 200>, Refusal> {
+        once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
+            caller.instance_key_only()?;
+            let (ImportEventTypes { document: Raw(document), dry_run }, mut findings) = body.read()?;
+            let document: Value = serde_json::from_str(document.get()).unwrap_or_default();
+            let imported = if findings.is_sound("document") {
+                webhooks_of(&document, self.app.clock.now(), &mut findings)
+            } else {
+                Vec::new()
+            };
+            findings.finish()?;
+            let dry_run = dry_run.unwrap_or_default();
+            let render = move |imported: &Imported| {
+                let names = |all: &[EventTypeName]| all.iter().map(ToString::to_string).collect();
+                let Imported { made, changed, unchanged } = imported;
+                let (made, changed, unchanged) = (names(made), names(changed), names(unchanged));
+                let attributes = EventTypeImportAttributes { dry_run, made, changed, unchanged };
+                Reply::json(StatusCode::OK, &One::new("import", attributes))
+            };
+            let imported = self.app.store.import_event_types(imported, dry_run, memory.keep(render)).await?;
+            Ok(render(&imported))
         })
         .await
         .map(Into::into)
@@ -165,7 +245,8 @@ impl EventTypesApi {
         // The catalogue has them by name; those of one moment stay in that order.
         rows.sort_by_key(|entry| entry.event_type.created_at);
         let page = page.cut(&caller, rows, |entry| {
-            ResourceObject::new(entry.event_type.name.as_str(), attributes(&entry.event_type))
+            let count = subscription_count(&caller, &entry.event_type.name);
+            ResourceObject::new(entry.event_type.name.as_str(), attributes(&entry.event_type, count))
         });
         Ok(Reply::json(StatusCode::OK, &page).into())
     }
@@ -177,7 +258,8 @@ impl EventTypesApi {
         caller: Caller<scope::EventTypesRead>,
         name: Path<String>,
     ) -> Result<Answer<One<EventTypeAttributes>, 200>, Refusal> {
-        Ok(answer(StatusCode::OK, find(&caller, &name)?).into())
+        let event_type = find(&caller, &name)?;
+        Ok(answer(StatusCode::OK, event_type, subscription_count(&caller, &event_type.name)).into())
     }
 
     /// Change an event type
@@ -293,7 +375,7 @@ impl EventTypesApi {
             Ok(())
         });
         let changed = self.app.store.update_event_type(current.name.clone(), change, None).await?;
-        Ok(answer(StatusCode::OK, &changed).into())
+        Ok(answer(StatusCode::OK, &changed, subscription_count(call, &changed.name)).into())
     }
 
     async fn set_archived(
@@ -307,7 +389,8 @@ impl EventTypesApi {
             call.instance_key_only()?;
             body.read()?.1.finish()?;
             let name = find(call, name)?.name.clone();
-            let render = |made: &EventType| answer(StatusCode::OK, made);
+            let count = subscription_count(call, &name);
+            let render = move |made: &EventType| answer(StatusCode::OK, made, count);
             let made = self.app.store.update_event_type(name, Box::new(edit), memory.keep(render)).await?;
             Ok(render(&made))
         })
@@ -319,6 +402,18 @@ impl EventTypesApi {
 fn find<'a>(call: &'a Call, name: &str) -> Result<&'a EventType, Refusal> {
     let entry = call.catalogue.event_type(name).ok_or_else(|| Refusal::not_found(THING, name))?;
     Ok(&entry.event_type)
+}
+
+/// Of the subscriptions that the caller could see.
+fn subscription_count(call: &Call, name: &EventTypeName) -> usize {
+    if call.is_of_the_instance() {
+        return call.catalogue.tenants().map(|entry| entry.subscribers_count(name)).sum();
+    }
+    if call.reach().key.is_none() {
+        return call.tenant_entry().subscribers_count(name);
+    }
+    let own = call.tenant_entry().subscriptions().filter(|subscription| call.sees(subscription));
+    own.filter(|subscription| subscription.wants(name)).count()
 }
 
 fn replace(field: &mut Option<Box<RawValue>>, value: MaybeUndefined<Raw>) {
@@ -390,7 +485,7 @@ fn check_schema_and_example(event_type: &EventType, findings: &mut Findings) {
     }
 }
 
-fn attributes(event_type: &EventType) -> EventTypeAttributes {
+fn attributes(event_type: &EventType, subscription_count: usize) -> EventTypeAttributes {
     let EventType { name, description, schema, example, archived_at, revision: _, created_at, updated_at } = event_type;
     EventTypeAttributes {
         name: name.to_string(),
@@ -398,12 +493,13 @@ fn attributes(event_type: &EventType) -> EventTypeAttributes {
         schema: schema.clone().map(Raw).into(),
         example: example.clone().map(Raw).into(),
         archived_at: archived_at.map(Time).into(),
+        subscription_count,
         created_at: Time(*created_at),
         updated_at: Time(*updated_at),
     }
 }
 
-fn answer(status: StatusCode, event_type: &EventType) -> Reply {
-    Reply::json(status, &One::new(event_type.name.as_str(), attributes(event_type)))
+fn answer(status: StatusCode, event_type: &EventType, subscription_count: usize) -> Reply {
+    Reply::json(status, &One::new(event_type.name.as_str(), attributes(event_type, subscription_count)))
         .header("etag", etag::of(event_type.revision))
 }

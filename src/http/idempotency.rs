@@ -15,7 +15,7 @@ use super::compat;
 use super::json::canonical;
 use super::problem::{Ground, Refusal, Source};
 use super::reply::Reply;
-use crate::domain::id::KeyId;
+use crate::domain::actor::ActorId;
 use crate::store::{Remember, RequestName};
 
 const KEY_LENGTH_MAX: usize = 200;
@@ -36,7 +36,7 @@ pub struct Memory(Option<Named>);
 struct Named {
     request: RequestName,
     body_sha256: [u8; 32],
-    key: KeyId,
+    asker: ActorId,
     /// A sentence took the answer with it.
     is_kept: Arc<AtomicBool>,
 }
@@ -44,9 +44,9 @@ struct Named {
 impl Memory {
     /// For the store: keep what `render` writes. The caller renders the same value again for its answer.
     pub fn keep<T: ?Sized>(&self, render: impl FnOnce(&T) -> Reply + Send + 'static) -> Option<Remember<T>> {
-        let Named { request, body_sha256, key, is_kept } = self.0.clone()?;
+        let Named { request, body_sha256, asker, is_kept } = self.0.clone()?;
         is_kept.store(true, Ordering::Release);
-        Some(Remember { request, body_sha256, key, render: Box::new(move |made| render(made).to_stored()) })
+        Some(Remember { request, body_sha256, asker, render: Box::new(move |made| render(made).to_stored()) })
     }
 }
 
@@ -113,7 +113,7 @@ where
         return Ok(Reply::replayed(answer));
     }
     let is_kept = Arc::new(AtomicBool::new(false));
-    let named = Named { request, body_sha256, key: call.key.id, is_kept: is_kept.clone() };
+    let named = Named { request, body_sha256, asker: call.actor.id(), is_kept: is_kept.clone() };
     let result = work(Memory(Some(named))).await;
     let late = match &result {
         Ok(reply) => (!is_kept.load(Ordering::Acquire)).then(|| reply.to_stored()),
@@ -123,7 +123,7 @@ where
     if let Some(answer) = late
         && answer.status < StatusCode::INTERNAL_SERVER_ERROR.as_u16()
     {
-        app.store.remember(request, body_sha256, call.key.id, answer).await?;
+        app.store.remember(request, body_sha256, call.actor.id(), answer).await?;
     }
     result
 }
@@ -143,9 +143,14 @@ fn key_of(call: &Call) -> Result<Option<&str>, Refusal> {
 /// Lengths go before the parts, so that no two requests have one name.
 fn name(call: &Call, value: &str) -> RequestName {
     let mut hasher = Sha256::new();
-    let (key, tenant) = (call.key.id.to_bytes(), call.tenant().id.to_bytes());
-    let parts =
-        [&key[..], &tenant, call.method.as_str().as_bytes(), call.path_and_query.as_str().as_bytes(), value.as_bytes()];
+    let (asker, tenant) = (call.actor.id().to_bytes(), call.tenant().id.to_bytes());
+    let parts = [
+        &asker[..],
+        &tenant,
+        call.method.as_str().as_bytes(),
+        call.path_and_query.as_str().as_bytes(),
+        value.as_bytes(),
+    ];
     for part in parts {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part);

@@ -316,7 +316,7 @@ impl KeysApi {
             call.instance_key_only()?;
         }
         let text = check_text(secret, kind, &mut findings);
-        let own = &call.key.restriction;
+        let own = call.actor.restriction();
         let mut restriction = Restriction {
             allowed_events: check_allowed_events(call, allowed_events, &mut findings)
                 .unwrap_or_else(|| own.allowed_events.clone()),
@@ -365,33 +365,33 @@ impl KeysApi {
 
     /// What is not asked for is what the caller's own key has, when that is something of its own.
     fn limits_of(&self, call: &Call, asked: Option<Quotas>) -> RateLimits {
-        let own = call.key.rate_limits;
+        let own = call.actor.rate_limits();
         let Quotas(RateLimits { management, publish }) = asked.unwrap_or_default();
         let or_own = |asked, own| if asked == Quota::InstanceDefault { own } else { asked };
         RateLimits { management: or_own(management, own.management), publish: or_own(publish, own.publish) }
     }
 
     fn refuse_more_than_own(&self, call: &Call, key: &ApiKey) -> Result<(), Refusal> {
-        let own = &call.key;
+        let own = &call.actor;
         let beyond =
             |what, pointer: &str| Err(Refusal::at(Ground::BeyondOwnKey { what }, Source::Pointer(pointer.to_owned())));
-        if !key.scopes.is_subset_of(own.scopes) {
+        if !key.scopes.is_subset_of(own.scopes()) {
             return beyond("it lacks some of these scopes", "/scopes");
         }
-        if !key.restriction.events_are_within(&own.restriction) {
+        if !key.restriction.events_are_within(own.restriction()) {
             return beyond("it may not have some of these events", "/allowed_events");
         }
-        if !key.restriction.channels_are_within(&own.restriction) {
+        if !key.restriction.channels_are_within(own.restriction()) {
             return beyond("it is held to other channels", "/channels");
         }
-        if own.expires_at.is_some_and(|own| key.expires_at.is_none_or(|expires_at| expires_at > own)) {
+        if own.expires_at().is_some_and(|own| key.expires_at.is_none_or(|expires_at| expires_at > own)) {
             return beyond("it expires earlier", "/expires_at");
         }
         // An instance key without quotas of its own is the operator's: the instance's defaults do not bind it.
         let binds = |own: Quota| own != Quota::InstanceDefault || !call.is_of_the_instance();
         let limits = &self.app.limits;
         let is_more = |asked: PerSecond, own: PerSecond| own.is_some_and(|own| asked.is_none_or(|asked| asked > own));
-        let (asked, has) = (key.rate_limits, own.rate_limits);
+        let (asked, has) = (key.rate_limits, own.rate_limits());
         if binds(has.management) && is_more(limits.management(asked.management), limits.management(has.management)) {
             return beyond("it may call less often", "/rate_limits/management");
         }
@@ -405,7 +405,7 @@ impl KeysApi {
 /// To a restricted key only keys that are held to what it is held to itself.
 fn is_visible(call: &Call, key: &ApiKey) -> bool {
     let is_in_reach = if call.names_tenant { key.tenant == Some(call.tenant().id) } else { true };
-    key.revoked_at.is_none() && is_in_reach && key.restriction.is_within(&call.key.restriction)
+    key.revoked_at.is_none() && is_in_reach && key.restriction.is_within(call.actor.restriction())
 }
 
 fn key_exists() -> Refusal {
@@ -423,7 +423,7 @@ fn tenant_of(call: &Call, tenant: MaybeUndefined<String>) -> Result<Option<Tenan
         MaybeUndefined::Null => call.instance_key_only().map(|()| None),
         MaybeUndefined::Value(name) => {
             let found = find_tenant(&call.catalogue, &name).map(|entry| entry.tenant.id);
-            match found.filter(|id| call.key.tenant.is_none_or(|own| own == *id)) {
+            match found.filter(|id| call.actor.tenant().is_none_or(|own| own == *id)) {
                 Some(id) => Ok(Some(id)),
                 None => Err(Refusal::at(Ground::UnknownTenant { name }, Source::Pointer("/tenant".to_owned()))),
             }
@@ -579,7 +579,7 @@ fn check_expiry(
     findings: &mut Findings,
 ) -> Option<Timestamp> {
     match text {
-        MaybeUndefined::Undefined => call.key.expires_at,
+        MaybeUndefined::Undefined => call.actor.expires_at(),
         MaybeUndefined::Null => None,
         MaybeUndefined::Value(MomentText(text)) => {
             let at = text.parse().ok().filter(|at| *at > now);

@@ -1,4 +1,4 @@
-//! How often a key may call: two quotas a key, by `governor` (contract 3).
+//! How often an actor may call: two quotas for each, by `governor` (contract 3).
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -13,8 +13,9 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{NotUntil, RateLimiter};
 
 use crate::clock::Clock;
-use crate::domain::id::{KeyId, TenantId};
-use crate::domain::key::{ApiKey, Quota};
+use crate::domain::actor::{Actor, ActorId};
+use crate::domain::id::TenantId;
+use crate::domain::key::{Quota, RateLimits};
 use crate::store::Catalogue;
 
 /// What counts against which quota.
@@ -62,31 +63,31 @@ pub enum Over {
     Burst(u32),
 }
 
-/// The quotas in use. Entries of keys that are gone are dropped, so there are never many more than there are keys.
+/// The quotas in use. Entries of actors that are gone are dropped, so there are never many more than there are actors.
 pub struct Limits {
     defaults: Defaults,
     ticks: Ticks,
-    keys: RwLock<HashMap<KeyId, Arc<KeyQuotas>>>,
+    quotas: RwLock<HashMap<ActorId, Arc<ActorQuotas>>>,
 }
 
-/// Entries above the number of keys that are tolerated before the ones of revoked keys are looked for.
+/// Entries above the number of actors that are tolerated before the ones of those that are gone are looked for.
 const STALE_ENTRIES_MAX: usize = 64;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, Ticks, StateInformationMiddleware>;
 
-struct KeyQuotas {
+struct ActorQuotas {
     management: Option<Limiter>,
     publish: Option<Limiter>,
 }
 
 impl Limits {
     pub fn new(defaults: Defaults, clock: Clock) -> Self {
-        Self { defaults, ticks: Ticks { clock, start: Instant::now() }, keys: RwLock::default() }
+        Self { defaults, ticks: Ticks { clock, start: Instant::now() }, quotas: RwLock::default() }
     }
 
-    /// Charges a key. None: the quota is not limited.
-    pub fn charge(&self, key: &ApiKey, charge: Charge, catalogue: &Catalogue) -> Result<Option<Allowance>, Over> {
-        let quotas = self.quotas_of(key, catalogue);
+    /// Charges an actor. None: the quota is not limited.
+    pub fn charge(&self, actor: &Actor, charge: Charge, catalogue: &Catalogue) -> Result<Option<Allowance>, Over> {
+        let quotas = self.quotas_of(actor, catalogue);
         let (limiter, amount) = match charge {
             Charge::Management => (&quotas.management, NonZeroU32::MIN),
             Charge::Publish(events) => (&quotas.publish, events),
@@ -112,25 +113,26 @@ impl Limits {
         Over::Wait(wait, Allowance { limit: quota.burst_size().get(), remaining: 0, reset })
     }
 
-    fn quotas_of(&self, key: &ApiKey, catalogue: &Catalogue) -> Arc<KeyQuotas> {
-        if let Some(known) = self.keys.read().expect("no holder of it panics").get(&key.id) {
+    fn quotas_of(&self, actor: &Actor, catalogue: &Catalogue) -> Arc<ActorQuotas> {
+        if let Some(known) = self.quotas.read().expect("no holder of it panics").get(&actor.id()) {
             return known.clone();
         }
-        let mut keys = self.keys.write().expect("no holder of it panics");
-        if keys.len() > catalogue.keys().count() + STALE_ENTRIES_MAX {
-            keys.retain(|id, _| catalogue.key(*id).is_some());
+        let mut all = self.quotas.write().expect("no holder of it panics");
+        if all.len() > catalogue.actors_count() + STALE_ENTRIES_MAX {
+            all.retain(|id, _| catalogue.knows(*id));
         }
+        let RateLimits { management, publish } = actor.rate_limits();
         let limiter = |own: Quota, default: PerSecond| {
             let per_second = self.per_second(own, default)?;
             let quota = governor::Quota::per_second(per_second);
             let limiter = RateLimiter::direct_with_clock(quota, self.ticks.clone());
             Some(limiter.with_middleware::<StateInformationMiddleware>())
         };
-        let quotas = KeyQuotas {
-            management: limiter(key.rate_limits.management, self.defaults.management),
-            publish: limiter(key.rate_limits.publish, self.defaults.publish),
+        let quotas = ActorQuotas {
+            management: limiter(management, self.defaults.management),
+            publish: limiter(publish, self.defaults.publish),
         };
-        keys.entry(key.id).or_insert_with(|| Arc::new(quotas)).clone()
+        all.entry(actor.id()).or_insert_with(|| Arc::new(quotas)).clone()
     }
 
     fn per_second(&self, own: Quota, default: PerSecond) -> PerSecond {
@@ -206,12 +208,13 @@ pub fn whole_seconds(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
-    use crate::domain::key::{KeyHash, KeyKind, Preset, RateLimits};
+    use crate::domain::id::KeyId;
+    use crate::domain::key::{ApiKey, KeyHash, KeyKind, Preset};
     use crate::domain::restriction::Restriction;
     use crate::domain::time::Timestamp;
 
-    fn key(rate_limits: RateLimits) -> ApiKey {
-        ApiKey {
+    fn key(rate_limits: RateLimits) -> Actor {
+        Actor::Key(Arc::new(ApiKey {
             id: KeyId::ENVIRONMENT,
             kind: KeyKind::Native,
             name: String::new(),
@@ -224,7 +227,7 @@ mod tests {
             expires_at: None,
             revoked_at: None,
             created_at: Timestamp::default(),
-        }
+        }))
     }
 
     fn limits(clock: &ManualClock) -> Limits {

@@ -33,6 +33,7 @@ mod stats;
 mod stream;
 mod subscriptions;
 mod tenants;
+mod test_receiver;
 mod text;
 mod value;
 mod visit;
@@ -170,6 +171,9 @@ enum Tag {
     /// Who may call this API
     #[oai(rename = "API keys")]
     ApiKeys,
+    /// What came to `https://test-receiver.invalid`, and what is answered there
+    #[oai(rename = "Test receiver")]
+    TestReceiver,
     /// How the server fares
     Instance,
 }
@@ -186,6 +190,7 @@ type Apis = (
     keys::KeysApi,
     stats::StatsApi,
     stream::StreamApi,
+    test_receiver::TestReceiverApi,
     health::HealthApi,
     metrics::MetricsApi,
 );
@@ -226,6 +231,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         keys::KeysApi { app: app.clone() },
         stats::StatsApi { app: app.clone() },
         stream::StreamApi { app: app.clone() },
+        test_receiver::TestReceiverApi { app: app.clone() },
         health::HealthApi { app: app.clone() },
         metrics::MetricsApi { app: app.clone() },
     );

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::auth::{Caller, scope};
+use super::auth::{Caller, is_still_let_in, scope};
 use super::deliveries::{ErrorClassName, OutcomeName, StateName, TriggerName, trigger_name};
 use super::page::{Parameter, Parameters, Params, Query, choice_parameter, text_parameter};
 use super::problem::{Ground, Refusal};
@@ -27,9 +27,9 @@ use super::subscriptions::{DisabledReasonName, HealthName};
 use super::value::{Nullable, Time, choice};
 use super::{App, Tag};
 use crate::dispatch::feed::{DeliveryShown, Item, Shown, Viewer, What};
+use crate::domain::actor::{Actor, ActorId};
 use crate::domain::event_type::EventPattern;
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
-use crate::domain::time::Timestamp;
 use crate::store::{AttemptSeen, Catalogue};
 
 /// Viewers of the whole instance …
@@ -149,39 +149,39 @@ impl Wanted {
     }
 }
 
-/// How many watch, by key.
+/// How many watch, by actor.
 #[derive(Default)]
-pub struct Viewers(Mutex<HashMap<KeyId, usize>>);
+pub struct Viewers(Mutex<HashMap<ActorId, usize>>);
 
 /// A place among the viewers.
 struct Place {
     app: Arc<App>,
-    key: KeyId,
+    actor: Actor,
 }
 
 impl Place {
-    fn take(app: &Arc<App>, key: KeyId) -> Result<Self, Refusal> {
+    fn take(app: &Arc<App>, actor: Actor) -> Result<Self, Refusal> {
         let mut viewers = app.viewers.0.lock().expect("nothing panics while it holds the lock");
         let refuse =
             |max, of_what| Err(Refusal::new(Ground::TooManyViewers { max, of_what }).retry_after(RETRY_AFTER_SECONDS));
-        if viewers.get(&key).is_some_and(|count| *count >= VIEWERS_PER_KEY_MAX) {
+        if viewers.get(&actor.id()).is_some_and(|count| *count >= VIEWERS_PER_KEY_MAX) {
             return refuse(VIEWERS_PER_KEY_MAX, "one key");
         }
         if viewers.values().sum::<usize>() >= VIEWERS_MAX {
             return refuse(VIEWERS_MAX, "the whole instance");
         }
-        *viewers.entry(key).or_default() += 1;
-        Ok(Self { app: Arc::clone(app), key })
+        *viewers.entry(actor.id()).or_default() += 1;
+        Ok(Self { app: Arc::clone(app), actor })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut viewers = self.app.viewers.0.lock().expect("nothing panics while it holds the lock");
-        if let Some(count) = viewers.get_mut(&self.key) {
+        if let Some(count) = viewers.get_mut(&self.actor.id()) {
             *count -= 1;
             if *count == 0 {
-                viewers.remove(&self.key);
+                viewers.remove(&self.actor.id());
             }
         }
     }
@@ -208,7 +208,7 @@ impl StreamApi {
         if wanted.is_of_the_instance {
             caller.instance_key_only()?;
         }
-        let place = Place::take(&self.app, caller.key.id)?;
+        let place = Place::take(&self.app, caller.actor.clone())?;
         // An id that we cannot read is one that we do not know: a gap.
         let after = caller.headers.get("last-event-id").map(|id| id.to_str().ok().and_then(|id| id.parse().ok()));
         let viewer = self.app.dispatch.feed().watch(after.map(Option::unwrap_or_default));
@@ -343,15 +343,11 @@ impl Stream {
     }
 }
 
-/// Whether the key is still one that may watch this, as of now.
-fn may_see(Place { app, key }: &Place, of_tenant: Option<TenantId>) -> bool {
+/// Whether the actor is still one that may watch this, as of now.
+fn may_see(Place { app, actor }: &Place, of_tenant: Option<TenantId>) -> bool {
     let catalogue = app.store.catalogue();
-    let is_alive = *key == KeyId::ENVIRONMENT
-        || catalogue.key(*key).is_some_and(|key| {
-            let is_over = |at: Timestamp| at <= app.clock.now();
-            key.revoked_at.is_none() && !key.expires_at.is_some_and(is_over)
-        });
-    is_alive && of_tenant.is_none_or(|tenant| catalogue.tenant(tenant).is_some())
+    is_still_let_in(&catalogue, actor, app.clock.now())
+        && of_tenant.is_none_or(|tenant| catalogue.tenant(tenant).is_some())
 }
 
 fn write_item(text: &mut String, Item { id, at, tenant, subscription, what }: &Item) {

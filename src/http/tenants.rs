@@ -208,7 +208,7 @@ impl TenantsApi {
         query: Query<TenantList>,
     ) -> Result<Answer<Listed<TenantAttributes>, 200>, Refusal> {
         let Query(TenantList(page)) = query;
-        let is_visible = |entry: &&Arc<TenantEntry>| caller.key.tenant.is_none_or(|own| own == entry.tenant.id);
+        let is_visible = |entry: &&Arc<TenantEntry>| caller.actor.tenant().is_none_or(|own| own == entry.tenant.id);
         let rows: Vec<_> = caller.catalogue.tenants().filter(is_visible).collect();
         let page = page.cut(&caller, rows, |entry| {
             ResourceObject::new(entry.tenant.id.to_string(), attributes(&entry.tenant, false))
@@ -372,7 +372,7 @@ pub async fn rotate_secret(
 
 /// A tenant that the caller's key may see.
 fn find(call: &Call, id: &str) -> Result<Arc<TenantEntry>, Refusal> {
-    let is_visible = |entry: &Arc<TenantEntry>| call.key.tenant.is_none_or(|own| own == entry.tenant.id);
+    let is_visible = |entry: &Arc<TenantEntry>| call.actor.tenant().is_none_or(|own| own == entry.tenant.id);
     find_tenant(&call.catalogue, id).filter(is_visible).ok_or_else(|| Refusal::not_found(THING, id))
 }
 

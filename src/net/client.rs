@@ -20,8 +20,9 @@ use super::http1::{HEADERS_MAX, Http1, Outgoing};
 use super::pool::{Destination, Limits, Pool};
 use super::resolver::Resolver;
 use super::response::{Head, Kept, kept_headers, read_body};
-use super::test_receiver::TestReceiver;
+use super::test_receiver::{Came, TestReceiver, TestReply};
 use super::tls::Tls;
+use crate::clock::Clock;
 use crate::domain::delivery::{ErrorClass, Outcome, Phases, Response};
 use crate::domain::header::{CustomHeaders, MASK};
 use crate::domain::id::SubscriptionId;
@@ -42,6 +43,8 @@ pub struct Options {
     pub connections_idle_per_target_max: usize,
     /// After this time without a request a connection is closed.
     pub idle_time_max: Duration,
+    /// Tells when something came to the test receiver.
+    pub clock: Clock,
 }
 
 impl Options {
@@ -55,6 +58,7 @@ impl Options {
             // With fewer than they use at once, a part of the requests opens a connection only to close it.
             connections_idle_per_target_max: 512,
             idle_time_max: Duration::from_secs(30),
+            clock: Clock::System,
         }
     }
 }
@@ -103,6 +107,7 @@ struct Shared {
     tls: Tls,
     pool: Pool,
     test_receiver: TestReceiver,
+    clock: Clock,
 }
 
 impl Client {
@@ -114,6 +119,7 @@ impl Client {
             connections_idle_max,
             connections_idle_per_target_max,
             idle_time_max,
+            clock,
         } = options;
         let limits = Limits { connections_idle_max, connections_idle_per_target_max, idle_time_max };
         Ok(Self(Arc::new(Shared {
@@ -122,6 +128,7 @@ impl Client {
             tls: Tls::new(extra_roots)?,
             pool: Pool::new(limits),
             test_receiver: TestReceiver::default(),
+            clock,
         })))
     }
 
@@ -136,7 +143,7 @@ impl Client {
             request_headers: request_headers(&mut request),
         };
         if request.url.is_test_receiver() {
-            self.send_to_test_receiver(request, &mut exchange);
+            self.send_to_test_receiver(request, &mut exchange).await;
         } else {
             let deadline = started + request.timeout;
             match self.exchange(&request, deadline, &mut exchange).await {
@@ -352,17 +359,21 @@ impl Client {
         Ok(Response { status, headers, body: kept.into_bytes(), body_truncated: !is_complete })
     }
 
-    fn send_to_test_receiver(&self, request: Request, exchange: &mut Exchange) {
+    async fn send_to_test_receiver(&self, request: Request, exchange: &mut Exchange) {
         let started = Instant::now();
-        let id = request.url.as_url().path().trim_start_matches('/');
-        self.0.test_receiver.receive(id, &exchange.request_headers, request.body);
+        let Request { url, headers: _, secret_headers: _, body, timeout, identity } = request;
+        let came = Came { at: self.0.clock.now(), subscription: identity, url: url.as_str(), body };
+        let Some(reply) = self.0.test_receiver.receive(came, &exchange.request_headers) else {
+            tokio::time::sleep_until(started + timeout).await;
+            exchange.outcome = late_head().into();
+            return;
+        };
+        let TestReply { status, headers, body } = reply;
+        if !(200..300).contains(&status) {
+            exchange.outcome = Outcome::Status(status);
+        }
         exchange.phases.first_byte = Some(started.elapsed());
-        exchange.response = Some(Response {
-            status: 200,
-            headers: vec![("content-type".into(), "application/json".into())],
-            body: Bytes::from_static(br#"{"received":true}"#),
-            body_truncated: false,
-        });
+        exchange.response = Some(Response { status, headers, body, body_truncated: false });
     }
 
     #[cfg(test)]

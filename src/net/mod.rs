@@ -17,7 +17,7 @@ mod tls;
 
 pub use client::{Client, Exchange, Options, Request, StartError};
 pub use resolver::Resolver;
-pub use test_receiver::{Received, TestReceiver};
+pub use test_receiver::{Behaviour, Received, Receiver, SWITCHES_MAX, TestReceiver, TooManyReceivers};
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap};
 
+use crate::domain::actor::ActorId;
 use crate::domain::channel::Channel;
 use crate::domain::delivery::{Delivery, ShownState, State};
 use crate::domain::event_type::{EventPattern, EventType, EventTypeName};
@@ -104,6 +105,17 @@ impl Catalogue {
     /// In the order of creation.
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &Arc<ApiKey>> {
         self.keys.values()
+    }
+
+    /// Whether there is such an actor, of use or not.
+    pub fn knows(&self, actor: ActorId) -> bool {
+        match actor {
+            ActorId::Key(id) => self.keys.contains_key(&id),
+        }
+    }
+
+    pub fn actors_count(&self) -> usize {
+        self.keys.len()
     }
 
     pub fn event_type(&self, name: &str) -> Option<&Arc<EventTypeEntry>> {
@@ -217,6 +229,16 @@ impl TenantEntry {
 
     pub fn subscriptions_count(&self) -> usize {
         self.subscriptions.len()
+    }
+
+    /// How many subscriptions ask for this type.
+    pub fn subscribers_count(&self, event_type: &EventTypeName) -> usize {
+        let exact = self.by_type.get(event_type);
+        let by_pattern = |id: &&SubscriptionId| {
+            !exact.is_some_and(|exact| exact.contains(*id))
+                && self.subscriptions.get(*id).is_some_and(|subscription| subscription.wants(event_type))
+        };
+        exact.map_or(0, imbl::OrdSet::len) + self.with_patterns.iter().filter(by_pattern).count()
     }
 
     /// Who gets an event of this type with these channels: active or not (an inactive one holds it), in the order of creation.

@@ -6,7 +6,15 @@ use super::record::EventTypeRecord;
 use super::schema::EventTypes;
 use super::subscriptions::{CONFIGURATION_BYTES, check_revision};
 use super::{Edit, Remember, StoreError};
-use crate::domain::event_type::{EventType, EventTypeName};
+use crate::domain::event_type::{EventType, EventTypeName, ImportedEventType};
+
+/// What an import did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Imported {
+    pub made: Vec<EventTypeName>,
+    pub changed: Vec<EventTypeName>,
+    pub unchanged: Vec<EventTypeName>,
+}
 
 impl Store {
     /// `revision` and times are assigned. `AlreadyExists` when the name is taken, `InvalidState` when the schema cannot
@@ -53,6 +61,49 @@ impl Store {
             }
             transaction.remember(remember, &changed)?;
             Ok(changed)
+        })
+        .await
+    }
+
+    /// Makes those that there are not, and changes the others where they differ: all or none. A dry run tells, and writes
+    /// nothing.
+    pub async fn import_event_types(
+        &self,
+        imported: Vec<ImportedEventType>,
+        is_dry_run: bool,
+        remember: Option<Remember<Imported>>,
+    ) -> Result<Imported, StoreError> {
+        let bytes = CONFIGURATION_BYTES * imported.len();
+        self.sentence(bytes, move |transaction| {
+            transaction.check_space()?;
+            let (mut outcome, mut to_put) = (Imported::default(), Vec::new());
+            for one in imported {
+                let name = one.name.clone();
+                let known = transaction.with_catalogue(|catalogue| catalogue.event_type(name.as_str()).cloned());
+                let Some(known) = known else {
+                    to_put.push(EventType::from_import(one, transaction.now));
+                    outcome.made.push(name);
+                    continue;
+                };
+                let mut changed = known.event_type.clone();
+                changed.import(one);
+                if EventTypeRecord::from(&changed) == EventTypeRecord::from(&known.event_type) {
+                    outcome.unchanged.push(name);
+                    continue;
+                }
+                changed.revision += 1;
+                changed.updated_at = transaction.now;
+                to_put.push(changed);
+                outcome.changed.push(name);
+            }
+            if to_put.iter().any(|event_type| EventTypeEntry::new(event_type.clone()).is_err()) {
+                return Err(StoreError::InvalidState);
+            }
+            if !is_dry_run {
+                to_put.iter().try_for_each(|event_type| transaction.put_event_type(event_type))?;
+            }
+            transaction.remember(remember, &outcome)?;
+            Ok(outcome)
         })
         .await
     }

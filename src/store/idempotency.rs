@@ -7,7 +7,7 @@ use super::record::AnswerRecord;
 use super::schema::{Answers, AnswersBySecret, AnswersByTime, Holder, Key};
 use super::tables::{Read, damaged};
 use super::{Remember, RequestName, SecretOwner, StoreError, StoredAnswer};
-use crate::domain::id::KeyId;
+use crate::domain::actor::ActorId;
 use crate::domain::time::Timestamp;
 
 /// How long an answer is remembered (contract 3).
@@ -32,11 +32,11 @@ impl Store {
         &self,
         request: RequestName,
         body_sha256: [u8; 32],
-        key: KeyId,
+        asker: impl Into<ActorId>,
         answer: StoredAnswer,
     ) -> Result<(), StoreError> {
-        let bytes = answer.body.len();
-        self.sentence(bytes, move |transaction| transaction.put_answer(request, body_sha256, key, answer)).await
+        let (bytes, asker) = (answer.body.len(), asker.into());
+        self.sentence(bytes, move |transaction| transaction.put_answer(request, body_sha256, asker, answer)).await
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) fn holders(record: &AnswerRecord) -> Vec<Holder> {
                 SecretOwner::Key(id) => Holder::Key(id),
                 SecretOwner::Tenant(id) => Holder::Tenant(id),
             };
-            vec![shown, Holder::Asker(KeyId::from_bytes(record.key))]
+            vec![shown, Holder::Asker(record.asker)]
         }
     }
 }
@@ -62,19 +62,19 @@ pub(super) fn holders(record: &AnswerRecord) -> Vec<Holder> {
 impl Transaction<'_> {
     /// Keeps the answer to the request that this sentence carries out, if it wants one kept.
     pub(super) fn remember<T: ?Sized>(&mut self, remember: Option<Remember<T>>, done: &T) -> Result<(), StoreError> {
-        let Some(Remember { request, body_sha256, key, render }) = remember else { return Ok(()) };
-        self.put_answer(request, body_sha256, key, render(done))
+        let Some(Remember { request, body_sha256, asker, render }) = remember else { return Ok(()) };
+        self.put_answer(request, body_sha256, asker, render(done))
     }
 
     fn put_answer(
         &mut self,
         request: RequestName,
         body_sha256: [u8; 32],
-        key: KeyId,
+        asker: ActorId,
         answer: StoredAnswer,
     ) -> Result<(), StoreError> {
         self.forget(request)?;
-        let record = AnswerRecord::from_domain(answer, request, body_sha256, key, self.now, &self.shared.crypt);
+        let record = AnswerRecord::from_domain(answer, request, body_sha256, asker, self.now, &self.shared.crypt);
         for holder in holders(&record) {
             self.tables.put::<AnswersBySecret>(&(holder, request), &())?;
         }

@@ -211,7 +211,10 @@ fn concerns(
     delivery: Delivery,
 ) -> Result<bool, StoreError> {
     let delivery = deliveries::present(delivery, known.catalogue);
-    if !kind.concerns(delivery.state) || !pages::is_wanted(known, &delivery, reach.tenant, &kind.filter()) {
+    if !kind.concerns(delivery.state)
+        || delivery.tenant != reach.tenant
+        || !pages::is_wanted(known, &delivery, &kind.filter())
+    {
         return Ok(false);
     }
     if !reach::has(tables, known.catalogue, reach, delivery.subscription)? {

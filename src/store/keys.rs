@@ -5,6 +5,7 @@ use super::record::KeyRecord;
 use super::schema::{Holder, Keys, KeysUsed};
 use super::subscriptions::CONFIGURATION_BYTES;
 use super::{Remember, StoreError};
+use crate::domain::actor::ActorId;
 use crate::domain::id::KeyId;
 use crate::domain::key::ApiKey;
 use crate::domain::time::Timestamp;
@@ -41,14 +42,18 @@ impl Store {
             }
             transaction.put_key(&ApiKey { revoked_at: Some(transaction.now), ..(*known).clone() })?;
             transaction.forget_secrets(Holder::Key(id))?;
-            transaction.forget_secrets(Holder::Asker(id))
+            transaction.forget_secrets(Holder::Asker(id.to_bytes()))
         })
         .await
     }
 
-    /// Notes that a key was used; written with some later commit, at most once a minute for each key.
-    pub fn key_used(&self, id: KeyId, at: Timestamp) {
-        self.shared.keys_used.lock().expect("nothing panics while it holds the lock").used(id, at);
+    /// Notes that an actor asked for something; written with some later commit, at most once a minute for each.
+    pub fn actor_used(&self, id: ActorId, at: Timestamp) {
+        match id {
+            ActorId::Key(id) => {
+                self.shared.keys_used.lock().expect("nothing panics while it holds the lock").used(id, at)
+            }
+        }
     }
 
     pub fn key_last_used(&self, id: KeyId) -> Option<Timestamp> {
@@ -68,7 +73,7 @@ impl Transaction<'_> {
         self.tables.remove::<Keys>(&id)?;
         self.tables.remove::<KeysUsed>(&id)?;
         self.forget_secrets(Holder::Key(id))?;
-        self.forget_secrets(Holder::Asker(id))?;
+        self.forget_secrets(Holder::Asker(id.to_bytes()))?;
         self.catalogue_mut().remove_key(id);
         Ok(())
     }

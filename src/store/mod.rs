@@ -54,6 +54,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Clock;
+use crate::domain::actor::ActorId;
 use crate::domain::delivery::{Attempt, CanceledReason, Delivery, ErrorClass, State, Trigger};
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::health::Health;
@@ -68,10 +69,11 @@ pub use catalogue::{Catalogue, Known};
 pub use check::{FINDINGS_MAX, Report, TableReport, check};
 pub use commit::Store;
 pub use deliveries::EventsRead;
+pub use event_types::Imported;
 pub use folder::{STORE_FILE, write_private};
 pub use open::{OpenError, Opened};
 pub use query::{AttemptFilter, DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Walk};
-pub use reach::Reach;
+pub use reach::{Reach, Whose};
 pub use trial::TEST_RECORDED_WITHIN;
 pub use writer::{Stepped, Writer};
 
@@ -332,8 +334,8 @@ pub struct Remember<T: ?Sized> {
     pub request: RequestName,
     /// SHA-256 of the request's body.
     pub body_sha256: [u8; 32],
-    /// Who asked: the answers of a revoked key that show a secret are removed with it.
-    pub key: KeyId,
+    /// Who asked: the answers that show a secret are removed with whoever asked for them.
+    pub asker: ActorId,
     /// Writes the answer; called in the transaction, so it must be quick and cannot fail.
     pub render: Box<dyn FnOnce(&T) -> StoredAnswer + Send>,
 }

@@ -1,22 +1,31 @@
 //! Lists that grow: one page of events or deliveries, walked from an index with filters applied on the way.
 
 use std::cell::Cell;
+use std::collections::BinaryHeap;
+
+use memchr::memmem;
 
 use super::catalogue::Known;
 use super::commit::Store;
 use super::postings::{self, Direction};
+use super::record::IdRecord;
 use super::schema::{
-    Deliveries, DeliveriesBySubscription, DeliveriesByTenant, Events, EventsByTenant, FailedRows, Kind, MetaName,
-    OpenRows,
+    Deliveries, DeliveriesBySubscription, DeliveriesByTenant, Events, EventsByTenant, ExternalIds, FailedRows, Kind,
+    MetaName, OpenRows, Payloads,
 };
 use super::tables::{Read, Snapshot};
 use super::{
-    DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Reach, StoreError, Walk, deliveries, events, reach,
+    Catalogue, DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, StoreError, Walk, Whose, deliveries, events,
+    reach,
 };
 use crate::domain::delivery::{Delivery, ShownState};
 use crate::domain::event::Event;
 use crate::domain::id::{DeliveryId, EventId, TenantId};
+use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
+
+/// So much of an event's data counts as one more row that was looked at: a page with a search reads at most 80 MiB.
+const SEARCHED_BYTES_PER_ROW: usize = 8 * 1024;
 
 pub(super) type Ids<'a> = Box<dyn Iterator<Item = Result<u128, StoreError>> + 'a>;
 
@@ -24,52 +33,72 @@ impl Store {
     /// Newest first, each as [`Store::event_within`] shows it, without its deliveries. Reads the disk.
     pub fn events(
         &self,
-        reach: impl Into<Reach>,
+        whose: impl Into<Whose>,
         filter: &EventFilter,
         walk: Walk<EventId>,
     ) -> Result<Page<Event, EventId>, StoreError> {
-        let reach: Reach = reach.into();
-        let (snapshot, catalogue, tenant) = (self.shared.snapshot()?, self.catalogue(), reach.tenant);
-        // Whether a restricted key sees an event, its deliveries tell: they are rows to look at, too.
-        let deliveries_walked = Cell::new(0);
-        let EventFilter { event_type, since, until, unmatched, channel } = filter;
+        let whose: Whose = whose.into();
+        let (snapshot, catalogue) = (self.shared.snapshot()?, self.catalogue());
+        let walked_besides = Cell::new(0);
+        let walk_besides = |rows| walked_besides.set(walked_besides.get() + rows);
+        let EventFilter { event_type, since, until, unmatched, channel, external_id, text } = filter;
+        let finder = text.as_ref().map(|text| memmem::Finder::new(text.as_bytes()));
         let fetch = |id| {
             let Some(record) = snapshot.get::<Events>(&id)? else { return Ok(None) };
             let event = events::domain(record, id)?;
-            let is_wanted = event.tenant == tenant
-                && event_type.as_ref().is_none_or(|wanted| event.event_type == *wanted)
+            let Some(reach) = whose.reach_of(&catalogue, event.tenant) else { return Ok(None) };
+            let is_wanted = event_type.as_ref().is_none_or(|wanted| event.event_type == *wanted)
                 && is_between(event.created_at, *since, *until)
                 && unmatched.is_none_or(|wanted| wanted == (event.deliveries == 0))
-                && channel.as_ref().is_none_or(|wanted| event.channels.contains(wanted));
-            if !is_wanted || reach.key.is_none() {
-                return Ok(is_wanted.then_some(event));
+                && channel.as_ref().is_none_or(|wanted| event.channels.contains(wanted))
+                && external_id.as_ref().is_none_or(|wanted| event.external_id.as_ref() == Some(wanted));
+            if !is_wanted {
+                return Ok(None);
             }
-            deliveries_walked.set(deliveries_walked.get() + event.deliveries as usize);
+            if let Some(finder) = &finder {
+                walk_besides(event.data_bytes as usize / SEARCHED_BYTES_PER_ROW);
+                let data = snapshot.get::<Payloads>(&id)?;
+                if !data.is_some_and(|data| finder.find(&data.0).is_some()) {
+                    return Ok(None);
+                }
+            }
+            if reach.key.is_none() {
+                return Ok(Some(event));
+            }
+            // Whether a restricted key sees an event, its deliveries tell: they are rows to look at, too.
+            walk_besides(event.deliveries as usize);
             Ok(reach::cut(&snapshot, &catalogue, reach, event)?.map(|(event, _)| event))
         };
         let bounds = id_bounds(&snapshot, *since, *until)?;
-        let source = |bounds, direction| postings::walk::<EventsByTenant>(&snapshot, tenant, bounds, direction);
-        page(walk, bounds, EventId::as_u128, EventId::from_u128, source, fetch, &deliveries_walked)
+        let source = |bounds, direction| match (external_id, whose) {
+            (Some(external_id), _) => walk_named(&snapshot, &catalogue, whose, external_id, bounds, direction),
+            (None, Whose::Everyone) => {
+                walk_all::<Events>(&snapshot, bounds, EventId::as_u128, EventId::from_u128, direction)
+            }
+            (None, Whose::Of(reach)) => postings::walk::<EventsByTenant>(&snapshot, reach.tenant, bounds, direction),
+        };
+        page(walk, bounds, EventId::as_u128, EventId::from_u128, source, fetch, &walked_besides)
     }
 
     /// Newest first. Reads the disk.
     pub fn deliveries(
         &self,
-        reach: impl Into<Reach>,
+        whose: impl Into<Whose>,
         filter: &DeliveryFilter,
         walk: Walk<DeliveryId>,
     ) -> Result<Page<Delivery, DeliveryId>, StoreError> {
-        let reach: Reach = reach.into();
-        let (snapshot, catalogue, tenant) = (self.shared.snapshot()?, self.catalogue(), reach.tenant);
+        let whose: Whose = whose.into();
+        let (snapshot, catalogue) = (self.shared.snapshot()?, self.catalogue());
         let fetch = |id| {
             let Some(record) = snapshot.get::<Deliveries>(&id)? else { return Ok(None) };
             let delivery = deliveries::present(deliveries::domain(record, id)?, &catalogue);
-            let is_wanted = self.with_known(|known| is_wanted(known, &delivery, tenant, filter))
+            let Some(reach) = whose.reach_of(&catalogue, delivery.tenant) else { return Ok(None) };
+            let is_wanted = self.with_known(|known| is_wanted(known, &delivery, filter))
                 && reach::has(&snapshot, &catalogue, reach, delivery.subscription)?;
             Ok(is_wanted.then_some(delivery))
         };
         let bounds = id_bounds(&snapshot, filter.since, filter.until)?;
-        let source = |bounds, direction| source(&snapshot, tenant, filter, bounds, direction);
+        let source = |bounds, direction| source(&snapshot, &catalogue, whose, filter, bounds, direction);
         page(walk, bounds, DeliveryId::as_u128, DeliveryId::from_u128, source, fetch, &Cell::new(0))
     }
 }
@@ -78,10 +107,10 @@ pub(super) fn is_between(at: Timestamp, since: Option<Timestamp>, until: Option<
     since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until)
 }
 
-pub(super) fn is_wanted(known: &Known<'_>, delivery: &Delivery, of_tenant: TenantId, filter: &DeliveryFilter) -> bool {
+/// Whosever it is.
+pub(super) fn is_wanted(known: &Known<'_>, delivery: &Delivery, filter: &DeliveryFilter) -> bool {
     let DeliveryFilter { state, subscription, event, event_type, since, until, http_status } = filter;
-    delivery.tenant == of_tenant
-        && state.is_none_or(|wanted| known.shown_state(delivery).0 == wanted)
+    state.is_none_or(|wanted| known.shown_state(delivery).0 == wanted)
         && subscription.is_none_or(|wanted| delivery.subscription == wanted)
         && event.is_none_or(|wanted| delivery.event == wanted)
         && event_type.as_ref().is_none_or(|wanted| delivery.event_type == *wanted)
@@ -92,7 +121,8 @@ pub(super) fn is_wanted(known: &Known<'_>, delivery: &Delivery, of_tenant: Tenan
 /// The narrowest index that holds everything that the filter wants.
 fn source<'a>(
     snapshot: &'a Snapshot,
-    tenant: TenantId,
+    catalogue: &Catalogue,
+    whose: Whose,
     filter: &DeliveryFilter,
     (low, high): (u128, u128),
     direction: Direction,
@@ -109,15 +139,122 @@ fn source<'a>(
     }
     match filter.state {
         Some(ShownState::Pending | ShownState::Retrying | ShownState::Held) => {
-            walk_open(snapshot, tenant, (low, high), direction)
+            each_tenant(catalogue, whose, direction, |tenant| walk_open(snapshot, tenant, (low, high), direction))
         }
         Some(ShownState::Exhausted | ShownState::Canceled | ShownState::Expired) => {
-            walk_failed(snapshot, tenant, (low, high), direction)
+            each_tenant(catalogue, whose, direction, |tenant| walk_failed(snapshot, tenant, (low, high), direction))
         }
         Some(ShownState::Succeeded) | None => match filter.subscription {
             Some(id) => postings::walk::<DeliveriesBySubscription>(snapshot, id, (low, high), direction),
-            None => postings::walk::<DeliveriesByTenant>(snapshot, tenant, (low, high), direction),
+            None => match whose {
+                Whose::Everyone => {
+                    walk_all::<Deliveries>(snapshot, (low, high), DeliveryId::as_u128, DeliveryId::from_u128, direction)
+                }
+                Whose::Of(reach) => {
+                    postings::walk::<DeliveriesByTenant>(snapshot, reach.tenant, (low, high), direction)
+                }
+            },
         },
+    }
+}
+
+/// Every id of a table between the two, whosever it is.
+fn walk_all<'a, K: Kind<Key: Copy> + 'a>(
+    snapshot: &'a Snapshot,
+    (low, high): (u128, u128),
+    to_u128: impl Fn(K::Key) -> u128 + 'a,
+    from_u128: impl Fn(u128) -> K::Key,
+    direction: Direction,
+) -> Result<Ids<'a>, StoreError> {
+    if low > high {
+        return Ok(Box::new(std::iter::empty()));
+    }
+    let rows = snapshot.scan::<K>(from_u128(low)..=from_u128(high))?;
+    let ids = rows.map(move |row| row.map(|(id, _)| to_u128(id)));
+    Ok(match direction {
+        Direction::OlderFirst => Box::new(ids),
+        Direction::NewerFirst => Box::new(ids.rev()),
+    })
+}
+
+/// The events with this name, one for each tenant of the list that has one.
+fn walk_named<'a>(
+    snapshot: &Snapshot,
+    catalogue: &Catalogue,
+    whose: Whose,
+    external_id: &ExternalId,
+    (low, high): (u128, u128),
+    direction: Direction,
+) -> Result<Ids<'a>, StoreError> {
+    let tenants = match whose {
+        Whose::Everyone => catalogue.tenants().map(|entry| entry.tenant.id).collect(),
+        Whose::Of(reach) => vec![reach.tenant],
+    };
+    let mut ids = Vec::new();
+    for tenant in tenants {
+        let found = snapshot.get::<ExternalIds>(&(tenant, external_id.clone()))?;
+        ids.extend(found.map(|IdRecord(id)| u128::from_be_bytes(id)).filter(|id| (low..=high).contains(id)));
+    }
+    ids.sort_unstable();
+    if direction == Direction::NewerFirst {
+        ids.reverse();
+    }
+    Ok(Box::new(ids.into_iter().map(Ok)))
+}
+
+/// What `walk` finds for each tenant of the list, in one order. All together are as many scans as there are tenants; each
+/// reads no further than its next id.
+fn each_tenant<'a>(
+    catalogue: &Catalogue,
+    whose: Whose,
+    direction: Direction,
+    walk: impl Fn(TenantId) -> Result<Ids<'a>, StoreError>,
+) -> Result<Ids<'a>, StoreError> {
+    let Whose::Of(reach) = whose else {
+        let walks = catalogue.tenants().map(|entry| walk(entry.tenant.id)).collect::<Result<Vec<_>, _>>()?;
+        return Ok(Box::new(Merged::new(walks, direction)));
+    };
+    walk(reach.tenant)
+}
+
+/// Walks in the same direction, joined to one.
+struct Merged<'a> {
+    walks: Vec<Ids<'a>>,
+    /// What each walk found last, and nobody has taken yet.
+    found: Vec<Option<Result<u128, StoreError>>>,
+    /// Which of them comes when: by a rank that no two ids share.
+    heads: BinaryHeap<(u128, usize)>,
+    direction: Direction,
+}
+
+impl<'a> Merged<'a> {
+    fn new(walks: Vec<Ids<'a>>, direction: Direction) -> Self {
+        let found = walks.iter().map(|_| None).collect();
+        let mut merged = Self { heads: BinaryHeap::with_capacity(walks.len()), walks, found, direction };
+        (0..merged.walks.len()).for_each(|walk| merged.advance(walk));
+        merged
+    }
+
+    fn advance(&mut self, walk: usize) {
+        self.found[walk] = self.walks[walk].next();
+        match (&self.found[walk], self.direction) {
+            (None, _) => {}
+            // A failure is told at once.
+            (Some(Err(_)), _) => self.heads.push((u128::MAX, walk)),
+            (Some(Ok(id)), Direction::NewerFirst) => self.heads.push((*id, walk)),
+            (Some(Ok(id)), Direction::OlderFirst) => self.heads.push((u128::MAX - id, walk)),
+        }
+    }
+}
+
+impl Iterator for Merged<'_> {
+    type Item = Result<u128, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (_, walk) = self.heads.pop()?;
+        let id = self.found[walk].take();
+        self.advance(walk);
+        id
     }
 }
 

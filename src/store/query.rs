@@ -2,6 +2,7 @@
 
 use crate::domain::channel::Channel;
 use crate::domain::event_type::EventTypeName;
+use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
 
 pub use crate::domain::delivery::{AttemptFilter, DeliveryFilter};
@@ -47,4 +48,7 @@ pub struct EventFilter {
     pub unmatched: Option<bool>,
     /// Published with this channel.
     pub channel: Option<Channel>,
+    pub external_id: Option<ExternalId>,
+    /// Whose data has these bytes somewhere.
+    pub text: Option<String>,
 }

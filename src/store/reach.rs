@@ -21,6 +21,30 @@ impl From<TenantId> for Reach {
     }
 }
 
+/// Whose rows a list holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of every tenant that is there.
+    Everyone,
+    Of(Reach),
+}
+
+impl<R: Into<Reach>> From<R> for Whose {
+    fn from(reach: R) -> Self {
+        Self::Of(reach.into())
+    }
+}
+
+impl Whose {
+    /// What a row of this tenant is looked at with; none when the list does not hold it.
+    pub(super) fn reach_of(self, catalogue: &Catalogue, tenant: TenantId) -> Option<Reach> {
+        match self {
+            Self::Everyone => catalogue.tenant(tenant).map(|_| tenant.into()),
+            Self::Of(reach) => (reach.tenant == tenant).then_some(reach),
+        }
+    }
+}
+
 impl Store {
     /// Whether the delivery is within the reach. Reads the disk when its subscription was deleted.
     pub fn reaches(&self, reach: Reach, delivery: &Delivery) -> Result<bool, StoreError> {
@@ -31,8 +55,15 @@ impl Store {
     /// An event with its deliveries, as one sees it who has this reach: none when it is outside. For a restricted key it
     /// has only the deliveries to its own subscriptions.
     pub fn event_within(&self, reach: Reach, id: EventId) -> Result<Option<(Event, Vec<Delivery>)>, StoreError> {
-        let Some(event) = self.event(id)?.filter(|event| event.tenant == reach.tenant) else { return Ok(None) };
-        cut(&self.shared.snapshot()?, &self.catalogue(), reach, event)
+        self.event_as_seen(reach.into(), id)
+    }
+
+    /// The same, as a list shows it.
+    pub fn event_as_seen(&self, whose: Whose, id: EventId) -> Result<Option<(Event, Vec<Delivery>)>, StoreError> {
+        let (catalogue, event) = (self.catalogue(), self.event(id)?);
+        let seen = event.and_then(|event| Some((whose.reach_of(&catalogue, event.tenant)?, event)));
+        let Some((reach, event)) = seen else { return Ok(None) };
+        cut(&self.shared.snapshot()?, &catalogue, reach, event)
     }
 }
 

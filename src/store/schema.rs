@@ -162,12 +162,13 @@ impl MetaName {
     }
 }
 
-/// What has to go for a remembered answer to go: a secret that it shows, or the key that asked for it.
+/// What has to go for a remembered answer to go: a secret that it shows, or whoever asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Holder {
     Subscription(SubscriptionId),
     Key(KeyId),
-    Asker(KeyId),
+    /// Whoever asked, of any kind.
+    Asker([u8; 16]),
     Tenant(TenantId),
 }
 
@@ -336,7 +337,7 @@ impl Key for Holder {
         let (kind, id) = match self {
             Self::Subscription(id) => (1, id.to_bytes()),
             Self::Key(id) => (2, id.to_bytes()),
-            Self::Asker(id) => (3, id.to_bytes()),
+            Self::Asker(id) => (3, *id),
             Self::Tenant(id) => (4, id.to_bytes()),
         };
         bytes.push(kind);
@@ -347,7 +348,7 @@ impl Key for Holder {
         match take(bytes)? {
             [1] => Key::read(bytes).map(Self::Subscription),
             [2] => Key::read(bytes).map(Self::Key),
-            [3] => Key::read(bytes).map(Self::Asker),
+            [3] => take(bytes).map(Self::Asker),
             [4] => Key::read(bytes).map(Self::Tenant),
             _ => None,
         }

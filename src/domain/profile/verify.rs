@@ -10,6 +10,8 @@ use subtle::ConstantTimeEq;
 use super::super::header::HeaderPrefix;
 use super::super::key_pair::PublicKey;
 use super::super::secret::Secret;
+use super::super::subscription::Subscription;
+use super::super::tenant::Tenant;
 use super::super::time::Timestamp;
 use super::{Profile, agentmessage, branded, mage, marea, standard};
 
@@ -77,6 +79,22 @@ pub fn verify<'a>(
     }
     // After the signature: a wrong secret is the better news than an old timestamp that anyone could have written.
     check_age(signed_at, now, tolerance)
+}
+
+/// Believes a delivery that the subscription could have signed at `at`, with the secret that it has now or with the one
+/// before that still signed then. `header` is as with [`verify`].
+pub fn verify_any<'a>(
+    subscription: &Subscription,
+    tenant: &Tenant,
+    header: impl Fn(&str) -> Option<&'a str> + Copy,
+    body: &[u8],
+    at: Timestamp,
+) -> Result<(), Mismatch> {
+    let mut secrets = subscription.signer(tenant).secrets(at);
+    let prefix = tenant.header_prefix.as_ref();
+    let judge = |secret| verify(subscription.profile, prefix, secret, header, body, at, Some(TOLERANCE_DEFAULT));
+    let first = judge(secrets.next().expect("a subscription has a secret"));
+    first.or_else(|mismatch| secrets.map(judge).find(Result::is_ok).unwrap_or(Err(mismatch)))
 }
 
 /// Believes a delivery of the profile `standard` by one of its ed25519 signatures (`v1a`), or says why not. The rest is as

@@ -18,8 +18,9 @@ use super::limit::{Allowance, whole_seconds};
 use super::problem::{Ground, Refusal};
 use super::reply::Reply;
 use super::visit::Visit;
+use crate::domain::actor::Actor;
 use crate::domain::contract::{Contract, Contracts};
-use crate::domain::key::{ApiKey, KeyKind, Scope};
+use crate::domain::key::{KeyKind, Scope};
 use crate::domain::language::Language;
 use crate::store::Catalogue;
 
@@ -138,10 +139,10 @@ pub fn scopes(contract: Contract) -> &'static [(&'static str, &'static [Scope])]
     }
 }
 
-/// Charges a key where the contract has quotas of its own. None: the own API's quotas hold.
-pub fn charge(visit: &Visit, catalogue: &Catalogue, key: &ApiKey) -> Option<Result<(), Refusal>> {
+/// Charges an actor where the contract has quotas of its own. None: the own API's quotas hold.
+pub fn charge(visit: &Visit, catalogue: &Catalogue, actor: &Actor) -> Option<Result<(), Refusal>> {
     match visit.contract {
-        Some(Contract::Marea) => marea::charge(visit, catalogue, key),
+        Some(Contract::Marea) => marea::charge(visit, catalogue, actor.key()?),
         None | Some(Contract::AgentMessage) => None,
     }
 }

@@ -94,7 +94,7 @@ impl Text {
     fn event(&mut self, event: &Event, now: Timestamp) -> &mut Self {
         let Event {
             id,
-            tenant: _,
+            tenant,
             event_type,
             external_id,
             occurred_at,
@@ -107,7 +107,8 @@ impl Text {
         } = event;
         // Ids, times and names are made of letters, digits and a few signs, none of which JSON escapes.
         self.raw(r#""type":"event","id":"#).plain(id);
-        self.raw(r#","attributes":{"type":"#).plain(event_type);
+        self.raw(r#","attributes":{"tenant_id":"#).plain(tenant);
+        self.raw(r#","type":"#).plain(event_type);
         self.raw(r#","external_id":"#).plain_or_null(external_id.as_ref());
         self.raw(r#","occurred_at":"#).plain(occurred_at);
         self.raw(r#","created_at":"#).plain(created_at);

@@ -10,7 +10,9 @@ use serde_json::value::RawValue;
 
 use super::answer;
 use super::publication::{BatchBody, Publication, PublishBody, read_batch, read_event};
-use super::wire::{BatchResults, EventAttributes, EventDetailAttributes, EventList, PublishAnswer, attributes, state};
+use super::wire::{
+    BatchResults, EventAttributes, EventDetailAttributes, EventList, PublishAnswer, SEARCHED_TIME, attributes, state,
+};
 use crate::domain::event::NewEvent;
 use crate::domain::id::{EventId, TenantId};
 use crate::domain::violation::Violation;
@@ -94,14 +96,17 @@ impl EventsApi {
         caller: Caller<scope::EventsRead>,
         query: Query<EventList>,
     ) -> Result<Answer<Walked<EventAttributes>, 200>, Refusal> {
-        let Query(EventList { cursor, filter }) = query;
-        let (reach, now) = (caller.reach(), self.app.clock.now());
+        let Query(EventList { is_of_the_instance, cursor, mut filter }) = query;
+        let (whose, now) = (caller.whose(is_of_the_instance)?, self.app.clock.now());
+        if filter.text.is_some() && filter.since.is_none() {
+            filter.since = Some(filter.until.unwrap_or(now).minus(SEARCHED_TIME));
+        }
         let read = move |store: &Store| {
-            let page = store.events(reach, &filter, cursor.walk)?;
+            let page = store.events(whose, &filter, cursor.walk)?;
             let mut rows = Vec::with_capacity(page.rows.len());
             for event in page.rows {
                 // Retention may have taken it since.
-                let Some((event, deliveries)) = store.event_within(reach, event.id)? else { continue };
+                let Some((event, deliveries)) = store.event_as_seen(whose, event.id)? else { continue };
                 let state = state(&event, &deliveries, now);
                 rows.push(ResourceObject::new(event.id.to_string(), attributes(&event, state)));
             }
@@ -128,6 +133,7 @@ impl EventsApi {
         };
         let (event, deliveries, data) = read_disk(&self.app.store, read).await?.ok_or_else(not_found)?;
         let EventAttributes {
+            tenant_id,
             r#type,
             external_id,
             occurred_at,
@@ -140,6 +146,7 @@ impl EventsApi {
             replay_of,
         } = attributes(&event, state(&event, &deliveries, now));
         let detail = EventDetailAttributes {
+            tenant_id,
             r#type,
             external_id,
             occurred_at,

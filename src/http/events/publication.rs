@@ -233,7 +233,7 @@ pub(super) fn read_event(call: &Call, event: Item<'_>, body: Option<&Bytes>) -> 
     }
     let entry = event_type.and_then(|value| note(find_type(call, value), &mut violations));
     if let Some(entry) = entry
-        && !call.key.restriction.allows(&entry.event_type.name)
+        && !call.actor.restriction().allows(&entry.event_type.name)
     {
         let name = entry.event_type.name.to_string();
         violations.push(Violation::at(Rule::EventNotAllowed { name }, "/type"));
@@ -247,8 +247,8 @@ pub(super) fn read_event(call: &Call, event: Item<'_>, body: Option<&Bytes>) -> 
     });
     let occurred_at = occurred_at.and_then(|value| note(moment(value, "/occurred_at"), &mut violations));
     let channels = channels.map(read_channels).unwrap_or(Ok(Vec::new()));
-    let channels = channels.and_then(|asked| check_restriction(asked, Some(&call.key.restriction)));
-    let channels = channels.map(|asked| call.key.restriction.forced_onto(asked));
+    let channels = channels.and_then(|asked| check_restriction(asked, Some(call.actor.restriction())));
+    let channels = channels.map(|asked| call.actor.restriction().forced_onto(asked));
     let channels = channels.unwrap_or_else(|found| {
         violations.extend(found);
         Vec::new()

@@ -1,5 +1,8 @@
 //! How events look in answers and requests.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use poem::{IntoResponse, Response};
 use poem_openapi::registry::{MetaResponses, MetaSchema, MetaSchemaRef, Registry};
 // Not the trait itself: its `is_empty`, which is always false, would be taken for the one of `str`.
@@ -17,6 +20,7 @@ use crate::http::page::{Cursor, Parameter, Parameters, Params, bool_parameter, m
 use crate::http::reply::{
     Attributes, One, Reply, Shape, array_schema, inline, meta_response, object_schema, reference, register_object,
 };
+use crate::http::stats::{scope_parameter, take_scope};
 use crate::http::value::{MomentText, Nullable, Raw, Time, choice};
 use crate::store::EventFilter;
 
@@ -26,6 +30,7 @@ choice!(EventStateName, "event_state", STATES);
 /// An event, as it stands
 #[derive(Debug, Serialize, Object)]
 pub struct EventAttributes {
+    pub(super) tenant_id: String,
     /// The event type
     #[oai(rename = "type")]
     pub(super) r#type: String,
@@ -58,6 +63,7 @@ impl Attributes for EventAttributes {
 /// An event with its deliveries and what it says
 #[derive(Debug, Serialize, Object)]
 pub(super) struct EventDetailAttributes {
+    pub(super) tenant_id: String,
     /// The event type
     #[oai(rename = "type")]
     pub(super) r#type: String,
@@ -122,25 +128,46 @@ pub(super) struct PublishBatch {
 }
 
 pub(super) struct EventList {
+    pub(super) is_of_the_instance: bool,
     pub(super) cursor: Cursor<EventId>,
     pub(super) filter: EventFilter,
 }
 
+/// Characters that can be searched for.
+const TEXT_LENGTHS: RangeInclusive<usize> = 1..=200;
+/// How far back a search without a `filter[since]` goes.
+pub(super) const SEARCHED_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Parameters for EventList {
     fn documented() -> Vec<Parameter> {
-        let mut parameters = Cursor::<EventId>::documented();
+        let text = MetaSchema {
+            min_length: Some(*TEXT_LENGTHS.start()),
+            max_length: Some(*TEXT_LENGTHS.end()),
+            ..MetaSchema::new("string")
+        };
+        let mut parameters = vec![scope_parameter()];
+        parameters.extend(Cursor::<EventId>::documented());
         parameters.extend([
             text_parameter("filter[type]", "Only those of this event type"),
             moment_parameter("filter[since]", "Only those created then or later"),
             moment_parameter("filter[until]", "Only those created before"),
             text_parameter("filter[channel]", "Only those with this channel"),
             bool_parameter("filter[unmatched]", "Only those that nobody (true), or somebody (false), asked for"),
+            text_parameter("filter[external_id]", "Only the one with this name of yours"),
+            Parameter {
+                name: "filter[text]",
+                description: "Only those whose `data` has this in it, letter for letter as it was published. Of the 24 hours before \
+                              `filter[until]`, unless `filter[since]` says otherwise; 8 KiB of data count as a row that is looked at",
+                schema: text,
+            },
         ]);
         parameters
     }
 
     fn read(query: &mut Params) -> Self {
+        let text = |text: &str| TEXT_LENGTHS.contains(&text.chars().count()).then(|| text.to_owned());
         Self {
+            is_of_the_instance: take_scope(query),
             cursor: Cursor::read(query),
             filter: EventFilter {
                 event_type: query.take("filter[type]", "an event type"),
@@ -148,6 +175,8 @@ impl Parameters for EventList {
                 until: query.take_moment("filter[until]"),
                 unmatched: query.take_bool("filter[unmatched]"),
                 channel: query.take("filter[channel]", "a channel"),
+                external_id: query.take("filter[external_id]", "an external id"),
+                text: query.take_with("filter[text]", "1 to 200 characters", text),
             },
         }
     }
@@ -156,7 +185,7 @@ impl Parameters for EventList {
 pub(super) fn attributes(event: &Event, state: EventStateName) -> EventAttributes {
     let Event {
         id: _,
-        tenant: _,
+        tenant,
         event_type,
         external_id,
         occurred_at,
@@ -168,6 +197,7 @@ pub(super) fn attributes(event: &Event, state: EventStateName) -> EventAttribute
         replay_of,
     } = event;
     EventAttributes {
+        tenant_id: tenant.to_string(),
         r#type: event_type.to_string(),
         external_id: external_id.as_ref().map(ToString::to_string).into(),
         occurred_at: Time(*occurred_at),

@@ -198,6 +198,12 @@ phrase-a-state-that-allows-it = a state that allows it
 phrase-an-http-status = 100 to 599
 phrase-left-out-beside-filter = left out when the filter has a member besides state
 phrase-a-narrow-filter = a filter with a member besides state, unless 'all' is true
+phrase-an-external-id = an external id
+phrase-one-to-200-characters = 1 to 200 characters
+phrase-behaviours = accept, fail, hang, gone or slow_down
+phrase-an-openapi-document = an OpenAPI 3.1 document
+phrase-some-webhook = an object with at least one webhook
+phrase-a-contained-schema = a schema that refers only to #/components/schemas
 
 ## Parameters ($expected)
 

@@ -192,6 +192,12 @@ phrase-a-state-that-allows-it = un estado que lo permita
 phrase-an-http-status = un número de 100 a 599
 phrase-left-out-beside-filter = omitido cuando el filtro tiene otro campo además de state
 phrase-a-narrow-filter = un filtro con otro campo además de state, salvo que 'all' sea true
+phrase-an-external-id = un external_id
+phrase-one-to-200-characters = un texto de 1 a 200 caracteres
+phrase-behaviours = accept, fail, hang, gone o slow_down
+phrase-an-openapi-document = un documento OpenAPI 3.1
+phrase-some-webhook = un objeto con al menos un webhook
+phrase-a-contained-schema = un esquema que solo haga referencia a #/components/schemas
 
 ## Parameters ($expected)
 

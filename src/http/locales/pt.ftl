@@ -192,6 +192,12 @@ phrase-a-state-that-allows-it = um estado que permita a operação
 phrase-an-http-status = um número de 100 a 599
 phrase-left-out-beside-filter = omitido quando o filtro tem outro campo além de state
 phrase-a-narrow-filter = um filtro com outro campo além de state, a menos que 'all' seja true
+phrase-an-external-id = um external_id
+phrase-one-to-200-characters = um texto de 1 a 200 caracteres
+phrase-behaviours = accept, fail, hang, gone ou slow_down
+phrase-an-openapi-document = um documento OpenAPI 3.1
+phrase-some-webhook = um objeto com pelo menos um webhook
+phrase-a-contained-schema = um esquema que só faça referência a #/components/schemas
 
 ## Parameters ($expected)
 

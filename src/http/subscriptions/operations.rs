@@ -40,7 +40,7 @@ use crate::http::page::{Listed, Query};
 use crate::http::problem::{Ground, Refusal, Source};
 use crate::http::reply::{Answer, Object as ResourceObject, One, Reply};
 use crate::http::{App, Tag};
-use crate::store::{Edit, SecretOwner, StoreError};
+use crate::store::{Edit, SecretOwner, StoreError, Whose};
 
 const THING: &str = "Webhook subscription";
 /// What a test says.
@@ -102,10 +102,19 @@ impl SubscriptionsApi {
         query: Query<SubscriptionList>,
     ) -> Result<Answer<Listed<SubscriptionAttributes>, 200>, Refusal> {
         let Query(list) = query;
-        let rows: Vec<(&Arc<Subscription>, Health)> = caller
-            .tenant_entry()
-            .subscriptions()
-            .filter(|subscription| caller.sees(subscription))
+        let all: Vec<&Arc<Subscription>> = match caller.whose(list.is_of_the_instance)? {
+            Whose::Everyone => {
+                let mut all: Vec<_> = caller.catalogue.tenants().flat_map(|entry| entry.subscriptions()).collect();
+                all.sort_unstable_by_key(|subscription| subscription.id);
+                all
+            }
+            Whose::Of(_) => {
+                let all = caller.tenant_entry().subscriptions();
+                all.filter(|subscription| caller.sees(subscription)).collect()
+            }
+        };
+        let rows: Vec<(&Arc<Subscription>, Health)> = all
+            .into_iter()
             .map(|subscription| (subscription, self.app.store.health(subscription.id)))
             .filter(|(subscription, health)| list.takes(subscription, health))
             .collect();

@@ -23,6 +23,7 @@ use crate::domain::violation::Rule;
 use crate::http::body::{Fields, Findings, Scalar, Wire};
 use crate::http::page::{Numbered, Parameter, Parameters, Params, bool_parameter, choice_parameter, text_parameter};
 use crate::http::reply::{Attributes, One, Reply, Shape, meta_response, object_schema};
+use crate::http::stats::{scope_parameter, take_scope};
 use crate::http::value::{Nullable, Time, choice, choice_text, documented};
 
 /// How much of a receiver's answer a test shows.
@@ -86,6 +87,7 @@ impl Scalar for RetryWaits {
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "SubscriptionAttributes")]
 pub struct SubscriptionAttributes {
+    tenant_id: String,
     /// Where deliveries go
     url: String,
     /// Event types and patterns: `order.paid`, `order.*` (any depth below `order`), `*`
@@ -438,6 +440,7 @@ pub(super) fn snippets_attributes(profile: Profile, prefix: Option<&HeaderPrefix
 }
 
 pub(super) struct SubscriptionList {
+    pub(super) is_of_the_instance: bool,
     pub(super) page: Numbered,
     pub(super) is_active: Option<bool>,
     pub(super) event: Option<EventPattern>,
@@ -447,7 +450,8 @@ pub(super) struct SubscriptionList {
 
 impl Parameters for SubscriptionList {
     fn documented() -> Vec<Parameter> {
-        let mut parameters = Numbered::documented();
+        let mut parameters = vec![scope_parameter()];
+        parameters.extend(Numbered::documented());
         parameters.extend([
             bool_parameter("filter[is_active]", "Only those that are, or are not, active"),
             text_parameter("filter[event]", "Only those that get this event type, or have this pattern"),
@@ -460,6 +464,7 @@ impl Parameters for SubscriptionList {
     fn read(query: &mut Params) -> Self {
         let health = |name: &str| HealthStatus::ALL.into_iter().find(|health| health.name() == name);
         Self {
+            is_of_the_instance: take_scope(query),
             page: Numbered::read(query),
             is_active: query.take_bool("filter[is_active]"),
             event: query.take("filter[event]", "an event type or pattern"),
@@ -471,7 +476,7 @@ impl Parameters for SubscriptionList {
 
 impl SubscriptionList {
     pub(super) fn takes(&self, subscription: &Subscription, health: &Health) -> bool {
-        let Self { page: _, is_active, event, health: wanted_health, url } = self;
+        let Self { is_of_the_instance: _, page: _, is_active, event, health: wanted_health, url } = self;
         let has_event = |wanted: &EventPattern| {
             subscription.events.contains(wanted)
                 || matches!(wanted, EventPattern::Exact(name) if subscription.wants(name))
@@ -486,7 +491,7 @@ impl SubscriptionList {
 pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_secret: bool) -> SubscriptionAttributes {
     let Subscription {
         id: _,
-        tenant: _,
+        tenant,
         url,
         events,
         description,
@@ -520,6 +525,7 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
     let previous_pair = pairs.and_then(|pairs| pairs.previous.as_ref());
     let status = |succeeded| DeliveryStatusName(if succeeded { "success" } else { "failure" });
     SubscriptionAttributes {
+        tenant_id: tenant.to_string(),
         url: url.as_str().to_owned(),
         events: events.iter().map(ToString::to_string).collect(),
         is_active: *is_active,

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{IdBytes, Record};
+use crate::domain::actor::ActorId;
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
 use crate::domain::time::Timestamp;
 use crate::store::crypt::{Crypt, Sealed};
@@ -26,8 +27,8 @@ enum SecretOwnerRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct AnswerRecord {
     pub body_sha256: [u8; 32],
-    /// The key that asked.
-    pub key: IdBytes,
+    /// Who asked.
+    pub asker: IdBytes,
     pub created_at: i64,
     status: u16,
     headers: Vec<(String, String)>,
@@ -44,7 +45,7 @@ impl AnswerRecord {
         answer: StoredAnswer,
         request: RequestName,
         body_sha256: [u8; 32],
-        key: KeyId,
+        asker: ActorId,
         created_at: Timestamp,
         crypt: &Crypt,
     ) -> Self {
@@ -60,7 +61,7 @@ impl AnswerRecord {
                 BodyRecord::Sealed(owner, crypt.seal(&body, &answer_label(request)))
             }
         };
-        Self { body_sha256, key: key.to_bytes(), created_at: created_at.as_millis(), status, headers, body }
+        Self { body_sha256, asker: asker.to_bytes(), created_at: created_at.as_millis(), status, headers, body }
     }
 
     pub(in crate::store) fn shows_secret_of(&self) -> Option<SecretOwner> {
@@ -78,7 +79,7 @@ impl AnswerRecord {
 
     pub(in crate::store) fn into_domain(self, request: RequestName, crypt: &Crypt) -> Option<StoredAnswer> {
         let shows_secret_of = self.shows_secret_of();
-        let Self { body_sha256: _, key: _, created_at: _, status, headers, body } = self;
+        let Self { body_sha256: _, asker: _, created_at: _, status, headers, body } = self;
         let body = match body {
             BodyRecord::Plain(body) => body,
             BodyRecord::Sealed(_, sealed) => Bytes::copy_from_slice(&crypt.open(&sealed, &answer_label(request))?),

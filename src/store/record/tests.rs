@@ -557,7 +557,7 @@ fn an_answer() {
         body: Bytes::from_static(b"{}"),
         shows_secret_of,
     };
-    let record = |answer| AnswerRecord::from_domain(answer, request, [2; 32], KeyId::from_u128(3), AT, &crypt());
+    let record = |answer| AnswerRecord::from_domain(answer, request, [2; 32], KeyId::from_u128(3).into(), AT, &crypt());
     let plain = bytes_of(
         record(of(None)),
         expect![

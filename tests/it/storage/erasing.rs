@@ -167,7 +167,7 @@ fn everything_of_a_deleted_tenant_goes_though_the_power_is_cut_on_the_way_and_no
     let store = world.store.clone();
     let doomed = world.run(store.create_tenant(tenant("acme"), None)).unwrap();
     let key_of_doomed = world.run(store.create_key(key("k", Some(doomed.id)), None)).unwrap();
-    store.key_used(key_of_doomed.id, world.now());
+    store.actor_used(key_of_doomed.id.into(), world.now());
     let mut of_doomed = subscription_to("*");
     of_doomed.tenant = doomed.id;
     let deleted_before = world.subscribe(of_doomed.clone());

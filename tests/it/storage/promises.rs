@@ -438,11 +438,11 @@ fn a_key_remembers_when_it_was_used() {
     let store = world.store.clone();
     let key = world.run(store.create_key(key("k", None), None)).unwrap();
     let used = world.now();
-    store.key_used(key.id, used);
+    store.actor_used(key.id.into(), used);
     assert_eq!(store.key_last_used(key.id), Some(used));
     world.publish(event("a")).unwrap();
     world.wait(Duration::from_secs(30));
-    store.key_used(key.id, world.now());
+    store.actor_used(key.id.into(), world.now());
     world.publish(event("a")).unwrap();
     drop(store);
     let world = world.after_power_cut();

@@ -355,7 +355,7 @@ pub fn remember<T: ?Sized>(request: u8, by: KeyId, shows_secret_of: Option<Secre
     Some(Remember {
         request: RequestName([request; 32]),
         body_sha256: [9; 32],
-        key: by,
+        asker: by.into(),
         render: Box::new(move |_| answer(shows_secret_of)),
     })
 }

@@ -78,7 +78,11 @@ impl TestApp {
         let private: IpAddr = [10, 0, 0, 1].into();
         let names = [("example.com".to_owned(), vec![public]), ("inside.example".to_owned(), vec![public, private])];
         let resolver = net::Resolver::Table(Arc::new(std::sync::Mutex::new(names.into_iter().collect())));
-        let client = net::Client::new(net::Options::new(settings.targets.clone(), resolver)).expect("it starts");
+        let options = net::Options {
+            clock: Clock::Manual(clock.clone()),
+            ..net::Options::new(settings.targets.clone(), resolver)
+        };
+        let client = net::Client::new(options).expect("it starts");
         let Opened { store, writer, changes } = Store::open(Options {
             location: disk.location(Arc::new(AtomicU64::new(1 << 40))),
             secret_key: Some([7; 32]),

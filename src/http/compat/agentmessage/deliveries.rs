@@ -294,7 +294,7 @@ impl DeliveriesApi {
             audit_log_id = %new_event_id,
             delivery = %delivery.id,
             event = %event.id,
-            key = %caller.key.id,
+            actor = %caller.actor.id(),
             reason,
             "a delivery was replayed"
         );
