@@ -15,6 +15,8 @@ export interface Who {
 
 /** In place of a tenant's id. */
 export const ALL = "all";
+/** There when the browser may have a cookie, which pages cannot see. */
+const REMEMBERED_SESSION = "waxwing.session";
 const REMEMBERED_TENANT = "waxwing.tenant";
 
 class Session {
@@ -35,11 +37,16 @@ class Session {
 
   /** Asks whose the browser's cookie is. */
   async start(): Promise<void> {
+    if (!globalThis.localStorage?.getItem(REMEMBERED_SESSION)) {
+      this.state = "out";
+      return;
+    }
     this.state = "asking";
     const answer = await ask(api.GET("/v1/sessions/current"));
     const isAnswered = answer.ok || answer.failure.status === 401 || answer.failure.status === 404;
     this.failure = answer.ok || isAnswered ? null : answer.failure;
     if (answer.ok) this.enter(answer.value.data.attributes);
+    else if (isAnswered) this.leave(false);
     else this.state = "out";
   }
 
@@ -56,6 +63,7 @@ class Session {
     this.who = { name: name || email || "", scopes, userId: user_id };
     this.hasEnded = false;
     this.failure = null;
+    globalThis.localStorage?.setItem(REMEMBERED_SESSION, "1");
     this.state = "in";
   }
 
@@ -70,6 +78,7 @@ class Session {
   leave(hasEnded: boolean): void {
     this.hasEnded = hasEnded;
     this.who = null;
+    globalThis.localStorage?.removeItem(REMEMBERED_SESSION);
     this.state = "out";
   }
 
