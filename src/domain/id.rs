@@ -77,6 +77,10 @@ macro_rules! ids {
 ids! {
     /// `aud_…`
     AuditId = "aud";
+    /// `plk_…`
+    PortalLinkId = "plk";
+    /// `pse_…`
+    PortalSessionId = "pse";
     /// `tnt_…`
     TenantId = "tnt";
     /// `key_…`
@@ -91,6 +95,10 @@ ids! {
     AttemptId = "att";
     /// `job_…`
     JobId = "job";
+    /// `usr_…`
+    UserId = "usr";
+    /// `ses_…`
+    SessionId = "ses";
 }
 
 impl TenantId {
