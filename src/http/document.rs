@@ -6,6 +6,8 @@ mod shape;
 
 use serde_json::{Value, json};
 
+#[cfg(not(feature = "console"))]
+pub use pages::with_front_page;
 pub use pages::{Place, with_pages};
 pub use shape::{Names, Operation, Shape, of};
 

@@ -6,6 +6,8 @@ mod body;
 mod browser;
 mod channels;
 mod compat;
+#[cfg(feature = "console")]
+mod console;
 mod deliveries;
 mod document;
 mod edge;
@@ -288,9 +290,14 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         .zip([document()].into_iter().chain(spoken.iter().map(|contract| contract_document(*contract))))
         .collect();
     let documents = || documents.iter().map(|(place, document)| (*place, document));
+    let routes = document::with_pages(routes, documents());
+    #[cfg(feature = "console")]
+    let routes = console::with_console(routes);
+    #[cfg(not(feature = "console"))]
+    let routes = document::with_front_page(routes);
     let (marea, agentmessage) = (compat::marea::apis(&app), compat::agentmessage::apis(&app));
     let routes = compat::Routes {
-        native: Shortcut::before(document::with_pages(routes, documents()), app.clone()),
+        native: Shortcut::before(routes, app.clone()),
         marea: OpenApiService::new(marea, "", "").into_endpoint(),
         agentmessage: OpenApiService::new(agentmessage, "", "").into_endpoint(),
     };

@@ -20,12 +20,13 @@ const PARTS: [(&str, &[&str]); 10] = [
 ];
 
 /// Names that only some parts may use: crates, and what reaches for the world outside.
-const KEPT_TO: [(&str, &[&str]); 21] = [
+const KEPT_TO: [(&str, &[&str]); 22] = [
     ("redb", &["store"]),
     ("postcard", &["store"]),
     ("poem", &["http"]),
     ("poem_openapi", &["http"]),
     ("governor", &["http"]),
+    ("rust_embed", &["http"]),
     ("fluent_bundle", &["http"]),
     ("fluent_syntax", &["http"]),
     ("hyper", &["http", "net"]),

@@ -1,7 +1,7 @@
 //! Documents as they are served, and the pages that show them.
 
-use poem::web::{Html, Redirect};
-use poem::{IntoResponse, Response, Route, get, handler};
+use poem::web::Html;
+use poem::{IntoResponse, Response, Route, get};
 use serde_json::Value;
 
 /// Where a document and its page are.
@@ -52,10 +52,15 @@ pub fn with_pages<'a>(mut routes: Route, documents: impl IntoIterator<Item = (Pl
             .at(place.yaml, fixed("application/yaml", yaml))
             .at(place.page, get(poem::endpoint::make_sync(move |_| Html(html.clone()))));
     }
-    routes.at("/", get(to_docs))
+    routes
 }
 
-#[handler]
-fn to_docs() -> Redirect {
-    Redirect::temporary("/docs")
+/// Without a console, the front page is the documentation.
+#[cfg(not(feature = "console"))]
+pub fn with_front_page(routes: Route) -> Route {
+    #[poem::handler]
+    fn to_docs() -> poem::web::Redirect {
+        poem::web::Redirect::temporary("/docs")
+    }
+    routes.at("/", get(to_docs))
 }

@@ -9,6 +9,8 @@ mod api_keys;
 mod api_version;
 mod audit;
 mod authentication;
+#[cfg(feature = "console")]
+mod console;
 mod deliveries;
 mod document;
 mod edge;
