@@ -3,9 +3,12 @@
 import type { Component } from "svelte";
 import type { IconName } from "../parts/Icon.svelte";
 import { match } from "../route/router.svelte";
-import Overview from "./overview/Overview.svelte";
 import Deliveries from "./deliveries/Deliveries.svelte";
 import Delivery from "./deliveries/Delivery.svelte";
+import Events from "./events/Events.svelte";
+import EventView from "./events/EventView.svelte";
+import SendEvent from "./events/SendEvent.svelte";
+import Overview from "./overview/Overview.svelte";
 import { places as said } from "./places.words";
 import Subscription from "./subscriptions/Subscription.svelte";
 import SubscriptionForm from "./subscriptions/SubscriptionForm.svelte";
@@ -52,6 +55,18 @@ export const PLACES: readonly Place[] = [
     pages: [
       ["/deliveries", Deliveries],
       ["/deliveries/:id", Delivery],
+    ],
+  },
+  {
+    name: "events",
+    path: "/events",
+    icon: "events",
+    letter: "e",
+    isMain: true,
+    pages: [
+      ["/events", Events],
+      ["/events/new", SendEvent],
+      ["/events/:id", EventView],
     ],
   },
 ];
