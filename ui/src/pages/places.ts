@@ -5,6 +5,10 @@ import type { IconName } from "../parts/Icon.svelte";
 import { match } from "../route/router.svelte";
 import Deliveries from "./deliveries/Deliveries.svelte";
 import Delivery from "./deliveries/Delivery.svelte";
+import EventType from "./event_types/EventType.svelte";
+import EventTypeForm from "./event_types/EventTypeForm.svelte";
+import EventTypes from "./event_types/EventTypes.svelte";
+import ImportEventTypes from "./event_types/ImportEventTypes.svelte";
 import Events from "./events/Events.svelte";
 import EventView from "./events/EventView.svelte";
 import SendEvent from "./events/SendEvent.svelte";
@@ -67,6 +71,20 @@ export const PLACES: readonly Place[] = [
       ["/events", Events],
       ["/events/new", SendEvent],
       ["/events/:id", EventView],
+    ],
+  },
+  {
+    name: "event_types",
+    path: "/event-types",
+    icon: "event_types",
+    letter: "c",
+    isMain: false,
+    pages: [
+      ["/event-types", EventTypes],
+      ["/event-types/new", EventTypeForm],
+      ["/event-types/import", ImportEventTypes],
+      ["/event-types/:name", EventType],
+      ["/event-types/:name/edit", EventTypeForm],
     ],
   },
 ];

@@ -3,7 +3,7 @@
 import { words } from "../words/words.svelte";
 
 export const places = words({
-  en: { overview: "Overview", subscriptions: "Subscriptions", deliveries: "Deliveries", events: "Events" },
-  es: { overview: "Resumen", subscriptions: "Suscripciones", deliveries: "Entregas", events: "Eventos" },
-  pt: { overview: "Visão geral", subscriptions: "Assinaturas", deliveries: "Entregas", events: "Eventos" },
+  en: { overview: "Overview", subscriptions: "Subscriptions", deliveries: "Deliveries", event_types: "Event types", events: "Events" },
+  es: { overview: "Resumen", subscriptions: "Suscripciones", deliveries: "Entregas", event_types: "Tipos de evento", events: "Eventos" },
+  pt: { overview: "Visão geral", subscriptions: "Assinaturas", deliveries: "Entregas", event_types: "Tipos de evento", events: "Eventos" },
 });

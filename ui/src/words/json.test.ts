@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { jsonProblem, memberText, pretty, withMember } from "./json";
+import { jsonProblem, memberText, pretty, withMembers } from "./json";
 
 describe("pretty", () => {
   test.each([
@@ -25,9 +25,9 @@ describe("memberText", () => {
   ])("%j is found as it was written", (path, text) => expect(memberText(answer, path as string[])).toBe(text));
 });
 
-test("a member is put into an object with all its digits", () => {
-  expect(withMember({ type: "a.b" }, "data", "1.000000000000000000001")).toBe('{"type":"a.b","data":1.000000000000000000001}');
-  expect(withMember({}, "data", "[]")).toBe('{"data":[]}');
+test("members are put into an object with all their digits", () => {
+  expect(withMembers({ type: "a.b", channels: undefined }, { data: "1.000000000000000000001" })).toBe('{"type":"a.b","data":1.000000000000000000001}');
+  expect(withMembers({}, { schema: "{ }", example: "[]" })).toBe('{"schema":{ },"example":[]}');
 });
 
 test("what is no JSON is told apart from what is", () => {

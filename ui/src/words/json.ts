@@ -60,10 +60,12 @@ export function memberText(json: string, path: readonly string[]): string | null
   return json.slice(at, ofValue(json, at));
 }
 
-/** A JSON object with one more member, whose text is kept as it is. */
-export function withMember(object: Record<string, unknown>, name: string, text: string): string {
-  const rest = JSON.stringify(object).slice(0, -1);
-  return `${rest}${rest === "{" ? "" : ","}${JSON.stringify(name)}:${text}}`;
+/** A JSON object with more members, whose texts are kept as they are. */
+export function withMembers(object: Record<string, unknown>, texts: Record<string, string>): string {
+  const written = Object.entries(object)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]): [string, string] => [name, JSON.stringify(value)]);
+  return `{${[...written, ...Object.entries(texts)].map(([name, text]) => `${JSON.stringify(name)}:${text}`).join(",")}}`;
 }
 
 /** Where the value of a member of the object at `at` begins. */
