@@ -12,11 +12,16 @@ import ImportEventTypes from "./event_types/ImportEventTypes.svelte";
 import Events from "./events/Events.svelte";
 import EventView from "./events/EventView.svelte";
 import SendEvent from "./events/SendEvent.svelte";
+import KeyForm from "./keys/KeyForm.svelte";
+import Keys from "./keys/Keys.svelte";
 import Overview from "./overview/Overview.svelte";
 import { places as said } from "./places.words";
 import Subscription from "./subscriptions/Subscription.svelte";
 import SubscriptionForm from "./subscriptions/SubscriptionForm.svelte";
 import Subscriptions from "./subscriptions/Subscriptions.svelte";
+import Tenant from "./tenants/Tenant.svelte";
+import TenantForm from "./tenants/TenantForm.svelte";
+import Tenants from "./tenants/Tenants.svelte";
 
 /** A page gets the `:names` of its address as properties. */
 type PageComponent = Component<any>;
@@ -85,6 +90,30 @@ export const PLACES: readonly Place[] = [
       ["/event-types/import", ImportEventTypes],
       ["/event-types/:name", EventType],
       ["/event-types/:name/edit", EventTypeForm],
+    ],
+  },
+  {
+    name: "tenants",
+    path: "/tenants",
+    icon: "tenants",
+    letter: "t",
+    isMain: false,
+    pages: [
+      ["/tenants", Tenants],
+      ["/tenants/new", TenantForm],
+      ["/tenants/:id", Tenant],
+      ["/tenants/:id/edit", TenantForm],
+    ],
+  },
+  {
+    name: "keys",
+    path: "/keys",
+    icon: "keys",
+    letter: "k",
+    isMain: false,
+    pages: [
+      ["/keys", Keys],
+      ["/keys/new", KeyForm],
     ],
   },
 ];
