@@ -346,7 +346,7 @@ impl App {
     }
 
     /// None when the session is over, or whoever it is of is gone.
-    fn actor_in(&self, catalogue: &Catalogue, session: &Arc<Session>, now: Timestamp) -> Option<Actor> {
+    pub(super) fn actor_in(&self, catalogue: &Catalogue, session: &Arc<Session>, now: Timestamp) -> Option<Actor> {
         let session = catalogue.session(session.id).filter(|session| !self.is_over(session, now))?.clone();
         match session.of {
             SignedIn::User(id) => Some(Actor::User { session, user: catalogue.user(id)?.clone() }),

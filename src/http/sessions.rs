@@ -251,6 +251,13 @@ impl SessionsApi {
             StoreError::NotFound | StoreError::PreconditionFailed => Ground::InvalidCredentials.into(),
             error => Refusal::from(error),
         })?;
+        let catalogue = self.app.store.catalogue();
+        if let Some(actor) = catalogue
+            .session(session.id)
+            .and_then(|session| self.app.actor_in(&catalogue, session, self.app.clock.now()))
+        {
+            let _ = guest.visit.actor.set(actor);
+        }
         Ok(begun_reply(&self.app, guest, &token, &session).into())
     }
 
