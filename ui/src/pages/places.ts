@@ -3,13 +3,31 @@
 import type { Component } from "svelte";
 import type { IconName } from "../parts/Icon.svelte";
 import { match } from "../route/router.svelte";
-import Overview from "./overview/Overview.svelte";
+import Account from "./account/Account.svelte";
+import AuditLog from "./audit/AuditLog.svelte";
 import Deliveries from "./deliveries/Deliveries.svelte";
 import Delivery from "./deliveries/Delivery.svelte";
+import EventType from "./event_types/EventType.svelte";
+import EventTypeForm from "./event_types/EventTypeForm.svelte";
+import EventTypes from "./event_types/EventTypes.svelte";
+import ImportEventTypes from "./event_types/ImportEventTypes.svelte";
+import Events from "./events/Events.svelte";
+import EventView from "./events/EventView.svelte";
+import SendEvent from "./events/SendEvent.svelte";
+import KeyForm from "./keys/KeyForm.svelte";
+import Keys from "./keys/Keys.svelte";
+import Overview from "./overview/Overview.svelte";
 import { places as said } from "./places.words";
+import PortalLinks from "./portal_links/PortalLinks.svelte";
+import TestReceiver from "./receiver/TestReceiver.svelte";
+import Settings from "./settings/Settings.svelte";
 import Subscription from "./subscriptions/Subscription.svelte";
 import SubscriptionForm from "./subscriptions/SubscriptionForm.svelte";
 import Subscriptions from "./subscriptions/Subscriptions.svelte";
+import Tenant from "./tenants/Tenant.svelte";
+import TenantForm from "./tenants/TenantForm.svelte";
+import Tenants from "./tenants/Tenants.svelte";
+import Users from "./users/Users.svelte";
 
 /** A page gets the `:names` of its address as properties. */
 type PageComponent = Component<any>;
@@ -54,6 +72,62 @@ export const PLACES: readonly Place[] = [
       ["/deliveries/:id", Delivery],
     ],
   },
+  {
+    name: "events",
+    path: "/events",
+    icon: "events",
+    letter: "e",
+    isMain: true,
+    pages: [
+      ["/events", Events],
+      ["/events/new", SendEvent],
+      ["/events/:id", EventView],
+    ],
+  },
+  {
+    name: "event_types",
+    path: "/event-types",
+    icon: "event_types",
+    letter: "c",
+    isMain: false,
+    pages: [
+      ["/event-types", EventTypes],
+      ["/event-types/new", EventTypeForm],
+      ["/event-types/import", ImportEventTypes],
+      ["/event-types/:name", EventType],
+      ["/event-types/:name/edit", EventTypeForm],
+    ],
+  },
+  { name: "receiver", path: "/test-receiver", icon: "receiver", letter: "r", isMain: false, pages: [["/test-receiver", TestReceiver]] },
+  {
+    name: "tenants",
+    path: "/tenants",
+    icon: "tenants",
+    letter: "t",
+    isMain: false,
+    pages: [
+      ["/tenants", Tenants],
+      ["/tenants/new", TenantForm],
+      ["/tenants/:id", Tenant],
+      ["/tenants/:id/edit", TenantForm],
+    ],
+  },
+  {
+    name: "keys",
+    path: "/keys",
+    icon: "keys",
+    letter: "k",
+    isMain: false,
+    pages: [
+      ["/keys", Keys],
+      ["/keys/new", KeyForm],
+    ],
+  },
+  { name: "portal_links", path: "/portal-links", icon: "link", letter: "p", isMain: false, pages: [["/portal-links", PortalLinks]] },
+  { name: "users", path: "/users", icon: "users", letter: "u", isMain: false, pages: [["/users", Users]] },
+  { name: "settings", path: "/settings", icon: "settings", letter: "i", isMain: false, pages: [["/settings", Settings]] },
+  { name: "audit", path: "/audit-log", icon: "audit", letter: "a", isMain: false, pages: [["/audit-log", AuditLog]] },
+  { name: "account", path: "/account", icon: "users", letter: "m", isMain: false, pages: [["/account", Account]] },
 ];
 
 /** The page at a path; null when there is none. */
