@@ -261,6 +261,7 @@ fn options(folder: &Path) -> Options {
         clock: Clock::System,
         seed: 1,
         retention: Retention::default(),
+        settings_fixed: Default::default(),
         free_bytes_min: Some(0),
         cache_bytes: CACHE_BYTES_DEFAULT,
     }

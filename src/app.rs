@@ -24,10 +24,11 @@ pub use paint::Paint;
 use stop::Signals;
 
 use crate::clock::Clock;
-use crate::config::{Config, LogFormat};
+use crate::config::{Args, Config, LogFormat, Origin, Row};
 use crate::dispatch;
+use crate::domain::setting::SettingName;
 use crate::domain::target::TargetRules;
-use crate::http;
+use crate::http::{self, Configured, ConfiguredOrigin};
 use crate::net;
 use crate::store::{self, Location, OpenError, Opened, Retention, Store};
 
@@ -194,7 +195,12 @@ pub fn store_options(config: &Config, clock: Clock) -> store::Options {
         secret_key: config.secret_key.value.as_ref().map(|key| key.bytes()),
         clock,
         seed: rand::random(),
-        retention: Retention { payloads_days: config.payload_days.value, metadata_days: config.metadata_days.value },
+        retention: Retention {
+            payloads_days: config.payload_days.value,
+            metadata_days: config.metadata_days.value,
+            ..Retention::default()
+        },
+        settings_fixed: configured(config).iter().filter_map(Configured::fixes).collect(),
         free_bytes_min: config.free_space_reserve.value,
         cache_bytes: STORE_CACHE_BYTES,
     }
@@ -228,10 +234,36 @@ fn settings(config: &Config, targets: TargetRules) -> http::Settings {
         },
         trusted_proxies: config.trusted_proxies.value.clone(),
         language: config.language.value,
+        configured: configured(config),
         contracts: config.compat.value,
         admin_key: config.admin_key.value.as_ref().map(|key| key.hash()),
         ..http::Settings::default()
     }
+}
+
+/// Every row of `waxwing config`, by the names of the API.
+fn configured(config: &Config) -> Vec<Configured> {
+    let defaults = Config::resolve(&Args::default(), [], None).expect("the defaults fit together").rows();
+    let one = |(Row { name, description, value, origin }, default): (Row, Row)| {
+        let stored = match name {
+            "payload_days" => Some(SettingName::PayloadDays),
+            "metadata_days" => Some(SettingName::MetadataDays),
+            "management_rate" => Some(SettingName::ManagementRate),
+            "publish_rate" => Some(SettingName::PublishRate),
+            "language" => Some(SettingName::Language),
+            _ => None,
+        };
+        let place = origin.to_string();
+        let origin = match origin {
+            Origin::Flag(_) | Origin::ImpliedByDev => ConfiguredOrigin::Flag(place),
+            Origin::Environment(_) => ConfiguredOrigin::Environment(place),
+            Origin::File { .. } => ConfiguredOrigin::File(place),
+            Origin::Default => ConfiguredOrigin::Default,
+        };
+        let name = stored.map_or(name, SettingName::as_str);
+        Configured { name, description, value, default: default.value, origin }
+    };
+    config.rows().into_iter().zip(defaults).map(one).collect()
 }
 
 fn bind(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {

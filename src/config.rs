@@ -238,24 +238,50 @@ impl Config {
         } = self;
         let set_or_not = |is_set: bool| json!(if is_set { "set" } else { "not set" });
         vec![
-            data_dir.row("data_dir", |path| json!(path.to_string_lossy())),
-            listen.row("listen", |address| json!(address)),
-            dev.row("dev", |on| json!(on)),
-            allow_http_targets.row("allow_http_targets", |on| json!(on)),
-            allow_target_range.row("allow_target_range", |ranges| show_ranges(ranges)),
-            management_rate.row("management_rate", |rate| rate.show()),
-            publish_rate.row("publish_rate", |rate| rate.show()),
-            trusted_proxies.row("trusted_proxies", |ranges| show_ranges(ranges)),
-            language.row("language", |language| json!(language.tag())),
-            compat.row("compat", |contracts| contracts.iter().map(|contract| json!(contract.name())).collect()),
-            secret_key.row("secret_key", |key| set_or_not(key.is_some())),
-            admin_key.row("admin_key", |key| set_or_not(key.is_some())),
-            payload_days.row("payload_days", |days| json!(days)),
-            metadata_days.row("metadata_days", |days| json!(days)),
-            free_space_reserve
-                .row("free_space_reserve", |bytes| bytes.map_or(json!("max(256 MiB, 2 %)"), |n| json!(n))),
-            log.row("log", |format| json!(format.name())),
-            log_level.row("log_level", |level| json!(level)),
+            data_dir.row("data_dir", "The folder for everything that is kept", |path| json!(path.to_string_lossy())),
+            listen.row("listen", "The address of the API", |address| json!(address)),
+            dev.row("dev", "Trying it out: samples, a printed key, and receivers on this machine allowed", |on| {
+                json!(on)
+            }),
+            allow_http_targets.row("allow_http_targets", "Whether deliveries go to http:// URLs too", |on| json!(on)),
+            allow_target_range
+                .row("allow_target_range", "Private ranges that deliveries may go into", |ranges| show_ranges(ranges)),
+            management_rate.row(
+                "management_rate",
+                "Calls per second for each key that has no quota of its own",
+                |rate| rate.show(),
+            ),
+            publish_rate.row(
+                "publish_rate",
+                "Published events per second for each key that has no quota of its own",
+                |rate| rate.show(),
+            ),
+            trusted_proxies
+                .row("trusted_proxies", "Proxies whose X-Forwarded-For is believed", |ranges| show_ranges(ranges)),
+            language.row("language", "The language of errors for who asks for none that is spoken", |language| {
+                json!(language.tag())
+            }),
+            compat.row("compat", "The published contracts that are spoken beside the own API", |contracts| {
+                contracts.iter().map(|contract| json!(contract.name())).collect()
+            }),
+            secret_key.row(
+                "secret_key",
+                "The key that secrets are encrypted with, when it is not in the data folder",
+                |key| set_or_not(key.is_some()),
+            ),
+            admin_key.row("admin_key", "A key with full access that only the environment knows", |key| {
+                set_or_not(key.is_some())
+            }),
+            payload_days
+                .row("payload_days", "Days that the data of events and what was sent are kept", |days| json!(days)),
+            metadata_days.row("metadata_days", "Days that events and deliveries are kept", |days| json!(days)),
+            free_space_reserve.row(
+                "free_space_reserve",
+                "Bytes of the disk that stay free: below, nothing new is accepted",
+                |bytes| bytes.map_or(json!("max(256 MiB, 2 %)"), |n| json!(n)),
+            ),
+            log.row("log", "How the log is written", |format| json!(format.name())),
+            log_level.row("log_level", "What the log tells", |level| json!(level)),
         ]
     }
 }
@@ -264,13 +290,15 @@ impl Config {
 #[derive(Debug, Clone)]
 pub struct Row {
     pub name: &'static str,
+    /// One line, for people.
+    pub description: &'static str,
     pub value: Value,
     pub origin: Origin,
 }
 
 impl<T> Set<T> {
-    fn row(&self, name: &'static str, show: impl FnOnce(&T) -> Value) -> Row {
-        Row { name, value: show(&self.value), origin: self.origin.clone() }
+    fn row(&self, name: &'static str, description: &'static str, show: impl FnOnce(&T) -> Value) -> Row {
+        Row { name, description, value: show(&self.value), origin: self.origin.clone() }
     }
 
     fn imply(&mut self, change: impl FnOnce(&T) -> T) {

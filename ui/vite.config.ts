@@ -34,7 +34,7 @@ export default defineConfig({
   },
   // For work on the console itself: `npm run dev` beside a running server.
   server: {
-    proxy: Object.fromEntries(["/v1", "/metrics", "/docs", "/openapi.json"].map((path) => [path, "http://127.0.0.1:8620"])),
+    proxy: Object.fromEntries(["/v1", "/metrics", "/docs", "/openapi.json"].map((path) => [path, process.env["WAXWING_URL"] ?? "http://127.0.0.1:8620"])),
   },
   test: { include: ["src/**/*.test.ts"], environment: "node" },
 });

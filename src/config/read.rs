@@ -15,8 +15,8 @@ use super::{AdminKey, LISTEN_DEFAULT, LogFormat, Rate, SecretKey};
 use crate::domain::contract::{Contract, Contracts};
 use crate::domain::key::RATE_CEILING;
 use crate::domain::language::Language;
+use crate::domain::setting::DAYS_CEILING;
 
-const DAYS_CEILING: u32 = 36_500;
 /// Contract 9.
 const ADMIN_KEY_LENGTHS: RangeInclusive<usize> = 32..=128;
 

@@ -75,6 +75,8 @@ macro_rules! ids {
 }
 
 ids! {
+    /// `aud_…`
+    AuditId = "aud";
     /// `tnt_…`
     TenantId = "tnt";
     /// `key_…`

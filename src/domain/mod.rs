@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod attempt_uuid;
+pub mod audit;
 pub mod channel;
 pub mod contract;
 pub mod delivery;
@@ -20,6 +21,7 @@ pub mod public_id;
 pub mod restriction;
 pub mod retry;
 pub mod secret;
+pub mod setting;
 pub mod snippet;
 pub mod stats;
 pub mod subscription;

@@ -113,6 +113,8 @@ needs! {
     KeysRead "ApiKey keys:read",
     KeysWrite "ApiKey keys:write",
     SettingsRead "ApiKey settings:read",
+    SettingsWrite "ApiKey settings:write",
+    AuditRead "ApiKey audit:read",
 }
 
 impl<'a, S: Needs> ApiExtractor<'a> for Caller<S> {
@@ -171,11 +173,12 @@ impl Call {
             Err(ground) => return Err(refuse_credentials(app, visit.client, ground, now)),
         };
         app.store.actor_used(actor.id(), now);
-        let _ = visit.held.set(actor.scopes());
+        let _ = visit.actor.set(actor.clone());
         if let Some(charge) = charge {
             charge_actor(&visit, &catalogue, &actor, charge)?;
         }
         let (tenant, names_tenant) = tenant_of(&catalogue, &actor, request.headers())?;
+        let _ = visit.tenant.set(tenant.tenant.id);
         if !actor.scopes().contains(scope) {
             let is_read_only = actor.is_read_only_for(scope);
             let ground = if is_read_only { Ground::ReadOnlyKey } else { Ground::MissingScope(scope) };

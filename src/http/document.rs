@@ -168,12 +168,14 @@ const LOCATED: [&str; 5] =
 const IN_WORDS: [(&str, &str); 2] = [("Content-Language", "ContentLanguage"), ("Vary", "Vary")];
 
 /// Refusals that do not follow from the shape.
-const OWN_REFUSALS: [(&str, &[u16]); 6] = [
+const OWN_REFUSALS: [(&str, &[u16]); 7] = [
     // No such subscription, or one without a pair.
     ("public_keys.get", &[404]),
     // An external id that is taken.
     ("tenants.put", &[409]),
     ("tenants.update", &[409]),
+    // What is decided elsewhere.
+    ("settings.update", &[409]),
     // Too many that behave in their own way.
     ("test_receiver.put", &[409]),
     // `default` and `system` stay.

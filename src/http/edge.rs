@@ -10,6 +10,7 @@ use tracing::Instrument;
 use ulid::Ulid;
 
 use super::App;
+use super::audit::{Asked, Operations};
 use super::auth::client_address;
 use super::compat;
 use super::problem::{Ground, Refusal};
@@ -22,12 +23,15 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub struct Edge<E> {
     app: Arc<App>,
     paths: Paths,
+    audited: Operations,
     inner: E,
 }
 
 impl<E: Endpoint> Edge<E> {
     pub fn new<'a>(app: Arc<App>, documents: impl IntoIterator<Item = &'a Value>, inner: E) -> Self {
-        Self { app, paths: Paths::of(documents), inner }
+        let documents: Vec<&Value> = documents.into_iter().collect();
+        let (paths, audited) = (Paths::of(documents.iter().copied()), Operations::of(documents));
+        Self { app, paths, audited, inner }
     }
 
     async fn answer(&self, mut request: Request) -> Response {
@@ -44,7 +48,8 @@ impl<E: Endpoint> Edge<E> {
             ),
             body_bytes_max: self.app.settings.body_bytes_max,
             accept_language: request.headers().get_all(header::ACCEPT_LANGUAGE).iter().cloned().collect(),
-            held: Default::default(),
+            actor: Default::default(),
+            tenant: Default::default(),
             allowance: Default::default(),
             app: self.app.clone(),
         });
@@ -58,9 +63,17 @@ impl<E: Endpoint> Edge<E> {
             // What fails is logged with the request's id in any case; the span is for whoever looks closer.
             let span = tracing::debug_span!("request", id = visit.id, %method, path = uri.path());
             request.extensions_mut().insert(visit.clone());
-            match self.inner.call(request).instrument(span).await {
+            let asked = Asked::of(&self.audited, &request);
+            let answer = match self.inner.call(request).instrument(span).await {
                 Ok(output) => output.into_response(),
                 Err(error) => error.into_response(),
+            };
+            match asked {
+                Some(asked) => match Box::pin(asked.note(&visit, answer)).await {
+                    Ok(answer) => answer,
+                    Err(error) => poem::Error::from(Refusal::from(error)).into_response(),
+                },
+                None => answer,
             }
         };
         if needs_body(&response) {

@@ -392,10 +392,12 @@ impl KeysApi {
         let limits = &self.app.limits;
         let is_more = |asked: PerSecond, own: PerSecond| own.is_some_and(|own| asked.is_none_or(|asked| asked > own));
         let (asked, has) = (key.rate_limits, own.rate_limits());
-        if binds(has.management) && is_more(limits.management(asked.management), limits.management(has.management)) {
+        let management = |own| limits.management(own, &call.catalogue);
+        if binds(has.management) && is_more(management(asked.management), management(has.management)) {
             return beyond("it may call less often", "/rate_limits/management");
         }
-        if binds(has.publish) && is_more(limits.publish(asked.publish), limits.publish(has.publish)) {
+        let publish = |own| limits.publish(own, &call.catalogue);
+        if binds(has.publish) && is_more(publish(asked.publish), publish(has.publish)) {
             return beyond("it may publish less", "/rate_limits/publish");
         }
         Ok(())
@@ -607,6 +609,7 @@ fn attributes(app: &App, key: &ApiKey, secret: Option<String>) -> KeyAttributes 
         created_at,
     } = key;
     let Restriction { allowed_events, channels } = restriction;
+    let catalogue = app.store.catalogue();
     KeyAttributes {
         name: name.clone(),
         kind: KindName(kind.name()),
@@ -617,8 +620,8 @@ fn attributes(app: &App, key: &ApiKey, secret: Option<String>) -> KeyAttributes 
         allowed_events: allowed_events.iter().map(ToString::to_string).collect(),
         channels: channels.iter().map(ToString::to_string).collect(),
         rate_limits: RateLimitsView {
-            management: app.limits.management(rate_limits.management).map(NonZeroU32::get).into(),
-            publish: app.limits.publish(rate_limits.publish).map(NonZeroU32::get).into(),
+            management: app.limits.management(rate_limits.management, &catalogue).map(NonZeroU32::get).into(),
+            publish: app.limits.publish(rate_limits.publish, &catalogue).map(NonZeroU32::get).into(),
         },
         expires_at: expires_at.map(Time).into(),
         last_used_at: app.store.key_last_used(*id).map(Time).into(),

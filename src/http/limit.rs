@@ -31,7 +31,7 @@ pub enum Charge {
 pub type PerSecond = Option<NonZeroU32>;
 
 /// What a key gets that has no quotas of its own.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Defaults {
     pub management: PerSecond,
     pub publish: PerSecond,
@@ -76,6 +76,8 @@ const STALE_ENTRIES_MAX: usize = 64;
 type Limiter = RateLimiter<NotKeyed, InMemoryState, Ticks, StateInformationMiddleware>;
 
 struct ActorQuotas {
+    /// What held when they were made.
+    defaults: Defaults,
     management: Option<Limiter>,
     publish: Option<Limiter>,
 }
@@ -113,8 +115,19 @@ impl Limits {
         Over::Wait(wait, Allowance { limit: quota.burst_size().get(), remaining: 0, reset })
     }
 
+    /// What is stored, else what this process was started with.
+    fn defaults(&self, catalogue: &Catalogue) -> Defaults {
+        let stored = catalogue.settings();
+        Defaults {
+            management: stored.management_rate.unwrap_or(self.defaults.management),
+            publish: stored.publish_rate.unwrap_or(self.defaults.publish),
+        }
+    }
+
     fn quotas_of(&self, actor: &Actor, catalogue: &Catalogue) -> Arc<ActorQuotas> {
-        if let Some(known) = self.quotas.read().expect("no holder of it panics").get(&actor.id()) {
+        let defaults = self.defaults(catalogue);
+        let is_current = |known: &&Arc<ActorQuotas>| known.defaults == defaults;
+        if let Some(known) = self.quotas.read().expect("no holder of it panics").get(&actor.id()).filter(is_current) {
             return known.clone();
         }
         let mut all = self.quotas.write().expect("no holder of it panics");
@@ -128,11 +141,16 @@ impl Limits {
             let limiter = RateLimiter::direct_with_clock(quota, self.ticks.clone());
             Some(limiter.with_middleware::<StateInformationMiddleware>())
         };
-        let quotas = ActorQuotas {
-            management: limiter(management, self.defaults.management),
-            publish: limiter(publish, self.defaults.publish),
-        };
-        all.entry(actor.id()).or_insert_with(|| Arc::new(quotas)).clone()
+        let quotas = Arc::new(ActorQuotas {
+            defaults,
+            management: limiter(management, defaults.management),
+            publish: limiter(publish, defaults.publish),
+        });
+        let known = all.entry(actor.id()).or_insert_with(|| quotas.clone());
+        if known.defaults != defaults {
+            *known = quotas;
+        }
+        known.clone()
     }
 
     fn per_second(&self, own: Quota, default: PerSecond) -> PerSecond {
@@ -144,12 +162,12 @@ impl Limits {
     }
 
     /// What a quota comes to on this instance.
-    pub fn management(&self, own: Quota) -> PerSecond {
-        self.per_second(own, self.defaults.management)
+    pub fn management(&self, own: Quota, catalogue: &Catalogue) -> PerSecond {
+        self.per_second(own, self.defaults(catalogue).management)
     }
 
-    pub fn publish(&self, own: Quota) -> PerSecond {
-        self.per_second(own, self.defaults.publish)
+    pub fn publish(&self, own: Quota, catalogue: &Catalogue) -> PerSecond {
+        self.per_second(own, self.defaults(catalogue).publish)
     }
 }
 

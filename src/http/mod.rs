@@ -1,5 +1,6 @@
 //! The HTTP side: every route, what it takes and what it answers (contract 3 and 4). The only part that knows poem.
 
+mod audit;
 mod auth;
 mod body;
 mod channels;
@@ -27,6 +28,7 @@ mod problem;
 mod public_keys;
 mod reply;
 mod server;
+mod settings;
 mod shortcut;
 mod standby;
 mod stats;
@@ -53,6 +55,7 @@ pub use compat::document as contract_document;
 pub use document::document;
 pub use limit::{Defaults, PerSecond};
 pub use server::{serve, stand_by};
+pub use settings::{Configured, ConfiguredOrigin};
 pub use standby::Standby;
 
 use document::Place;
@@ -88,6 +91,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Of errors, for who asks for none that is spoken here.
     pub language: Language,
+    /// What the process was started with, for people. Those of a stored setting's name are what holds without.
+    pub configured: Vec<Configured>,
     /// The published contracts that are spoken beside the own API.
     pub contracts: Contracts,
     /// The key of `WAXWING_ADMIN_KEY`.
@@ -115,6 +120,7 @@ impl Default for Settings {
             rate_limits: Defaults::default(),
             trusted_proxies: Vec::new(),
             language: Language::default(),
+            configured: Vec::new(),
             contracts: Contracts::ALL,
             admin_key: None,
             body_bytes_max: BODY_BYTES_MAX,
@@ -189,6 +195,8 @@ type Apis = (
     tenants::TenantsApi,
     keys::KeysApi,
     stats::StatsApi,
+    settings::SettingsApi,
+    audit::AuditApi,
     stream::StreamApi,
     test_receiver::TestReceiverApi,
     health::HealthApi,
@@ -230,6 +238,8 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         tenants::TenantsApi { app: app.clone() },
         keys::KeysApi { app: app.clone() },
         stats::StatsApi { app: app.clone() },
+        settings::SettingsApi { app: app.clone() },
+        audit::AuditApi { app: app.clone() },
         stream::StreamApi { app: app.clone() },
         test_receiver::TestReceiverApi { app: app.clone() },
         health::HealthApi { app: app.clone() },

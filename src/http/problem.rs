@@ -88,6 +88,11 @@ pub enum Ground {
     ExternalIdConflict,
     InvalidState,
     EventExpired,
+    /// A flag, a variable or the file decides it.
+    SettingFixed {
+        name: &'static str,
+        place: String,
+    },
     /// Nobody publishes into the tenant that hears about the instance itself.
     SystemTenant,
     PreconditionFailed,
@@ -141,6 +146,7 @@ impl Ground {
             | Self::PublicIdTaken
             | Self::ExternalIdConflict
             | Self::InvalidState
+            | Self::SettingFixed { .. }
             | Self::SystemTenant
             | Self::LimitExceeded { .. } => StatusCode::CONFLICT,
             Self::EventExpired | Self::IdempotencySnapshotUnavailable => StatusCode::GONE,
@@ -179,7 +185,7 @@ impl Ground {
             Self::AlreadyExists | Self::KeyExists | Self::PublicIdTaken => "already_exists",
             Self::EventNotAllowed => "event_not_allowed",
             Self::ExternalIdConflict => "external_id_conflict",
-            Self::InvalidState | Self::SystemTenant => "invalid_state",
+            Self::InvalidState | Self::SettingFixed { .. } | Self::SystemTenant => "invalid_state",
             Self::EventExpired => "event_expired",
             Self::PreconditionFailed => "precondition_failed",
             Self::LimitExceeded { .. } | Self::TooManyViewers { .. } => "limit_exceeded",

@@ -111,6 +111,7 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::ExternalIdConflict => Message::new("external-id-conflict"),
         Ground::InvalidState => Message::new("invalid-state"),
         Ground::EventExpired => Message::new("event-expired"),
+        Ground::SettingFixed { name, place } => Message::new("setting-fixed").with("name", *name).with("place", place),
         Ground::SystemTenant => Message::new("system-tenant"),
         Ground::PreconditionFailed => Message::new("precondition-failed"),
         Ground::LimitExceeded { max } => Message::new("limit-exceeded").number("max", max),

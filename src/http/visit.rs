@@ -9,8 +9,9 @@ use poem::http::HeaderValue;
 use super::App;
 use super::compat;
 use super::limit::Allowance;
+use crate::domain::actor::Actor;
 use crate::domain::contract::Contract;
-use crate::domain::key::Scopes;
+use crate::domain::id::TenantId;
 use crate::domain::language::Language;
 use crate::domain::time::Timestamp;
 
@@ -27,8 +28,10 @@ pub struct Visit {
     pub body_bytes_max: usize,
     /// Each line of the header, unread: most requests are answered without words.
     pub accept_language: Vec<HeaderValue>,
-    /// What the caller's key may do, once the caller is known.
-    pub held: OnceLock<Scopes>,
+    /// Who asks, once that is known.
+    pub actor: OnceLock<Actor>,
+    /// For which tenant, once that is known.
+    pub tenant: OnceLock<TenantId>,
     /// What is left of the caller's quota, once the caller is known.
     pub allowance: OnceLock<Allowance>,
 }
@@ -40,6 +43,7 @@ impl Visit {
 
     /// In which the caller reads what is wrong.
     pub fn language(&self) -> Language {
-        compat::language(self.contract, &self.accept_language, self.app.settings.language)
+        let stored = self.app.store.catalogue().settings().language;
+        compat::language(self.contract, &self.accept_language, stored.unwrap_or(self.app.settings.language))
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::health::{Health, Hold};
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash};
 use crate::domain::public_id::PublicId;
+use crate::domain::setting::StoredSettings;
 use crate::domain::subscription::Subscription;
 use crate::domain::tenant::{ExternalId, Tenant};
 
@@ -28,6 +29,7 @@ pub struct Catalogue {
     event_types: OrdMap<EventTypeName, Arc<EventTypeEntry>>,
     /// Which tenant a subscription belongs to.
     owners: HashMap<SubscriptionId, TenantId>,
+    settings: Arc<StoredSettings>,
 }
 
 /// What a delivery's fate depends on besides itself: the configuration, and how subscriptions fare.
@@ -134,6 +136,15 @@ impl Catalogue {
 
     pub fn subscriptions_count(&self) -> usize {
         self.owners.len()
+    }
+
+    /// What is stored, and decided nowhere else.
+    pub fn settings(&self) -> &StoredSettings {
+        &self.settings
+    }
+
+    pub(super) fn put_settings(&mut self, settings: StoredSettings) {
+        self.settings = Arc::new(settings);
     }
 
     pub(super) fn put_tenant(&mut self, tenant: Tenant) {

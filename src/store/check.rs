@@ -8,16 +8,17 @@ use super::open::{OpenError, open_to_check};
 use super::postings::{CHUNK_IDS_MAX, Chunk, Postings};
 use super::record::{StateCountsRecord, StatsLogEntry, StatsLogRecord, Value};
 use super::schema::{
-    Answers, AnswersBySecret, AnswersByTime, Attempts, Deliveries, DeliveriesBySubscription, DeliveriesByTenant,
-    DueRows, EventTypes, Events, EventsByTenant, ExternalIds, FailedRows, HealthOf, JobDeliveries, Jobs, JobsByTenant,
-    Key, Keys, KeysUsed, Kind, Meta, MetaName, NAMES, OpenRows, Payloads, Redeliveries, StateCountsOf, Stats, StatsLog,
-    Subscriptions, Tenants, Work, WorkName, definition,
+    Answers, AnswersBySecret, AnswersByTime, Attempts, AuditLog, Deliveries, DeliveriesBySubscription,
+    DeliveriesByTenant, DueRows, EventTypes, Events, EventsByTenant, ExternalIds, FailedRows, HealthOf, JobDeliveries,
+    Jobs, JobsByTenant, Key, Keys, KeysUsed, Kind, Meta, MetaName, NAMES, OpenRows, Payloads, Redeliveries, Settings,
+    StateCountsOf, Stats, StatsLog, Subscriptions, Tenants, Work, WorkName, definition,
 };
 use super::tables::{Read, Snapshot, disk};
 use super::{Location, StoreError, deliveries, idempotency, stats};
 use crate::domain::delivery::{Delivery, State};
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
 use crate::domain::job::JobState;
+use crate::domain::setting::StoredSettings;
 use crate::domain::stats::Scope;
 use crate::domain::subscription::Signing;
 use crate::domain::tenant::ExternalId;
@@ -168,6 +169,14 @@ impl Checker {
             }
             Ok(())
         })?;
+        self.each::<Settings>(|checker, name, record| {
+            let mut settings = StoredSettings::default();
+            if !record.to_value().is_some_and(|value| settings.put(name, &value).is_ok()) {
+                checker.wrong::<Settings>(&name, "holds a value that is none of it");
+            }
+            Ok(())
+        })?;
+        self.each::<AuditLog>(|_, _, _| Ok(()))?;
         self.each::<EventTypes>(|checker, name, record| {
             if record.into_domain(name.clone()).is_none() {
                 checker.wrong::<EventTypes>(&name, "cannot be read");

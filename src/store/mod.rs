@@ -9,6 +9,7 @@
 
 mod announcements;
 mod attempts;
+mod audit;
 mod backlog;
 mod behind;
 pub mod catalogue;
@@ -35,6 +36,7 @@ mod recovery;
 mod redelivery;
 mod retention;
 mod schema;
+mod settings;
 mod space;
 pub mod stats;
 mod subscriptions;
@@ -45,6 +47,7 @@ mod trial;
 mod work;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,10 +63,12 @@ use crate::domain::event::{Event, EventWithData};
 use crate::domain::health::Health;
 use crate::domain::id::{AttemptId, DeliveryId, KeyId, SubscriptionId, TenantId};
 use crate::domain::operational::Announcement;
+use crate::domain::setting::{AUDIT_DAYS_DEFAULT, SettingName};
 use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
 
 pub use attempts::{AttemptMade, AttemptPage, AttemptPlace};
+pub use audit::AuditFilter;
 pub use backlog::{BACKLOG_AGE_MAX, BACKLOG_MAX};
 pub use catalogue::{Catalogue, Known};
 pub use check::{FINDINGS_MAX, Report, TableReport, check};
@@ -85,6 +90,8 @@ pub struct Options {
     /// Where the random bits of ids begin: drawn from the operating system, or chosen by a test.
     pub seed: u64,
     pub retention: Retention,
+    /// What a flag, a variable or a file decides: what is stored of it means nothing.
+    pub settings_fixed: BTreeSet<SettingName>,
     /// New work is refused when less than this is free; none: max(256 MiB, 2 %) of the file system.
     pub free_bytes_min: Option<u64>,
     /// The storage cache.
@@ -108,12 +115,14 @@ pub const CACHE_BYTES_DEFAULT: usize = 32 * 1024 * 1024;
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { location, secret_key: _, clock, seed, retention, free_bytes_min, cache_bytes } = self;
+        let Self { location, secret_key: _, clock, seed, retention, settings_fixed, free_bytes_min, cache_bytes } =
+            self;
         f.debug_struct("Options")
             .field("location", location)
             .field("clock", clock)
             .field("seed", seed)
             .field("retention", retention)
+            .field("settings_fixed", settings_fixed)
             .field("free_bytes_min", free_bytes_min)
             .field("cache_bytes", cache_bytes)
             .finish_non_exhaustive()
@@ -134,11 +143,13 @@ impl fmt::Debug for Location {
 pub struct Retention {
     pub payloads_days: u32,
     pub metadata_days: u32,
+    /// From the entry itself.
+    pub audit_days: u32,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { payloads_days: 30, metadata_days: 90 }
+        Self { payloads_days: 30, metadata_days: 90, audit_days: AUDIT_DAYS_DEFAULT }
     }
 }
 

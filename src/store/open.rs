@@ -25,7 +25,7 @@ use super::recovery::{index, last_id, replay, settle};
 use super::schema::{EventTypes, HealthOf, Keys, KeysUsed, MetaName, Subscriptions, Tenants, Work};
 use super::space::{Place, Space};
 use super::tables::{Read, Snapshot, damaged, disk};
-use super::{Catalogue, Change, Location, Options, Store, StoreError, Writer, stats};
+use super::{Catalogue, Change, Location, Options, Store, StoreError, Writer, settings, stats};
 use crate::domain::id::{EventId, IdGenerator, SubscriptionId};
 use crate::domain::time::Timestamp;
 
@@ -79,7 +79,8 @@ pub struct Opened {
 impl Store {
     /// Opens the store, or makes one. Reads and recovers what a crash left, and starts nothing: see [`Writer`].
     pub fn open(options: Options) -> Result<Opened, OpenError> {
-        let Options { location, secret_key, clock, seed, retention, free_bytes_min, cache_bytes } = options;
+        let Options { location, secret_key, clock, seed, retention, settings_fixed, free_bytes_min, cache_bytes } =
+            options;
         let (file, journal, crypt, place) = match location {
             Location::Directory(directory) => {
                 make_directory(&directory)?;
@@ -113,7 +114,10 @@ impl Store {
         settle(&database)?;
         index(&database)?;
 
-        let catalogue = load_catalogue(&Snapshot::new(database.begin_read().map_err(disk)?), &crypt)?;
+        let snapshot = Snapshot::new(database.begin_read().map_err(disk)?);
+        let mut catalogue = load_catalogue(&snapshot, &crypt)?;
+        catalogue.put_settings(settings::load(&snapshot, &settings_fixed)?);
+        drop(snapshot);
         while write(&database, |tables| stats::fold(tables, |scope| stats::is_alive(&catalogue, scope)))? > 0 {}
         let snapshot = Snapshot::new(database.begin_read().map_err(disk)?);
         let health = snapshot.scan::<HealthOf>(..)?.map(|row| row.map(|(id, record)| (id, record.into())));

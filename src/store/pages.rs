@@ -159,7 +159,7 @@ fn source<'a>(
 }
 
 /// Every id of a table between the two, whosever it is.
-fn walk_all<'a, K: Kind<Key: Copy> + 'a>(
+pub(super) fn walk_all<'a, K: Kind<Key: Copy> + 'a>(
     snapshot: &'a Snapshot,
     (low, high): (u128, u128),
     to_u128: impl Fn(K::Key) -> u128 + 'a,
@@ -323,7 +323,7 @@ pub(super) fn id_bounds(
 
 /// Walks `source` from where the page begins, and keeps what `fetch` finds, which counts other rows that it looks at in
 /// `walked_besides`.
-fn page<'a, T, Id: Copy>(
+pub(super) fn page<'a, T, Id: Copy>(
     walk: Walk<Id>,
     (low, high): (u128, u128),
     to_u128: impl Fn(Id) -> u128,

@@ -37,7 +37,8 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError
     let has_expired_answers = transaction.forget_expired()?;
     transaction.index_now()?;
     let has_old_stats = stats::remove_old(&mut transaction.tables, transaction.now)?;
-    let retention = transaction.shared.retention;
+    let has_old_audit = transaction.forget_old_audit()?;
+    let retention = transaction.retention();
     let payloads_before = transaction.now.minus(DAY * retention.payloads_days);
     let metadata_before = transaction.now.minus(DAY * retention.metadata_days);
     let lag = Duration::from_millis(u64::try_from(transaction.id_lag_max()).unwrap_or(0));
@@ -101,7 +102,7 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError
     } else if let Some(reached) = reached {
         transaction.set_retention_cursor(reached)?;
     }
-    Ok(!is_at_end || has_expired_answers || has_old_stats)
+    Ok(!is_at_end || has_expired_answers || has_old_stats || has_old_audit)
 }
 
 /// A deleted subscription stays while deliveries name it.

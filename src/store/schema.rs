@@ -31,18 +31,21 @@
 //! | `stats` | resolution, start, scope | what was counted there; all of a time are neighbours, so that adding touches few pages |
 //! | `stats_log` | number of the commit | what it counted, not yet added to `stats` and `state_counts` |
 //! | `state_counts` | subscription | how many of its deliveries are in each state |
+//! | `settings` | name | the value that is stored |
+//! | `audit_log` | entry | who changed what; what a deleted tenant did stays, too |
 
 use redb::TableDefinition;
 
 use super::RequestName;
 use super::postings::Chunk;
 use super::record::{
-    AnswerRecord, AttemptRecord, DeliveryRecord, EventRecord, EventTypeRecord, HealthRecord, IdRecord, JobRecord,
-    KeyRecord, MetaValue, Payload, StateCountsRecord, StatsLogRecord, StatsRecord, SubscriptionRecord, TenantRecord,
-    UsedRecord, Value, WorkRecord,
+    AnswerRecord, AttemptRecord, AuditRecord, DeliveryRecord, EventRecord, EventTypeRecord, HealthRecord, IdRecord,
+    JobRecord, KeyRecord, MetaValue, Payload, SettingRecord, StateCountsRecord, StatsLogRecord, StatsRecord,
+    SubscriptionRecord, TenantRecord, UsedRecord, Value, WorkRecord,
 };
 use crate::domain::event_type::EventTypeName;
-use crate::domain::id::{DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
+use crate::domain::id::{AuditId, DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
+use crate::domain::setting::SettingName;
 use crate::domain::stats::{Resolution, Scope};
 use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
@@ -109,6 +112,8 @@ tables! {
     Stats = "stats": (Resolution, Timestamp, Scope) => StatsRecord;
     StatsLog = "stats_log": u64 => StatsLogRecord;
     StateCountsOf = "state_counts": SubscriptionId => StateCountsRecord;
+    Settings = "settings": SettingName => SettingRecord;
+    AuditLog = "audit_log": AuditId => AuditRecord;
 }
 
 pub(super) const fn definition(name: &'static str) -> Definition {
@@ -223,7 +228,7 @@ macro_rules! id_keys {
     )*};
 }
 
-id_keys! { TenantId KeyId SubscriptionId EventId DeliveryId JobId }
+id_keys! { AuditId TenantId KeyId SubscriptionId EventId DeliveryId JobId }
 
 macro_rules! number_keys {
     ($($number:ident)*) => {$(
@@ -320,6 +325,16 @@ macro_rules! text_keys {
 }
 
 text_keys! { EventTypeName ExternalId }
+
+impl Key for SettingName {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(self.as_str().as_bytes());
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        Self::from_name(std::str::from_utf8(std::mem::take(bytes)).ok()?)
+    }
+}
 
 impl Key for MetaName {
     fn write(&self, bytes: &mut Vec<u8>) {

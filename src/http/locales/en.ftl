@@ -31,6 +31,7 @@ instance-key-only = This concerns the whole instance, and this API key is bound 
 unrestricted-key-only = This concerns the whole tenant, and this API key is restricted to a part of it
 beyond-own-key = A key cannot give more than it has itself: { $what }
 unknown-tenant = Tenant '{ $name }' not found
+setting-fixed = { $place } sets '{ $name }': it can only be changed there
 system-tenant = Nobody publishes into the tenant 'system'
 
 ## What is asked for
@@ -204,6 +205,15 @@ phrase-behaviours = accept, fail, hang, gone or slow_down
 phrase-an-openapi-document = an OpenAPI 3.1 document
 phrase-some-webhook = an object with at least one webhook
 phrase-a-contained-schema = a schema that refers only to #/components/schemas
+phrase-days = a number of days from 1 to 36,500
+phrase-a-rate = a number per second from 1 to 1,000,000, or off
+phrase-languages = en, es or pt
+phrase-a-base-url = an http or https URL without query and fragment, at most 512 characters
+phrase-a-label = a text of 1 to 64 characters
+phrase-a-colour = a colour like #0a7d5a
+phrase-a-picture = a data: URL in base64 of a PNG, SVG or WebP picture of at most 64 KiB
+phrase-origins = a list of at most 20 origins like https://shop.example
+phrase-shorter-payloads = such that payloads are not kept for longer than metadata
 
 ## Parameters ($expected)
 

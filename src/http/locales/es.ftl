@@ -28,6 +28,7 @@ instance-key-only = Esto afecta a toda la instancia y esta clave de API pertenec
 unrestricted-key-only = Esto afecta a todo el tenant y esta clave de API está restringida a una parte de él
 beyond-own-key = Una clave no puede conceder más de lo que tiene: { $what }
 unknown-tenant = No se encontró el tenant '{ $name }'
+setting-fixed = { $place } define '{ $name }': solo se puede cambiar ahí
 system-tenant = No se puede publicar en el tenant 'system'
 
 ## What is asked for
@@ -198,6 +199,15 @@ phrase-behaviours = accept, fail, hang, gone o slow_down
 phrase-an-openapi-document = un documento OpenAPI 3.1
 phrase-some-webhook = un objeto con al menos un webhook
 phrase-a-contained-schema = un esquema que solo haga referencia a #/components/schemas
+phrase-days = un número de días de 1 a 36 500
+phrase-a-rate = un número por segundo de 1 a 1 000 000, u off
+phrase-languages = en, es o pt
+phrase-a-base-url = una URL http o https sin consulta ni fragmento, de 512 caracteres como máximo
+phrase-a-label = un texto de 1 a 64 caracteres, sin caracteres de control
+phrase-a-colour = un color como #0a7d5a
+phrase-a-picture = una URL data: en base64 de una imagen PNG, SVG o WebP de 64 KiB como máximo
+phrase-origins = una lista de 20 orígenes como máximo, como https://shop.example
+phrase-shorter-payloads = tal que los datos de los eventos no se conserven más tiempo que los metadatos
 
 ## Parameters ($expected)
 

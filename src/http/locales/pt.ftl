@@ -28,6 +28,7 @@ instance-key-only = Isto afeta toda a instância, e esta chave de API pertence a
 unrestricted-key-only = Isto afeta todo o tenant, e esta chave de API está restrita a uma parte dele
 beyond-own-key = Uma chave não pode conceder mais do que ela mesma tem: { $what }
 unknown-tenant = O tenant '{ $name }' não foi encontrado
+setting-fixed = { $place } define '{ $name }': só pode ser mudado ali
 system-tenant = Não é possível publicar no tenant 'system'
 
 ## What is asked for
@@ -198,6 +199,15 @@ phrase-behaviours = accept, fail, hang, gone ou slow_down
 phrase-an-openapi-document = um documento OpenAPI 3.1
 phrase-some-webhook = um objeto com pelo menos um webhook
 phrase-a-contained-schema = um esquema que só faça referência a #/components/schemas
+phrase-days = um número de dias de 1 a 36.500
+phrase-a-rate = um número por segundo de 1 a 1.000.000, ou off
+phrase-languages = en, es ou pt
+phrase-a-base-url = uma URL http ou https sem consulta nem fragmento, de no máximo 512 caracteres
+phrase-a-label = um texto de 1 a 64 caracteres, sem caracteres de controle
+phrase-a-colour = uma cor como #0a7d5a
+phrase-a-picture = uma URL data: em base64 de uma imagem PNG, SVG ou WebP de no máximo 64 KiB
+phrase-origins = uma lista de no máximo 20 origens, como https://shop.example
+phrase-shorter-payloads = tal que os dados dos eventos não sejam guardados por mais tempo que os metadados
 
 ## Parameters ($expected)
 

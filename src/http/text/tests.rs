@@ -50,6 +50,10 @@ fn all() -> Vec<(Ground, &'static str)> {
         (Ground::ExternalIdConflict, "An event with this external_id was published with another type or other data"),
         (Ground::InvalidState, "Its state does not allow this"),
         (Ground::EventExpired, "The event's data was removed when its time was over: it cannot be sent again"),
+        (
+            Ground::SettingFixed { name: "language", place: "WAXWING_LANGUAGE".to_owned() },
+            "WAXWING_LANGUAGE sets 'language': it can only be changed there",
+        ),
         (Ground::SystemTenant, "Nobody publishes into the tenant 'system'"),
         (Ground::PreconditionFailed, "It was changed since it was read: its ETag is no longer the one in If-Match"),
         (Ground::LimitExceeded { max: 50 }, "No more than 50 are allowed"),

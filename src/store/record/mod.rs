@@ -4,6 +4,7 @@
 //! a new version; the old struct stays to read old rows.
 
 mod answer;
+mod audit;
 mod configuration;
 mod earlier;
 mod health;
@@ -27,6 +28,7 @@ use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Signi
 use crate::domain::time::Timestamp;
 
 pub(super) use answer::AnswerRecord;
+pub(super) use audit::AuditRecord;
 pub(super) use configuration::{EventTypeRecord, KeyRecord, SubscriptionRecord, TenantRecord};
 pub(super) use health::HealthRecord;
 pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
@@ -147,6 +149,26 @@ pub(super) struct UsedRecord {
     pub at: i64,
 }
 impl Record for UsedRecord {}
+
+/// The value of a setting, as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SettingRecord {
+    value: String,
+}
+impl Record for SettingRecord {}
+
+impl From<&serde_json::Value> for SettingRecord {
+    fn from(value: &serde_json::Value) -> Self {
+        Self { value: value.to_string() }
+    }
+}
+
+impl SettingRecord {
+    /// None when the text is no JSON.
+    pub(super) fn to_value(&self) -> Option<serde_json::Value> {
+        serde_json::from_str(&self.value).ok()
+    }
+}
 
 /// How far a piece of background work came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

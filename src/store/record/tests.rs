@@ -55,6 +55,7 @@ fn small_values() {
     bytes_of(MetaValue(vec![0, 0, 0, 1]), expect!["0100000001"]);
     bytes_of(IdRecord([2; 16]), expect!["0102020202020202020202020202020202"]);
     bytes_of(UsedRecord { at: -1 }, expect!["0101"]);
+    bytes_of(SettingRecord::from(&serde_json::json!("pt")), expect!["010422707422"]);
     bytes_of(
         WorkRecord { stage: 1, cursor: [2; 16], until: [3; 16] },
         expect!["01010202020202020202020202020202020203030303030303030303030303030303"],

@@ -53,6 +53,7 @@ async fn a_delivery_of_a_paused_subscription_is_held_until_it_resumes() {
             "type": "delivery",
             "id": "dlv_…",
             "attributes": {
+              "tenant_id": "tnt_…",
               "event_id": "evt_…",
               "event_type": "order.paid",
               "subscription_id": "whsub_…",
@@ -95,6 +96,7 @@ async fn a_canceled_delivery_stays_canceled() {
             "type": "delivery",
             "id": "dlv_…",
             "attributes": {
+              "tenant_id": "tnt_…",
               "event_id": "evt_…",
               "event_type": "order.paid",
               "subscription_id": "whsub_…",

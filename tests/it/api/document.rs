@@ -166,11 +166,3 @@ fn every_example_fits_its_schema() {
         assert!(examples >= expected, "{name}: only {examples} examples");
     }
 }
-
-#[test]
-fn what_later_versions_bring_is_not_promised() {
-    let text = document().to_string();
-    for word in ["portal"] {
-        assert!(!text.contains(word), "{word}");
-    }
-}

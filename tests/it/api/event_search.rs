@@ -30,7 +30,7 @@ async fn events_are_found_by_what_their_data_says() {
     let app = scene().await;
     for (query, expected) in [
         // The last 24 hours, unless it says otherwise.
-        ("filter[text]=even", vec!["e8", "e6", "e4", "e2"]),
+        ("filter[text]=even", vec!["e8", "e6", "e4"]),
         ("filter[text]=even&filter[since]=2026-02-18T00:00:00Z", vec!["e8", "e6", "e4", "e2", "e0"]),
         ("filter[text]=even&filter[until]=2026-02-19T00:00:00Z", vec!["e2", "e0"]),
         ("filter[text]=Even", vec![]),
@@ -44,7 +44,8 @@ async fn events_are_found_by_what_their_data_says() {
     ] {
         assert_eq!(names(&app.get(&format!("/v1/events?{query}")).await.assert(200).json()), expected, "{query}");
     }
-    let first = app.get("/v1/events?filter[text]=even&page[size]=3").await.assert(200).json();
+    let first = "/v1/events?filter[text]=even&page[size]=3&filter[since]=2026-02-18T13:00:00Z";
+    let first = app.get(first).await.assert(200).json();
     assert_eq!(names(&first), ["e8", "e6", "e4"]);
     let second = app.get(first["links"]["next"].as_str().expect("there is more")).await.assert(200).json();
     assert_eq!(names(&second), ["e2"]);

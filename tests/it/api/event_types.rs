@@ -28,6 +28,7 @@ async fn an_event_type_is_made_read_changed_archived_and_deleted() {
                 "id": "u1"
               },
               "archived_at": null,
+              "subscription_count": 0,
               "created_at": "2026-02-18T12:00:00.000Z",
               "updated_at": "2026-02-18T12:00:00.000Z"
             }
@@ -188,28 +189,28 @@ async fn a_document_that_is_wrong_imports_nothing() {
         (
             json!({ "document": wrong }),
             expect![[r#"
-                400 payload_schema_mismatch /document/webhooks/order.bad/example: The data does not fit the schema of its event type: 5 is not of type "string"
-                400 invalid_parameter /document/webhooks/order.odd/schema: The value must be a schema that refers only to #/components/schemas
-                400 invalid_parameter /document/webhooks/two words: The value must be 1 to 128 characters: parts of A-Z a-z 0-9 _ - joined by single dots
+                400 payload_schema_mismatch /document/webhooks/order.bad/example: This does not fit the event type's schema: 5 is not of type "string"
+                400 invalid_parameter /document/webhooks/order.odd/schema: This must be a schema that refers only to #/components/schemas
+                400 invalid_parameter /document/webhooks/two words: This must be 1 to 128 characters: parts of A-Z a-z 0-9 _ - joined by single dots
             "#]],
         ),
         (
             json!({ "document": { "openapi": "3.0.3", "webhooks": {} } }),
             expect![[r#"
-                400 invalid_parameter /document/openapi: The value must be an OpenAPI 3.1 document
+                400 invalid_parameter /document/openapi: This must be an OpenAPI 3.1 document
             "#]],
         ),
         (
             json!({ "document": { "openapi": "3.1.0" } }),
             expect![[r#"
-                400 invalid_parameter /document/webhooks: The value must be an object with at least one webhook
+                400 invalid_parameter /document/webhooks: This must be an object with at least one webhook
             "#]],
         ),
         (
             json!({ "dry_run": 5 }),
             expect![[r#"
                 400 missing_field /document: The field 'document' is required
-                400 invalid_type /dry_run: The value must be true or false
+                400 invalid_type /dry_run: This must be true or false
             "#]],
         ),
     ] {

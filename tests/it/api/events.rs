@@ -16,6 +16,7 @@ async fn an_event_is_accepted_and_says_how_many_deliveries_it_made() {
             "type": "event",
             "id": "evt_…",
             "attributes": {
+              "tenant_id": "tnt_…",
               "type": "order.paid",
               "external_id": null,
               "occurred_at": "2026-02-18T12:00:00.000Z",
@@ -195,6 +196,7 @@ async fn each_event_of_a_batch_is_answered_in_order() {
               "type": "event",
               "id": "evt_…",
               "attributes": {
+                "tenant_id": "tnt_…",
                 "type": "order.paid",
                 "external_id": null,
                 "occurred_at": "2026-02-18T12:00:00.000Z",
@@ -239,6 +241,7 @@ async fn each_event_of_a_batch_is_answered_in_order() {
               "type": "event",
               "id": "evt_…",
               "attributes": {
+                "tenant_id": "tnt_…",
                 "type": "order.sent",
                 "external_id": null,
                 "occurred_at": "2026-02-18T12:00:00.000Z",

@@ -270,6 +270,7 @@ async fn an_event_is_delivered_again() {
             "type": "event",
             "id": "evt_…",
             "attributes": {
+              "tenant_id": "tnt_…",
               "type": "order.paid",
               "external_id": "o-1",
               "occurred_at": "2026-02-18T12:00:00.000Z",

@@ -36,6 +36,7 @@ async fn the_published_request_creates_a_subscription_and_shows_its_secret() {
             "type": "webhook_subscription",
             "id": "whsub_…",
             "attributes": {
+              "tenant_id": "tnt_…",
               "url": "https://example.com/webhooks/mage",
               "events": [
                 "points.earned",

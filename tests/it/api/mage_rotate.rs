@@ -22,6 +22,7 @@ async fn the_published_request_replaces_the_secret_and_shows_the_new_one() {
             "type": "webhook_subscription",
             "id": "whsub_…",
             "attributes": {
+              "tenant_id": "tnt_…",
               "url": "https://example.com/webhooks/mage",
               "events": [
                 "points.earned"

@@ -26,6 +26,7 @@ async fn only_what_is_sent_changes_and_the_secret_is_not_shown() {
                 "type": "webhook_subscription",
                 "id": "whsub_…",
                 "attributes": {
+                  "tenant_id": "tnt_…",
                   "url": "https://example.com/webhooks/mage",
                   "events": [
                     "points.earned",

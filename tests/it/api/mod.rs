@@ -7,6 +7,7 @@ mod agentmessage_secret;
 mod all_tenants;
 mod api_keys;
 mod api_version;
+mod audit;
 mod authentication;
 #[cfg(feature = "console")]
 mod console;
@@ -31,6 +32,7 @@ mod marea_endpoints;
 mod marea_rotate;
 mod rate_limits;
 mod restricted_keys;
+mod settings;
 mod stats;
 mod stream;
 mod subscription_settings;

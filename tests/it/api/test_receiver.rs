@@ -157,10 +157,10 @@ async fn only_the_operator_sees_the_test_receiver() {
         app.delete("/v1/test-receiver/receivers/inbox"),
     ] {
         call.key(&key).await.check(expect![[r#"
-            403 missing_scope: Only a key of the whole instance may do this; this key is bound to a tenant
+            403 missing_scope: This concerns the whole instance, and this API key is bound to one tenant
         "#]]);
     }
     app.put("/v1/test-receiver/receivers/inbox", json!({ "behaviour": "explode" })).await.check(expect![[r#"
-        400 invalid_parameter /behaviour: The value must be accept, fail, hang, gone or slow_down
+        400 invalid_parameter /behaviour: This must be accept, fail, hang, gone or slow_down
     "#]]);
 }

@@ -156,6 +156,7 @@ async fn a_subscription_is_shown_without_its_secret_and_with_its_revision() {
             "type": "webhook_subscription",
             "id": "whsub_…",
             "attributes": {
+              "tenant_id": "tnt_…",
               "url": "https://example.com/a",
               "events": [
                 "order.paid"

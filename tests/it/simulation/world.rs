@@ -1041,7 +1041,8 @@ impl Machine {
             secret_key: Some(SECRET_KEY),
             clock: Clock::Manual(clock.clone()),
             seed,
-            retention: Retention { payloads_days: 30, metadata_days: 90 },
+            retention: Retention::default(),
+            settings_fixed: Default::default(),
             free_bytes_min: None,
             cache_bytes: 4 * 1024 * 1024,
         }

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+use waxwing::domain::audit::AuditEntry;
 use waxwing::domain::delivery::{CanceledReason, Outcome, RetryReason, State};
 use waxwing::domain::event::NewEvent;
 use waxwing::domain::event_type::EventType;
@@ -13,6 +15,7 @@ use waxwing::domain::job::JobKind;
 use waxwing::domain::key_pair::KeyPair;
 use waxwing::domain::operational::{Announcement, What};
 use waxwing::domain::retry::Schedule;
+use waxwing::domain::setting::SettingName;
 use waxwing::domain::subscription::{DisabledReason, Signing, Subscription};
 use waxwing::domain::tenant::Tenant;
 use waxwing::domain::time::Timestamp;
@@ -136,6 +139,24 @@ const SENTENCES: &[Sentence] = &[
         let store = world.store.clone();
         let owner = Some(SecretOwner::Subscription(setting.subscription));
         world.run(store.create_subscription(subscription_to("x"), remember(1, setting.key, owner))).map(drop)
+    }),
+    ("change settings", |world, _| {
+        let store = world.store.clone();
+        let changes = vec![(SettingName::Language, json!("pt")), (SettingName::PayloadDays, json!(7))];
+        world.run(store.change_settings(changes))
+    }),
+    ("append to the audit log", |world, setting| {
+        let store = world.store.clone();
+        let entry = AuditEntry {
+            action: "tenants.update".to_owned(),
+            actor: None,
+            tenant: Some(setting.tenant),
+            object: None,
+            request_id: "1".to_owned(),
+            remote_address: None,
+            status: 200,
+        };
+        world.run(store.append_audit(entry)).map(drop)
     }),
     ("rotate a secret", |world, setting| {
         let store = world.store.clone();

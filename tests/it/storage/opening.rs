@@ -27,6 +27,7 @@ fn in_folder(folder: &Path) -> Options {
         clock: Clock::Manual(ManualClock::at("2026-02-18T12:00:00Z".parse().unwrap())),
         seed: 3,
         retention: Retention::default(),
+        settings_fixed: Default::default(),
         free_bytes_min: Some(0),
         cache_bytes: CACHE_BYTES_DEFAULT,
     }

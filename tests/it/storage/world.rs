@@ -52,6 +52,7 @@ pub fn options(disk: &SimDisk, clock: &ManualClock, free_bytes: &Arc<AtomicU64>)
         clock: Clock::Manual(clock.clone()),
         seed: 7,
         retention: Retention::default(),
+        settings_fixed: Default::default(),
         free_bytes_min: None,
         cache_bytes: CACHE_BYTES_DEFAULT,
     }

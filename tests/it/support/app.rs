@@ -17,7 +17,7 @@ use waxwing::domain::contract::{Contract, Contracts};
 use waxwing::domain::key::KeyHash;
 use waxwing::domain::target::TargetRules;
 use waxwing::domain::time::Timestamp;
-use waxwing::http::{Api, Defaults, Settings, contract_document, document, endpoint};
+use waxwing::http::{Api, Configured, Defaults, Settings, contract_document, document, endpoint};
 use waxwing::net::{self, Received};
 use waxwing::store::{Opened, Options, Retention, Store};
 
@@ -89,6 +89,7 @@ impl TestApp {
             clock: Clock::Manual(clock.clone()),
             seed: 1,
             retention: Retention::default(),
+            settings_fixed: settings.configured.iter().filter_map(Configured::fixes).collect(),
             free_bytes_min: None,
             cache_bytes: 4 * 1024 * 1024,
         })

@@ -2,6 +2,9 @@
 
 import type { Answer, Failure } from "./answer";
 
+/** Null: there is nothing to ask for yet. */
+type Ask<T> = (signal: AbortSignal) => Promise<Answer<T>> | null;
+
 export class Resource<T> {
   /** What was read last; it stays while it is read anew, so that nothing jumps. */
   value = $state.raw<T | null>(null);
@@ -9,10 +12,10 @@ export class Resource<T> {
   failure = $state.raw<Failure | null>(null);
   isLoading = $state(true);
 
-  #ask: (signal: AbortSignal) => Promise<Answer<T>>;
+  #ask: Ask<T>;
   #running: AbortController | null = null;
 
-  constructor(ask: (signal: AbortSignal) => Promise<Answer<T>>) {
+  constructor(ask: Ask<T>) {
     this.#ask = ask;
   }
 
@@ -21,8 +24,10 @@ export class Resource<T> {
     this.#running?.abort();
     const running = new AbortController();
     this.#running = running;
-    this.isLoading = true;
-    const answer = await this.#ask(running.signal);
+    const asked = this.#ask(running.signal);
+    this.isLoading = asked !== null;
+    if (!asked) return;
+    const answer = await asked;
     if (this.#running !== running) return;
     this.isLoading = false;
     if (answer.ok) {
@@ -41,7 +46,7 @@ export class Resource<T> {
 }
 
 /** For the life of a component. `ask` is run again whenever state that it reads before its first `await` changes. */
-export function resource<T>(ask: (signal: AbortSignal) => Promise<Answer<T>>, everyMilliseconds?: number): Resource<T> {
+export function resource<T>(ask: Ask<T>, everyMilliseconds?: number): Resource<T> {
   const made = new Resource(ask);
   $effect(() => {
     void made.reload();

@@ -4,6 +4,7 @@ import { words } from "../words/words.svelte";
 
 export const frame = words({
   en: {
+    all_tenants: "All tenants",
     api_docs: "API docs",
     choose_tenant: "Choose a tenant",
     default_tenant: "Default tenant",
@@ -30,6 +31,7 @@ export const frame = words({
     then: "then",
   },
   es: {
+    all_tenants: "Todos los inquilinos",
     api_docs: "Documentación de la API",
     choose_tenant: "Elegir un inquilino",
     default_tenant: "Inquilino predeterminado",
@@ -56,6 +58,7 @@ export const frame = words({
     then: "luego",
   },
   pt: {
+    all_tenants: "Todos os inquilinos",
     api_docs: "Documentação da API",
     choose_tenant: "Escolher um inquilino",
     default_tenant: "Inquilino padrão",

@@ -4,7 +4,12 @@ import type { Component } from "svelte";
 import type { IconName } from "../parts/Icon.svelte";
 import { match } from "../route/router.svelte";
 import Overview from "./overview/Overview.svelte";
+import Deliveries from "./deliveries/Deliveries.svelte";
+import Delivery from "./deliveries/Delivery.svelte";
 import { places as said } from "./places.words";
+import Subscription from "./subscriptions/Subscription.svelte";
+import SubscriptionForm from "./subscriptions/SubscriptionForm.svelte";
+import Subscriptions from "./subscriptions/Subscriptions.svelte";
 
 /** A page gets the `:names` of its address as properties. */
 type PageComponent = Component<any>;
@@ -25,6 +30,30 @@ export interface Place {
 
 export const PLACES: readonly Place[] = [
   { name: "overview", path: "/", icon: "overview", letter: "o", isMain: true, pages: [["/", Overview]] },
+  {
+    name: "subscriptions",
+    path: "/subscriptions",
+    icon: "subscriptions",
+    letter: "s",
+    isMain: true,
+    pages: [
+      ["/subscriptions", Subscriptions],
+      ["/subscriptions/new", SubscriptionForm],
+      ["/subscriptions/:id", Subscription],
+      ["/subscriptions/:id/edit", SubscriptionForm],
+    ],
+  },
+  {
+    name: "deliveries",
+    path: "/deliveries",
+    icon: "deliveries",
+    letter: "d",
+    isMain: true,
+    pages: [
+      ["/deliveries", Deliveries],
+      ["/deliveries/:id", Delivery],
+    ],
+  },
 ];
 
 /** The page at a path; null when there is none. */

@@ -38,9 +38,11 @@ export function match(pattern: string, path: string): Record<string, string> | n
   return values;
 }
 
-/** The address of a view. What is empty in the query is left out. */
+/** The address of a view. What is empty in the query is left out. Who looks at something of one tenant goes on to what is of that tenant, too. */
 export function href(path: string, query: Record<string, string | null | undefined> = {}): string {
-  const kept = Object.entries(query).filter((entry): entry is [string, string] => !!entry[1]);
+  const isOfOne = path.split("/").length > 2;
+  const carried = isOfOne ? { tenant: current.query.get("tenant") } : {};
+  const kept = Object.entries({ ...carried, ...query }).filter((entry): entry is [string, string] => !!entry[1]);
   const text = new URLSearchParams(kept).toString();
   return `#${path}${text && `?${text}`}`;
 }

@@ -1,5 +1,5 @@
-import { expect, test } from "vitest";
-import { href, match, parse } from "./router.svelte";
+import { expect, test, vi } from "vitest";
+import { href, match, parse, replace } from "./router.svelte";
 
 test("an address has a path and a query, and no slash at the end", () => {
   for (const [hash, path, query] of [
@@ -36,4 +36,13 @@ test("a pattern fits paths of its length, and names what stands for its paramete
 test("what is empty is left out of an address", () => {
   expect(href("/deliveries", { state: "", event: null, subscription: undefined })).toBe("#/deliveries");
   expect(href("/deliveries", { state: "held", type: "a b" })).toBe("#/deliveries?state=held&type=a+b");
+});
+
+test("a view of something of one tenant leads to others of that tenant, and lists do not", () => {
+  vi.stubGlobal("location", { hash: "" });
+  vi.stubGlobal("history", { replaceState: (_: unknown, __: string, address: string) => (location.hash = address) });
+  replace("#/deliveries/dlv_1?tenant=tn_1");
+  expect(href("/events/evt_1")).toBe("#/events/evt_1?tenant=tn_1");
+  expect(href("/events/evt_1", { tenant: "tn_2" })).toBe("#/events/evt_1?tenant=tn_2");
+  expect(href("/events")).toBe("#/events");
 });

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{PLACE, ROOTS, SCOPES};
+use crate::domain::actor::Actor;
 use crate::domain::key::{Scope, Scopes};
 use crate::domain::language::Language;
 use crate::domain::violation::Rule;
@@ -95,7 +96,7 @@ pub fn render(refusal: &Refusal, visit: &Visit) -> Reply {
         next_actions: Advice::on(ground).map(|advice| advice.say(language)).into_iter().collect(),
         upgrade: None,
         required_scopes: required.map(|scope| vec![called(scope)]),
-        held_scopes: required.map(|_| held(visit.held.get().copied().unwrap_or_default())),
+        held_scopes: required.map(|_| held(visit.actor.get().map(Actor::scopes).unwrap_or_default())),
     };
     let reply = Reply::json(ground.status(), &Envelope { error }).in_language(language);
     match refusal.retry_after_seconds() {

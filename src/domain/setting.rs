@@ -1,0 +1,290 @@
+//! What the operator can change while the server runs: the name of each setting, what it may be, and what is stored of it.
+
+use std::num::NonZeroU32;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use url::{Origin, Url};
+
+use super::key::RATE_CEILING;
+use super::language::Language;
+
+pub const DAYS_CEILING: u32 = 36_500;
+/// How long the audit log is kept (contract 9).
+pub const AUDIT_DAYS_DEFAULT: u32 = 90;
+const NAME_LENGTH_MAX: usize = 64;
+const LOGO_BYTES_MAX: usize = 64 * 1024;
+const FRAME_ANCESTORS_MAX: usize = 20;
+const URL_LENGTH_MAX: usize = 512;
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum SettingName { $($(#[$doc])* $name,)* }
+
+        impl SettingName {
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+names! {
+    PayloadDays = "retention.payload_days";
+    MetadataDays = "retention.metadata_days";
+    AuditDays = "retention.audit_days";
+    ManagementRate = "rate_limits.management";
+    PublishRate = "rate_limits.publish";
+    Language = "language";
+    /// Where links that people get begin.
+    ConsoleUrl = "console.url";
+    PortalName = "portal.name";
+    PortalColor = "portal.color";
+    PortalLogo = "portal.logo";
+    /// Which sites may show the portal in a frame.
+    PortalFrameAncestors = "portal.frame_ancestors";
+}
+
+impl SettingName {
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|known| known.as_str() == name)
+    }
+
+    /// What a value of it is, in words.
+    pub fn expected(self) -> &'static str {
+        match self {
+            Self::PayloadDays | Self::MetadataDays | Self::AuditDays => "a number of days from 1 to 36,500",
+            Self::ManagementRate | Self::PublishRate => "a number per second from 1 to 1,000,000, or off",
+            Self::Language => "en, es or pt",
+            Self::ConsoleUrl => "an http or https URL without query and fragment, at most 512 characters",
+            Self::PortalName => "a text of 1 to 64 characters",
+            Self::PortalColor => "a colour like #0a7d5a",
+            Self::PortalLogo => "a data: URL in base64 of a PNG, SVG or WebP picture of at most 64 KiB",
+            Self::PortalFrameAncestors => "a list of at most 20 origins like https://shop.example",
+        }
+    }
+}
+
+/// Per second; none: not limited.
+pub type StoredRate = Option<NonZeroU32>;
+
+/// What is stored. None: nothing is, and something else decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredSettings {
+    pub payload_days: Option<u32>,
+    pub metadata_days: Option<u32>,
+    pub audit_days: Option<u32>,
+    pub management_rate: Option<StoredRate>,
+    pub publish_rate: Option<StoredRate>,
+    pub language: Option<Language>,
+    /// Without a slash at its end.
+    pub console_url: Option<String>,
+    pub portal: Portal,
+}
+
+/// How the portal looks, and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Portal {
+    pub name: Option<String>,
+    /// `#rrggbb`
+    pub color: Option<String>,
+    /// A `data:` URL.
+    pub logo: Option<String>,
+    /// `https://shop.example`
+    pub frame_ancestors: Option<Vec<String>>,
+}
+
+/// The value is none of the setting's: see [`SettingName::expected`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnfitValue;
+
+impl StoredSettings {
+    /// Takes a value as it stands in JSON. Null: nothing is stored.
+    pub fn put(&mut self, name: SettingName, value: &Value) -> Result<(), UnfitValue> {
+        fn read<T>(value: &Value, read: impl FnOnce(&Value) -> Option<T>) -> Result<Option<T>, UnfitValue> {
+            if value.is_null() { Ok(None) } else { read(value).map(Some).ok_or(UnfitValue) }
+        }
+        let Self { payload_days, metadata_days, audit_days, management_rate, publish_rate, language, .. } = self;
+        let Portal { name: portal_name, color, logo, frame_ancestors } = &mut self.portal;
+        match name {
+            SettingName::PayloadDays => *payload_days = read(value, days)?,
+            SettingName::MetadataDays => *metadata_days = read(value, days)?,
+            SettingName::AuditDays => *audit_days = read(value, days)?,
+            SettingName::ManagementRate => *management_rate = read(value, rate)?,
+            SettingName::PublishRate => *publish_rate = read(value, rate)?,
+            SettingName::Language => *language = read(value, |value| Language::from_tag(value.as_str()?))?,
+            SettingName::ConsoleUrl => self.console_url = read(value, base_url)?,
+            SettingName::PortalName => *portal_name = read(value, label)?,
+            SettingName::PortalColor => *color = read(value, hex_color)?,
+            SettingName::PortalLogo => *logo = read(value, picture)?,
+            SettingName::PortalFrameAncestors => *frame_ancestors = read(value, origins)?,
+        }
+        Ok(())
+    }
+
+    /// As [`Self::put`] takes it; none: nothing is stored.
+    pub fn value(&self, name: SettingName) -> Option<Value> {
+        let Self {
+            payload_days,
+            metadata_days,
+            audit_days,
+            management_rate,
+            publish_rate,
+            language,
+            console_url,
+            portal: Portal { name: portal_name, color, logo, frame_ancestors },
+        } = self;
+        match name {
+            SettingName::PayloadDays => payload_days.map(|days| json!(days)),
+            SettingName::MetadataDays => metadata_days.map(|days| json!(days)),
+            SettingName::AuditDays => audit_days.map(|days| json!(days)),
+            SettingName::ManagementRate => management_rate.map(show_rate),
+            SettingName::PublishRate => publish_rate.map(show_rate),
+            SettingName::Language => language.map(|language| json!(language.tag())),
+            SettingName::ConsoleUrl => console_url.as_ref().map(|url| json!(url)),
+            SettingName::PortalName => portal_name.as_ref().map(|name| json!(name)),
+            SettingName::PortalColor => color.as_ref().map(|color| json!(color)),
+            SettingName::PortalLogo => logo.as_ref().map(|logo| json!(logo)),
+            SettingName::PortalFrameAncestors => frame_ancestors.as_ref().map(|origins| json!(origins)),
+        }
+    }
+}
+
+fn days(value: &Value) -> Option<u32> {
+    value.as_u64().and_then(|days| u32::try_from(days).ok()).filter(|days| (1..=DAYS_CEILING).contains(days))
+}
+
+fn rate(value: &Value) -> Option<StoredRate> {
+    if value == "off" {
+        return Some(None);
+    }
+    let rate = value.as_u64().and_then(|rate| u32::try_from(rate).ok()).filter(|rate| *rate <= RATE_CEILING)?;
+    NonZeroU32::new(rate).map(Some)
+}
+
+fn show_rate(rate: StoredRate) -> Value {
+    rate.map_or_else(|| json!("off"), |rate| json!(rate))
+}
+
+fn base_url(value: &Value) -> Option<String> {
+    let url = Url::parse(value.as_str()?).ok()?;
+    let is_plain = url.has_host()
+        && matches!(url.scheme(), "http" | "https")
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.as_str().len() <= URL_LENGTH_MAX;
+    is_plain.then(|| url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn label(value: &Value) -> Option<String> {
+    let text = value.as_str()?;
+    let is_fit = (1..=NAME_LENGTH_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    is_fit.then(|| text.to_owned())
+}
+
+fn hex_color(value: &Value) -> Option<String> {
+    let digits = value.as_str()?.strip_prefix('#')?;
+    let is_fit = digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_fit.then(|| format!("#{}", digits.to_ascii_lowercase()))
+}
+
+fn picture(value: &Value) -> Option<String> {
+    let text = value.as_str()?;
+    let kinds = ["data:image/png;base64,", "data:image/svg+xml;base64,", "data:image/webp;base64,"];
+    let encoded = kinds.into_iter().find_map(|kind| text.strip_prefix(kind))?;
+    // Decoded bytes are three quarters of what is written: nothing longer is looked at.
+    if encoded.len() > LOGO_BYTES_MAX / 3 * 4 + 4 {
+        return None;
+    }
+    let bytes = STANDARD.decode(encoded).ok()?;
+    (1..=LOGO_BYTES_MAX).contains(&bytes.len()).then(|| text.to_owned())
+}
+
+fn origins(value: &Value) -> Option<Vec<String>> {
+    let origins = value.as_array().filter(|origins| origins.len() <= FRAME_ANCESTORS_MAX)?;
+    origins.iter().map(|origin| https_origin(origin.as_str()?)).collect()
+}
+
+/// What it is written into is a header of HTTP: nothing but scheme, host and port gets through.
+fn https_origin(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok().filter(|url| url.scheme() == "https")?;
+    let origin = match url.origin() {
+        origin @ Origin::Tuple(..) => origin.ascii_serialization(),
+        Origin::Opaque(_) => return None,
+    };
+    (text.trim_end_matches('/').eq_ignore_ascii_case(&origin)).then_some(origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_takes_what_it_expects_and_shows_it_again() {
+        for (name, value, expected) in [
+            (SettingName::PayloadDays, json!(1), Some(json!(1))),
+            (SettingName::PayloadDays, json!(0), None),
+            (SettingName::MetadataDays, json!(36_500), Some(json!(36_500))),
+            (SettingName::AuditDays, json!(36_501), None),
+            (SettingName::AuditDays, json!(1.5), None),
+            (SettingName::ManagementRate, json!("off"), Some(json!("off"))),
+            (SettingName::PublishRate, json!(1000), Some(json!(1000))),
+            (SettingName::PublishRate, json!(0), None),
+            (SettingName::PublishRate, json!(RATE_CEILING), Some(json!(RATE_CEILING))),
+            (SettingName::PublishRate, json!(RATE_CEILING + 1), None),
+            (SettingName::Language, json!("pt"), Some(json!("pt"))),
+            (SettingName::Language, json!("de"), None),
+            (SettingName::ConsoleUrl, json!("https://Hooks.example/a/"), Some(json!("https://hooks.example/a"))),
+            (SettingName::ConsoleUrl, json!("http://127.0.0.1:8620"), Some(json!("http://127.0.0.1:8620"))),
+            (SettingName::ConsoleUrl, json!("https://hooks.example/?a=b"), None),
+            (SettingName::ConsoleUrl, json!("javascript:alert(1)"), None),
+            (SettingName::ConsoleUrl, json!("https://user@hooks.example"), None),
+            (SettingName::PortalName, json!("Acme"), Some(json!("Acme"))),
+            (SettingName::PortalName, json!(""), None),
+            (SettingName::PortalName, json!("x".repeat(65)), None),
+            (SettingName::PortalName, json!("a\nb"), None),
+            (SettingName::PortalColor, json!("#0A7d5a"), Some(json!("#0a7d5a"))),
+            (SettingName::PortalColor, json!("red"), None),
+            (SettingName::PortalColor, json!("#0a7d5"), None),
+            (
+                SettingName::PortalLogo,
+                json!("data:image/png;base64,iVBORw=="),
+                Some(json!("data:image/png;base64,iVBORw==")),
+            ),
+            (SettingName::PortalLogo, json!("data:image/gif;base64,iVBORw=="), None),
+            (SettingName::PortalLogo, json!("data:image/png;base64,?"), None),
+            (SettingName::PortalLogo, json!("https://shop.example/logo.png"), None),
+            (SettingName::PortalFrameAncestors, json!([]), Some(json!([]))),
+            (
+                SettingName::PortalFrameAncestors,
+                json!(["https://Shop.example", "https://a.example:8443/"]),
+                Some(json!(["https://shop.example", "https://a.example:8443"])),
+            ),
+            (SettingName::PortalFrameAncestors, json!(["http://shop.example"]), None),
+            (SettingName::PortalFrameAncestors, json!(["https://shop.example/path"]), None),
+            (SettingName::PortalFrameAncestors, json!(["https://a.example; script-src *"]), None),
+            (SettingName::PortalFrameAncestors, json!(["https://a.example *"]), None),
+            (SettingName::PortalFrameAncestors, json!(vec!["https://a.example"; 21]), None),
+        ] {
+            let mut settings = StoredSettings::default();
+            let taken = settings.put(name, &value).ok().and_then(|()| settings.value(name));
+            assert_eq!(taken, expected, "{name:?} {value}");
+            settings.put(name, &Value::Null).unwrap();
+            assert_eq!(settings, StoredSettings::default(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_logo_has_at_most_64_kib() {
+        let logo = |bytes: usize| json!(format!("data:image/png;base64,{}", STANDARD.encode(vec![0; bytes])));
+        let mut settings = StoredSettings::default();
+        assert_eq!(settings.put(SettingName::PortalLogo, &logo(64 * 1024)), Ok(()));
+        assert_eq!(settings.put(SettingName::PortalLogo, &logo(64 * 1024 + 1)), Err(UnfitValue));
+    }
+}

@@ -1,0 +1,325 @@
+//! The audit log: every write that somebody asked for leaves an entry, at the one place that every answer passes; and
+//! `/v1/audit-log`, where it is read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use poem::http::{Method, StatusCode};
+use poem::{Request, Response};
+use poem_openapi::{Object, OpenApi};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::auth::{Caller, find_tenant, scope};
+use super::page::{Cursor, CursorId, Parameter, Parameters, Params, Query, Walked, moment_parameter, text_parameter};
+use super::problem::Refusal;
+use super::reply::{Answer, Attributes, Object as ResourceObject, Reply};
+use super::value::{Nullable, Time};
+use super::visit::Visit;
+use super::{App, Tag, read_disk};
+use crate::domain::actor::Actor;
+use crate::domain::audit::{AuditActor, AuditEntry, AuditObject};
+use crate::domain::id::AuditId;
+use crate::store::{AuditFilter, StoreError};
+
+/// Operations that write what publishers do all day: their events are their history.
+const NOT_AUDITED: [&str; 2] = ["events.publish", "events.publish_batch"];
+/// Resources that every tenant has of its own.
+const OF_TENANTS: [&str; 6] =
+    ["/v1/webhook-subscriptions", "/v1/events", "/v1/deliveries", "/v1/jobs", "/v1/api-keys", "/v1/portal-links"];
+/// Longer answers are not read for the object that they show.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// What the documents say of a write.
+#[derive(Debug, Clone)]
+struct Operation {
+    id: String,
+    /// Kind of the object that the path names; none: the path names none.
+    kind: Option<String>,
+    /// Which part of the path, from 0 before the first slash, is its id.
+    id_at: usize,
+    /// Whether it is asked without being let in as anybody: then refusals are told, too.
+    is_open: bool,
+}
+
+/// Every audited operation: its method and path, with each parameter as an empty part.
+pub struct Operations {
+    audited: HashMap<(Method, Vec<String>), Operation>,
+    /// The paths of [`NOT_AUDITED`]: nothing is asked so often.
+    quiet: Vec<String>,
+}
+
+impl Operations {
+    pub fn of<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Self {
+        let (mut audited, mut quiet) = (HashMap::new(), Vec::new());
+        for document in documents {
+            for (path, operations) in document["paths"].as_object().into_iter().flatten() {
+                for (method, operation) in operations.as_object().into_iter().flatten() {
+                    let id = operation["operationId"].as_str().unwrap_or_default();
+                    if NOT_AUDITED.contains(&id) {
+                        quiet.push(path.clone());
+                    }
+                    if method == "get" || NOT_AUDITED.contains(&id) {
+                        continue;
+                    }
+                    let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("it is a method");
+                    let parts: Vec<&str> = path.split('/').collect();
+                    let id_at = parts.iter().position(|part| part.starts_with('{'));
+                    let kind = id_at.map(|at| kind_at(document, &parts[..=at].join("/"), id));
+                    let operation = Operation {
+                        id: id.to_owned(),
+                        kind,
+                        id_at: id_at.unwrap_or_default(),
+                        is_open: operation.get("security").is_none(),
+                    };
+                    let parts = parts.into_iter().map(|part| if part.starts_with('{') { "" } else { part }.to_owned());
+                    audited.insert((method, parts.collect()), operation);
+                }
+            }
+        }
+        Self { audited, quiet }
+    }
+
+    fn find(&self, method: &Method, path: &str) -> Option<&Operation> {
+        if [Method::GET, Method::HEAD].contains(method)
+            || (method == Method::POST && self.quiet.iter().any(|it| it == path))
+        {
+            return None;
+        }
+        let parts: Vec<&str> = path.split('/').collect();
+        let fits = |known: &[String]| {
+            let mut pairs = known.iter().zip(&parts).skip(1);
+            known.len() == parts.len() && pairs.all(|(known, part)| known.is_empty() || known == part)
+        };
+        let found = self.audited.iter().filter(|((known, parts), _)| known == method && fits(parts));
+        // `/v1/users/me` also fits `/v1/users/{id}`: the path without a parameter there is the one that was asked.
+        found
+            .min_by_key(|((_, parts), _)| parts.iter().skip(1).filter(|part| part.is_empty()).count())
+            .map(|(_, it)| it)
+    }
+}
+
+/// What reading the path shows; what the operation is about when nobody can read it.
+fn kind_at(document: &Value, path: &str, operation_id: &str) -> String {
+    let schema = &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+    let object =
+        schema["properties"]["data"]["$ref"].as_str().and_then(|name| document.pointer(name.strip_prefix('#')?));
+    let kind = object.and_then(|object| object["properties"]["type"]["enum"][0].as_str());
+    kind.unwrap_or_else(|| operation_id.split('.').next().unwrap_or_default()).to_owned()
+}
+
+/// A request that is worth an entry, when it comes to anything.
+pub struct Asked {
+    operation: Operation,
+    path: String,
+    is_of_tenant: bool,
+}
+
+/// The object of an answer.
+#[derive(Deserialize)]
+struct Shown {
+    data: ShownObject,
+}
+
+#[derive(Deserialize)]
+struct ShownObject {
+    r#type: String,
+    id: String,
+}
+
+impl Asked {
+    pub fn of(operations: &Operations, request: &Request) -> Option<Self> {
+        let path = request.uri().path();
+        let operation = operations.find(request.method(), path)?.clone();
+        let is_of_tenant =
+            OF_TENANTS.iter().any(|prefix| path.starts_with(prefix)) || Visit::of(request).contract.is_some();
+        Some(Self { operation, path: path.to_owned(), is_of_tenant })
+    }
+
+    /// Writes the entry before the answer goes out: what was told to be done is in the log.
+    pub async fn note(self, visit: &Visit, response: Response) -> Result<Response, StoreError> {
+        let status = response.status();
+        if response.headers().contains_key("idempotency-replayed") {
+            return Ok(response);
+        }
+        let is_refused_guess =
+            [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status) && self.operation.is_open;
+        if !status.is_success() && !is_refused_guess {
+            return Ok(response);
+        }
+        let (shown, response) = if status.is_success() { shown(response).await } else { (None, response) };
+        let Self { operation: Operation { id, kind, id_at, is_open: _ }, path, is_of_tenant } = self;
+        let object = match kind {
+            Some(kind) => path.split('/').nth(id_at).map(|id| AuditObject { kind, id: decoded(id) }),
+            None => shown,
+        };
+        let entry = AuditEntry {
+            action: if status.is_success() { id } else { format!("{id}_failed") },
+            actor: visit.actor.get().map(actor),
+            tenant: visit.tenant.get().copied().filter(|_| is_of_tenant),
+            object,
+            request_id: visit.id.clone(),
+            remote_address: visit.client,
+            status: status.as_u16(),
+        };
+        visit.app.store.append_audit(entry).await?;
+        Ok(response)
+    }
+}
+
+/// What the body says that it shows. The body stays as it is.
+async fn shown(mut response: Response) -> (Option<AuditObject>, Response) {
+    let body = response.take_body();
+    let Ok(bytes) = body.into_bytes_limit(BODY_BYTES_MAX).await else {
+        return (None, response);
+    };
+    let shown = serde_json::from_slice(&bytes).ok();
+    response.set_body(bytes);
+    (shown.map(|Shown { data: ShownObject { r#type: kind, id } }| AuditObject { kind, id }), response)
+}
+
+fn decoded(part: &str) -> String {
+    let text = format!("={}", part.replace('+', "%2B"));
+    url::form_urlencoded::parse(text.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+fn actor(actor: &Actor) -> AuditActor {
+    let kind = match actor {
+        Actor::Key(_) => "key",
+    };
+    AuditActor { kind: kind.to_owned(), id: actor.id().to_string(), name: actor.name().to_owned() }
+}
+
+/// One write that somebody asked for
+#[derive(Debug, Serialize, Object)]
+struct AuditAttributes {
+    at: Time,
+    /// The operation as this document calls it; one that was refused ends with `_failed`
+    action: String,
+    /// Null: it was asked without signing in
+    actor: Nullable<ActorView>,
+    /// Null: it concerns the instance
+    tenant_id: Nullable<String>,
+    object: Nullable<ObjectView>,
+    /// The `X-Request-Id` of the answer
+    request_id: String,
+    remote_address: Nullable<String>,
+    /// Of the answer
+    status: u16,
+}
+
+/// Who asked, as of then
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "AuditActor")]
+struct ActorView {
+    /// `key`, `user` or `portal`
+    r#type: String,
+    id: String,
+    name: String,
+}
+
+/// What it was about
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "AuditObject")]
+struct ObjectView {
+    r#type: String,
+    id: String,
+}
+
+impl Attributes for AuditAttributes {
+    const TYPE: &'static str = "audit_entry";
+    const NAME: &'static str = "AuditEntry";
+    const ONE: &'static str = "The entry";
+    const PAGE: &'static str = "A page of the audit log, newest first";
+}
+
+impl CursorId for AuditId {
+    fn from_u128(value: u128) -> Self {
+        Self::from_u128(value)
+    }
+
+    fn as_u128(self) -> u128 {
+        self.as_u128()
+    }
+}
+
+struct AuditList {
+    cursor: Cursor<AuditId>,
+    filter: AuditFilter,
+    tenant: Option<String>,
+}
+
+impl Parameters for AuditList {
+    fn documented() -> Vec<Parameter> {
+        let mut parameters = Cursor::<AuditId>::documented();
+        parameters.extend([
+            text_parameter("filter[action]", "Only this operation: `subscriptions.delete`, `sessions.create_failed`"),
+            text_parameter("filter[actor_id]", "Only what this one asked for"),
+            text_parameter("filter[object_id]", "Only what was about this object"),
+            text_parameter("filter[tenant_id]", "Only what concerned this tenant, by its id"),
+            moment_parameter("filter[since]", "Only what was then or later"),
+            moment_parameter("filter[until]", "Only what was before"),
+        ]);
+        parameters
+    }
+
+    fn read(query: &mut Params) -> Self {
+        Self {
+            cursor: Cursor::read(query),
+            filter: AuditFilter {
+                action: query.take("filter[action]", "a text"),
+                actor_id: query.take("filter[actor_id]", "a text"),
+                object_id: query.take("filter[object_id]", "a text"),
+                tenant: None,
+                since: query.take_moment("filter[since]"),
+                until: query.take_moment("filter[until]"),
+            },
+            tenant: query.take("filter[tenant_id]", "a text"),
+        }
+    }
+}
+
+pub struct AuditApi {
+    pub app: Arc<App>,
+}
+
+#[OpenApi(prefix_path = "/v1/audit-log", tag = "Tag::Instance")]
+impl AuditApi {
+    /// Read the audit log
+    ///
+    /// Newest first. Every write but publishing, by whomever, and refused attempts to sign in; kept for
+    /// `retention.audit_days`. With a filter a page can come out short and still have a next one: at most 10,000 entries are
+    /// looked at for each.
+    #[oai(path = "/", method = "get", operation_id = "audit_log.list")]
+    async fn list(
+        &self,
+        caller: Caller<scope::AuditRead>,
+        query: Query<AuditList>,
+    ) -> Result<Answer<Walked<AuditAttributes>, 200>, Refusal> {
+        caller.instance_key_only()?;
+        let Query(AuditList { cursor, mut filter, tenant }) = query;
+        // The id of a tenant that was deleted is still one.
+        let id_of = |name: &str| name.parse().ok().or_else(|| Some(find_tenant(&caller.catalogue, name)?.tenant.id));
+        filter.tenant = match tenant {
+            Some(name) => Some(id_of(&name).ok_or_else(|| Refusal::not_found("Tenant", name))?),
+            None => None,
+        };
+        let page = read_disk(&self.app.store, move |store| store.audit_log(&filter, cursor.walk)).await?;
+        let rows = page.rows.into_iter().map(|(id, entry)| ResourceObject::new(id.to_string(), attributes(id, entry)));
+        Ok(Reply::json(StatusCode::OK, &cursor.list(&caller, rows.collect(), page.next, page.previous)).into())
+    }
+}
+
+fn attributes(id: AuditId, entry: AuditEntry) -> AuditAttributes {
+    let AuditEntry { action, actor, tenant, object, request_id, remote_address, status } = entry;
+    AuditAttributes {
+        at: Time(id.assigned_at()),
+        action,
+        actor: actor.map(|AuditActor { kind, id, name }| ActorView { r#type: kind, id, name }).into(),
+        tenant_id: tenant.map(|tenant| tenant.to_string()).into(),
+        object: object.map(|AuditObject { kind, id }| ObjectView { r#type: kind, id }).into(),
+        request_id,
+        remote_address: remote_address.map(|address| address.to_string()).into(),
+        status,
+    }
+}

@@ -1,0 +1,72 @@
+//! Settings that are stored: changed while the server runs, and in effect with the commit.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::commit::{Store, Transaction};
+use super::record::SettingRecord;
+use super::schema::Settings;
+use super::subscriptions::CONFIGURATION_BYTES;
+use super::tables::Read;
+use super::{Retention, StoreError};
+use crate::domain::setting::{SettingName, StoredSettings};
+
+impl Store {
+    /// Keeps each value, or, when it is null, forgets the one that is there. `InvalidState` when one is none of its
+    /// setting's (the caller checks that before).
+    pub async fn change_settings(&self, changes: Vec<(SettingName, Value)>) -> Result<(), StoreError> {
+        let bytes = changes.iter().map(|(_, value)| CONFIGURATION_BYTES + value.to_string().len()).sum();
+        self.sentence(bytes, move |transaction| {
+            let mut settings = transaction.with_catalogue(|catalogue| catalogue.settings().clone());
+            for (name, value) in &changes {
+                settings.put(*name, value).map_err(|_| StoreError::InvalidState)?;
+            }
+            for (name, _) in &changes {
+                match settings.value(*name) {
+                    Some(value) => transaction.tables.put::<Settings>(name, &SettingRecord::from(&value))?,
+                    None => drop(transaction.tables.remove::<Settings>(name)?),
+                }
+            }
+            transaction.catalogue_mut().put_settings(settings);
+            Ok(())
+        })
+        .await
+    }
+
+    /// As the store was told when it was opened, for what nothing is stored of.
+    pub fn retention_configured(&self) -> Retention {
+        self.shared.retention
+    }
+}
+
+impl Transaction<'_> {
+    /// How long things are kept at this moment.
+    pub(super) fn retention(&self) -> Retention {
+        let Retention { payloads_days, metadata_days, audit_days } = self.shared.retention;
+        self.with_catalogue(|catalogue| {
+            let stored = catalogue.settings();
+            Retention {
+                payloads_days: stored.payload_days.unwrap_or(payloads_days),
+                metadata_days: stored.metadata_days.unwrap_or(metadata_days),
+                audit_days: stored.audit_days.unwrap_or(audit_days),
+            }
+        })
+    }
+}
+
+/// What is stored, but for what is decided elsewhere. A value that this program cannot use means nothing.
+pub(super) fn load(tables: &impl Read, fixed: &BTreeSet<SettingName>) -> Result<StoredSettings, StoreError> {
+    let mut settings = StoredSettings::default();
+    for row in tables.scan::<Settings>(..)? {
+        let (name, record) = row?;
+        if fixed.contains(&name) {
+            continue;
+        }
+        let is_taken = record.to_value().is_some_and(|value| settings.put(name, &value).is_ok());
+        if !is_taken {
+            tracing::error!(setting = name.as_str(), "a stored setting cannot be used: what it was before holds");
+        }
+    }
+    Ok(settings)
+}
