@@ -1,7 +1,6 @@
 /** Signing in with a key, the overview, and the frame around every page. */
 
 import assert from "node:assert/strict";
-import { receiver } from "./support/receiver.mjs";
 import { PHONE } from "./support/browser.mjs";
 import { signIn, stage } from "./support/stage.mjs";
 import { ADMIN_KEY } from "./support/waxwing.mjs";
@@ -21,20 +20,19 @@ visit("a wrong key is refused with its code and the request's id, the right one 
   await signIn(page);
 });
 
-visit("an attempt appears in the live tail as it is made", {}, async ({ page, server, examine, shoot }) => {
-  const inbox = await receiver();
+visit("an attempt appears in the live tail as it is made", {}, async ({ page, server, receiving, examine, shoot }) => {
+  const inbox = await receiving();
   await server.api("POST", "/v1/event-types", { name: "order.paid" });
   await server.api("POST", "/v1/webhook-subscriptions", { url: inbox.url, events: ["order.paid"] });
   await signIn(page);
-  const live = page.getByRole("table", { name: "Live" });
+  const live = page.getByRole("table", { name: "Live", exact: true });
   await page.getByText("Waiting for something to happen").waitFor();
   await shoot("overview-empty");
   await server.api("POST", "/v1/events", { type: "order.paid", data: { total: 5 } });
   await live.getByText("order.paid").waitFor();
-  await live.getByText("200").waitFor();
+  await live.getByText("200", { exact: true }).waitFor();
   await examine("the overview");
   await shoot("overview");
-  await inbox.stop();
 });
 
 for (const [name, options] of Object.entries({ dark: { scheme: "dark" }, "on a phone": { size: PHONE } })) {
@@ -64,7 +62,7 @@ visit("keys lead to the list of keys and back to where one was", {}, async ({ pa
 visit("a key that is revoked ends the sign-in, and another one leads back to the page", {}, async ({ page, server, expect }) => {
   expect(/status of 401 .*\/v1\//);
   const key = await server.api("POST", "/v1/api-keys", { name: "short", preset: "full_access", tenant: null });
-  await signIn(page, key.data.attributes.key);
+  await signIn(page, key.data.attributes.secret);
   await server.api("DELETE", `/v1/api-keys/${key.data.id}`);
   await page.getByText("24 hours").click();
   await page.getByText("Your session has ended").waitFor();

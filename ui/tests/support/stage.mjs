@@ -2,6 +2,7 @@
 
 import { after, before, test } from "node:test";
 import { browser, visitor } from "./browser.mjs";
+import { receiver } from "./receiver.mjs";
 import { ADMIN_KEY, waxwing } from "./waxwing.mjs";
 
 /** A test that hangs fails with its name. */
@@ -9,7 +10,7 @@ const TEST_MILLISECONDS_MAX = 120_000;
 
 /**
  * Sets the stage for the tests of a file. `visit(name, options, act)` is a test in which a visitor with a fresh profile has come to
- * the server's first page; at its end nothing may have gone wrong in the browser.
+ * the server's first page; at its end nothing may have gone wrong in the browser. `receiving` starts a receiver for the time of the test.
  */
 export function stage(...serverArguments) {
   const set = { server: null, browser: null, visit };
@@ -25,12 +26,19 @@ export function stage(...serverArguments) {
   function visit(name, options, act) {
     test(name, { timeout: TEST_MILLISECONDS_MAX }, async (t) => {
       const visit = await visitor(set.browser, set.server, options);
+      const receivers = [];
+      const receiving = async (answer) => {
+        receivers.push(await receiver(answer));
+        return receivers.at(-1);
+      };
       try {
-        await act({ ...visit, server: set.server, t });
+        await act({ ...visit, server: set.server, receiving, t });
       } catch (error) {
         await visit.shoot(`failed ${name}`);
         await visit.leave().catch((troubles) => t.diagnostic(troubles.message));
         throw error;
+      } finally {
+        for (const each of receivers) await each.stop();
       }
       await visit.leave();
     });
