@@ -64,7 +64,9 @@ export function number(value: number, style: "whole" | "compact" = "whole"): str
   const options: Intl.NumberFormatOptions =
     style === "compact" && Math.abs(value) >= 10_000
       ? { notation: "compact", maximumFractionDigits: 1 }
-      : { maximumFractionDigits: Math.abs(value) < 10 ? 2 : Math.abs(value) < 100 ? 1 : 0 };
+      : Math.abs(value) < 1
+        ? { maximumSignificantDigits: 2 }
+        : { maximumFractionDigits: Math.abs(value) < 10 ? 2 : Math.abs(value) < 100 ? 1 : 0 };
   return new Intl.NumberFormat(spoken, options).format(value);
 }
 
@@ -84,7 +86,7 @@ export function duration(milliseconds: number): string {
   ];
   const [size, unit] = units.find(([size]) => milliseconds >= size) ?? [1, "millisecond"];
   const value = milliseconds / size;
-  const maximumFractionDigits = value < 10 ? 1 : 0;
+  const maximumFractionDigits = value < 1 ? 2 : value < 10 ? 1 : 0;
   return new Intl.NumberFormat(spoken, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits }).format(value);
 }
 

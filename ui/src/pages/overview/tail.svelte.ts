@@ -31,7 +31,8 @@ export class Tail {
       onMessages: (messages) => this.#take(messages),
       onState: (state, failure) => {
         this.state = state;
-        this.failure = failure;
+        // Being told to slow down is nothing to be told about: it goes on by itself.
+        this.failure = failure?.status === 429 ? null : failure;
       },
     });
     const timer = setInterval(() => this.#draw(), DRAWN_EVERY_MILLISECONDS);
