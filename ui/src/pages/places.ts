@@ -3,13 +3,25 @@
 import type { Component } from "svelte";
 import type { IconName } from "../parts/Icon.svelte";
 import { match } from "../route/router.svelte";
-import Overview from "./overview/Overview.svelte";
 import Deliveries from "./deliveries/Deliveries.svelte";
 import Delivery from "./deliveries/Delivery.svelte";
+import EventType from "./event_types/EventType.svelte";
+import EventTypeForm from "./event_types/EventTypeForm.svelte";
+import EventTypes from "./event_types/EventTypes.svelte";
+import ImportEventTypes from "./event_types/ImportEventTypes.svelte";
+import Events from "./events/Events.svelte";
+import EventView from "./events/EventView.svelte";
+import SendEvent from "./events/SendEvent.svelte";
+import KeyForm from "./keys/KeyForm.svelte";
+import Keys from "./keys/Keys.svelte";
+import Overview from "./overview/Overview.svelte";
 import { places as said } from "./places.words";
 import Subscription from "./subscriptions/Subscription.svelte";
 import SubscriptionForm from "./subscriptions/SubscriptionForm.svelte";
 import Subscriptions from "./subscriptions/Subscriptions.svelte";
+import Tenant from "./tenants/Tenant.svelte";
+import TenantForm from "./tenants/TenantForm.svelte";
+import Tenants from "./tenants/Tenants.svelte";
 
 /** A page gets the `:names` of its address as properties. */
 type PageComponent = Component<any>;
@@ -52,6 +64,56 @@ export const PLACES: readonly Place[] = [
     pages: [
       ["/deliveries", Deliveries],
       ["/deliveries/:id", Delivery],
+    ],
+  },
+  {
+    name: "events",
+    path: "/events",
+    icon: "events",
+    letter: "e",
+    isMain: true,
+    pages: [
+      ["/events", Events],
+      ["/events/new", SendEvent],
+      ["/events/:id", EventView],
+    ],
+  },
+  {
+    name: "event_types",
+    path: "/event-types",
+    icon: "event_types",
+    letter: "c",
+    isMain: false,
+    pages: [
+      ["/event-types", EventTypes],
+      ["/event-types/new", EventTypeForm],
+      ["/event-types/import", ImportEventTypes],
+      ["/event-types/:name", EventType],
+      ["/event-types/:name/edit", EventTypeForm],
+    ],
+  },
+  {
+    name: "tenants",
+    path: "/tenants",
+    icon: "tenants",
+    letter: "t",
+    isMain: false,
+    pages: [
+      ["/tenants", Tenants],
+      ["/tenants/new", TenantForm],
+      ["/tenants/:id", Tenant],
+      ["/tenants/:id/edit", TenantForm],
+    ],
+  },
+  {
+    name: "keys",
+    path: "/keys",
+    icon: "keys",
+    letter: "k",
+    isMain: false,
+    pages: [
+      ["/keys", Keys],
+      ["/keys/new", KeyForm],
     ],
   },
 ];
