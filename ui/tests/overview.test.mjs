@@ -1,7 +1,6 @@
 /** Signing in with a key, the overview, and the frame around every page. */
 
 import assert from "node:assert/strict";
-import { PHONE } from "./support/browser.mjs";
 import { signIn, stage } from "./support/stage.mjs";
 import { ADMIN_KEY } from "./support/waxwing.mjs";
 
@@ -35,15 +34,13 @@ visit("an attempt appears in the live tail as it is made", {}, async ({ page, se
   await shoot("overview");
 });
 
-for (const [name, options] of Object.entries({ dark: { scheme: "dark" }, "on a phone": { size: PHONE } })) {
-  visit(`the overview can be read ${name}`, options, async ({ page, examine, shoot, fits }) => {
-    await fits("sign-in");
-    await examine(`sign-in ${name}`);
-    await signIn(page);
-    await page.getByText("Attempts per second").waitFor();
-    await examine(`the overview ${name}`);
-    await fits("the overview");
-    await shoot(`overview ${name}`);
+for (const [locale, title] of Object.entries({ "es-AR": "Iniciar sesión", "pt-BR": "Entrar", "de-DE": "Sign in" })) {
+  visit(`whoever reads ${locale} is spoken to in a language that is near`, { locale }, async ({ page }) => {
+    await page.getByRole("heading", { level: 1, name: title }).waitFor();
+    await page.getByRole("button", { name: "Português" }).click();
+    await page.getByRole("heading", { level: 1, name: "Entrar" }).waitFor();
+    await page.reload();
+    await page.getByRole("heading", { level: 1, name: "Entrar" }).waitFor();
   });
 }
 
@@ -57,6 +54,10 @@ visit("keys lead to the list of keys and back to where one was", {}, async ({ pa
   await examine("the list of keys");
   await page.keyboard.press("Escape");
   await help.waitFor({ state: "detached" });
+  for (const [letter, name] of [["s", "Subscriptions"], ["d", "Deliveries"], ["o", "Overview"]]) {
+    await page.keyboard.type(`g${letter}`);
+    await page.getByRole("heading", { level: 1, name }).waitFor();
+  }
 });
 
 visit("a key that is revoked ends the sign-in, and another one leads back to the page", {}, async ({ page, server, expect }) => {
