@@ -1,10 +1,12 @@
 //! Who makes a request, and what that one may do.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::id::{KeyId, TenantId};
-use super::key::{ApiKey, Preset, RateLimits, Scope, Scopes};
+use super::id::{KeyId, PortalLinkId, TenantId};
+use super::key::{ApiKey, Preset, Quota, RateLimits, Scope, Scopes};
+use super::portal_link::PortalLink;
 use super::restriction::Restriction;
 use super::time::Timestamp;
 
@@ -12,6 +14,8 @@ use super::time::Timestamp;
 #[derive(Debug, Clone)]
 pub enum Actor {
     Key(Arc<ApiKey>),
+    /// In the portal of a tenant, by a link that has a session.
+    Portal(Arc<PortalLink>),
 }
 
 /// What quotas, idempotency keys and viewers go by. The ids of all kinds come from one generator, so that no two have the
@@ -19,12 +23,19 @@ pub enum Actor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ActorId {
     Key(KeyId),
+    Portal(PortalLinkId),
 }
+
+/// Calls a second of a portal session.
+const PORTAL_RATE: NonZeroU32 = NonZeroU32::new(50).expect("50 is not 0");
+/// Nothing of its tenant is kept from who is in the portal.
+static UNRESTRICTED: Restriction = Restriction { allowed_events: Vec::new(), channels: Vec::new() };
 
 impl Actor {
     pub fn id(&self) -> ActorId {
         match self {
             Self::Key(key) => ActorId::Key(key.id),
+            Self::Portal(link) => ActorId::Portal(link.id),
         }
     }
 
@@ -32,6 +43,7 @@ impl Actor {
     pub fn name(&self) -> &str {
         match self {
             Self::Key(key) => &key.name,
+            Self::Portal(_) => "portal",
         }
     }
 
@@ -39,12 +51,14 @@ impl Actor {
     pub fn tenant(&self) -> Option<TenantId> {
         match self {
             Self::Key(key) => key.tenant,
+            Self::Portal(link) => Some(link.tenant),
         }
     }
 
     pub fn scopes(&self) -> Scopes {
         match self {
             Self::Key(key) => key.scopes,
+            Self::Portal(link) => link.scopes(),
         }
     }
 
@@ -52,12 +66,14 @@ impl Actor {
     pub fn is_read_only_for(&self, scope: Scope) -> bool {
         match self {
             Self::Key(key) => key.preset == Some(Preset::ReadOnly) && !scope.is_read(),
+            Self::Portal(link) => link.is_read_only && !scope.is_read(),
         }
     }
 
     pub fn restriction(&self) -> &Restriction {
         match self {
             Self::Key(key) => &key.restriction,
+            Self::Portal(_) => &UNRESTRICTED,
         }
     }
 
@@ -65,6 +81,7 @@ impl Actor {
     pub fn restricted_key(&self) -> Option<KeyId> {
         match self {
             Self::Key(key) => (!key.restriction.is_empty()).then_some(key.id),
+            Self::Portal(_) => None,
         }
     }
 
@@ -72,6 +89,7 @@ impl Actor {
     pub fn rate_limits(&self) -> RateLimits {
         match self {
             Self::Key(key) => key.rate_limits,
+            Self::Portal(_) => RateLimits { management: Quota::PerSecond(PORTAL_RATE), ..RateLimits::default() },
         }
     }
 
@@ -79,6 +97,7 @@ impl Actor {
     pub fn expires_at(&self) -> Option<Timestamp> {
         match self {
             Self::Key(key) => key.expires_at,
+            Self::Portal(link) => Some(link.over_at()),
         }
     }
 
@@ -86,6 +105,7 @@ impl Actor {
     pub fn key(&self) -> Option<&ApiKey> {
         match self {
             Self::Key(key) => Some(key),
+            Self::Portal(_) => None,
         }
     }
 }
@@ -94,6 +114,7 @@ impl ActorId {
     pub fn to_bytes(self) -> [u8; 16] {
         match self {
             Self::Key(id) => id.to_bytes(),
+            Self::Portal(id) => id.to_bytes(),
         }
     }
 }
@@ -108,6 +129,7 @@ impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(id) => id.fmt(f),
+            Self::Portal(id) => id.fmt(f),
         }
     }
 }

@@ -77,6 +77,10 @@ macro_rules! ids {
 ids! {
     /// `aud_…`
     AuditId = "aud";
+    /// `plk_…`
+    PortalLinkId = "plk";
+    /// `pse_…`
+    PortalSessionId = "pse";
     /// `tnt_…`
     TenantId = "tnt";
     /// `key_…`

@@ -27,9 +27,6 @@ const NOT_AUDITED: [&str; 2] = ["events.publish", "events.publish_batch"];
 /// Resources that every tenant has of its own.
 const OF_TENANTS: [&str; 6] =
     ["/v1/webhook-subscriptions", "/v1/events", "/v1/deliveries", "/v1/jobs", "/v1/api-keys", "/v1/portal-links"];
-/// Longer answers are not read for the object that they show.
-const BODY_BYTES_MAX: usize = 256 * 1024;
-
 /// What the documents say of a write.
 #[derive(Debug, Clone)]
 struct Operation {
@@ -167,12 +164,9 @@ impl Asked {
     }
 }
 
-/// What the body says that it shows. The body stays as it is.
+/// What the body says that it shows. The body, which is in memory already, stays as it is.
 async fn shown(mut response: Response) -> (Option<AuditObject>, Response) {
-    let body = response.take_body();
-    let Ok(bytes) = body.into_bytes_limit(BODY_BYTES_MAX).await else {
-        return (None, response);
-    };
+    let bytes = response.take_body().into_bytes().await.unwrap_or_default();
     let shown = serde_json::from_slice(&bytes).ok();
     response.set_body(bytes);
     (shown.map(|Shown { data: ShownObject { r#type: kind, id } }| AuditObject { kind, id }), response)
@@ -184,10 +178,11 @@ fn decoded(part: &str) -> String {
 }
 
 fn actor(actor: &Actor) -> AuditActor {
-    let kind = match actor {
-        Actor::Key(_) => "key",
+    let (kind, id) = match actor {
+        Actor::Key(key) => ("key", key.id.to_string()),
+        Actor::Portal(link) => ("portal", link.session_id().to_string()),
     };
-    AuditActor { kind: kind.to_owned(), id: actor.id().to_string(), name: actor.name().to_owned() }
+    AuditActor { kind: kind.to_owned(), id, name: actor.name().to_owned() }
 }
 
 /// One write that somebody asked for

@@ -23,10 +23,12 @@ use super::visit::Visit;
 use crate::domain::actor::Actor;
 use crate::domain::id::{KeyId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash, KeyKind, Preset, RateLimits, Scope, may_be_a_key};
+use crate::domain::portal_link::BEARER_PREFIX;
 use crate::domain::restriction::Restriction;
 use crate::domain::subscription::{Owner, Subscription};
 use crate::domain::tenant::Tenant;
 use crate::domain::time::Timestamp;
+use crate::domain::token::TokenHash;
 use crate::domain::violation::{Rule, Violation};
 use crate::store::catalogue::TenantEntry;
 use crate::store::{Catalogue, Reach, Whose};
@@ -298,6 +300,10 @@ pub fn key_text(headers: &HeaderMap) -> Option<&str> {
 /// told apart by how it begins.
 fn authenticate(visit: &Visit, catalogue: &Catalogue, headers: &HeaderMap, now: Timestamp) -> Result<Actor, Ground> {
     let text = compat::key_text(visit.contract, headers)?;
+    if visit.contract.is_none() && text.starts_with(BEARER_PREFIX) {
+        let link = catalogue.portal_link_by_bearer(&TokenHash::of(text)).ok_or(Ground::InvalidApiKey)?;
+        return link.live_session(now).map(|_| Actor::Portal(link.clone())).ok_or(Ground::PortalSessionOver);
+    }
     authenticate_key(visit, catalogue, text, now).map(Actor::Key)
 }
 
@@ -334,8 +340,8 @@ fn key_of(catalogue: &Catalogue, hash: &KeyHash, now: Timestamp) -> Result<Arc<A
 }
 
 /// A wrong key counts against its address; no key at all is only told so.
-fn refuse_credentials(app: &App, client: Option<IpAddr>, ground: Ground, now: Timestamp) -> Refusal {
-    if matches!(ground, Ground::MissingApiKey | Ground::InvalidAuthorizationFormat) {
+pub fn refuse_credentials(app: &App, client: Option<IpAddr>, ground: Ground, now: Timestamp) -> Refusal {
+    if matches!(ground, Ground::MissingApiKey | Ground::InvalidAuthorizationFormat | Ground::PortalSessionOver) {
         return ground.into();
     }
     match client.map_or(Verdict::Tolerated, |client| app.failures.note(client, now)) {
@@ -347,6 +353,7 @@ fn refuse_credentials(app: &App, client: Option<IpAddr>, ground: Ground, now: Ti
 /// Whether the actor would be let in now, for an answer that goes on.
 pub fn is_still_let_in(catalogue: &Catalogue, actor: &Actor, now: Timestamp) -> bool {
     match actor {
+        Actor::Portal(link) => catalogue.portal_link(link.id).is_some_and(|link| link.live_session(now).is_some()),
         Actor::Key(key) => key.id == KeyId::ENVIRONMENT || key_of(catalogue, &key.hash, now).is_ok(),
     }
 }

@@ -73,13 +73,18 @@ fn has_revision(operation: &Operation<'_>) -> bool {
         && matches!(operation.method, "put" | "patch" | "delete")
 }
 
+/// Whether an idempotency key means something: not where nobody is known.
+fn remembers(operation: &Operation<'_>) -> bool {
+    operation.method == "post" && operation.needs_key()
+}
+
 fn parameters_of(operation: &Operation<'_>) -> Vec<&'static str> {
     // Every operation can be refused, in words.
     let mut names = vec!["AcceptLanguage"];
     if operation.needs_key() && operation.path != "/metrics" {
         names.push("WaxwingTenant");
     }
-    if operation.method == "post" {
+    if remembers(operation) {
         names.push("IdempotencyKey");
     }
     if has_revision(operation) {
@@ -97,7 +102,7 @@ fn headers_of(operation: &Operation<'_>, status: &str) -> Names {
             ("RateLimit-Reset", "RateLimitReset"),
         ]);
     }
-    if operation.method == "post" {
+    if remembers(operation) {
         names.push(("Idempotency-Replayed", "IdempotencyReplayed"));
     }
     if operation.id() == "events.publish_batch" {
@@ -137,7 +142,7 @@ fn refusals_of(operation: &Operation<'_>) -> Vec<u16> {
     if operation.is_write() {
         statuses.push(507);
     }
-    if operation.method == "post" {
+    if remembers(operation) {
         statuses.extend([400, 409]);
     }
     if has_revision(operation) {
@@ -168,12 +173,14 @@ const LOCATED: [&str; 5] =
 const IN_WORDS: [(&str, &str); 2] = [("Content-Language", "ContentLanguage"), ("Vary", "Vary")];
 
 /// Refusals that do not follow from the shape.
-const OWN_REFUSALS: [(&str, &[u16]); 7] = [
+const OWN_REFUSALS: [(&str, &[u16]); 8] = [
     // No such subscription, or one without a pair.
     ("public_keys.get", &[404]),
     // An external id that is taken.
     ("tenants.put", &[409]),
     ("tenants.update", &[409]),
+    // A link that cannot be followed, and too many attempts.
+    ("portal_sessions.create", &[401, 429]),
     // What is decided elsewhere.
     ("settings.update", &[409]),
     // Too many that behave in their own way.

@@ -24,6 +24,7 @@ mod language;
 mod limit;
 mod metrics;
 mod page;
+mod portal;
 mod problem;
 mod public_keys;
 mod reply;
@@ -177,12 +178,17 @@ enum Tag {
     /// Who may call this API
     #[oai(rename = "API keys")]
     ApiKeys,
+    /// Links for your customers, and what they enter
+    Portal,
     /// What came to `https://test-receiver.invalid`, and what is answered there
     #[oai(rename = "Test receiver")]
     TestReceiver,
     /// How the server fares
     Instance,
 }
+
+/// A tuple of its own: poem-openapi takes 16 at once.
+type Desk = (portal::PortalApi, test_receiver::TestReceiverApi, settings::SettingsApi, audit::AuditApi);
 
 type Apis = (
     subscriptions::SubscriptionsApi,
@@ -195,10 +201,8 @@ type Apis = (
     tenants::TenantsApi,
     keys::KeysApi,
     stats::StatsApi,
-    settings::SettingsApi,
-    audit::AuditApi,
     stream::StreamApi,
-    test_receiver::TestReceiverApi,
+    Desk,
     health::HealthApi,
     metrics::MetricsApi,
 );
@@ -238,10 +242,13 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         tenants::TenantsApi { app: app.clone() },
         keys::KeysApi { app: app.clone() },
         stats::StatsApi { app: app.clone() },
-        settings::SettingsApi { app: app.clone() },
-        audit::AuditApi { app: app.clone() },
         stream::StreamApi { app: app.clone() },
-        test_receiver::TestReceiverApi { app: app.clone() },
+        (
+            portal::PortalApi { app: app.clone() },
+            test_receiver::TestReceiverApi { app: app.clone() },
+            settings::SettingsApi { app: app.clone() },
+            audit::AuditApi { app: app.clone() },
+        ),
         health::HealthApi { app: app.clone() },
         metrics::MetricsApi { app: app.clone() },
     );

@@ -47,6 +47,10 @@ pub enum Ground {
     InvalidAuthorizationFormat,
     KeyExpired,
     KeyRevoked,
+    /// The token is of no portal link, or of one that was used, revoked, or is over.
+    InvalidPortalLink,
+    /// The session that a portal link gave is over, or the link was revoked.
+    PortalSessionOver,
     ReadOnlyKey,
     MissingScope(Scope),
     /// The operation concerns the whole instance, and the key is bound to a tenant.
@@ -129,7 +133,9 @@ impl Ground {
             | Self::InvalidApiKey
             | Self::InvalidAuthorizationFormat
             | Self::KeyExpired
-            | Self::KeyRevoked => StatusCode::UNAUTHORIZED,
+            | Self::KeyRevoked
+            | Self::InvalidPortalLink
+            | Self::PortalSessionOver => StatusCode::UNAUTHORIZED,
             Self::ReadOnlyKey
             | Self::MissingScope(_)
             | Self::InstanceKeyOnly
@@ -169,6 +175,8 @@ impl Ground {
             Self::InvalidAuthorizationFormat => "invalid_authorization_format",
             Self::KeyExpired => "key_expired",
             Self::KeyRevoked => "key_revoked",
+            Self::InvalidPortalLink => "invalid_portal_link",
+            Self::PortalSessionOver => "session_expired",
             Self::ReadOnlyKey => "read_only_key",
             Self::MissingScope(_) | Self::InstanceKeyOnly | Self::UnrestrictedKeyOnly | Self::BeyondOwnKey { .. } => {
                 "missing_scope"

@@ -87,6 +87,8 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::InvalidAuthorizationFormat => Message::new("invalid-authorization-format"),
         Ground::KeyExpired => Message::new("key-expired"),
         Ground::KeyRevoked => Message::new("key-revoked"),
+        Ground::InvalidPortalLink => Message::new("invalid-portal-link"),
+        Ground::PortalSessionOver => Message::new("portal-session-over"),
         Ground::ReadOnlyKey => Message::new("read-only-key"),
         Ground::MissingScope(scope) => Message::new("missing-scope").with("scope", scope.name()),
         Ground::InstanceKeyOnly => Message::new("instance-key-only"),

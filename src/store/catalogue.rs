@@ -13,12 +13,14 @@ use crate::domain::channel::Channel;
 use crate::domain::delivery::{Delivery, ShownState, State};
 use crate::domain::event_type::{EventPattern, EventType, EventTypeName};
 use crate::domain::health::{Health, Hold};
-use crate::domain::id::{KeyId, SubscriptionId, TenantId};
+use crate::domain::id::{KeyId, PortalLinkId, SubscriptionId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash};
+use crate::domain::portal_link::PortalLink;
 use crate::domain::public_id::PublicId;
 use crate::domain::setting::StoredSettings;
 use crate::domain::subscription::Subscription;
 use crate::domain::tenant::{ExternalId, Tenant};
+use crate::domain::token::TokenHash;
 
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
@@ -30,6 +32,9 @@ pub struct Catalogue {
     /// Which tenant a subscription belongs to.
     owners: HashMap<SubscriptionId, TenantId>,
     settings: Arc<StoredSettings>,
+    portal_links: OrdMap<PortalLinkId, Arc<PortalLink>>,
+    /// By the hash of the link's token, and by that of its session's bearer.
+    portal_links_by_hash: HashMap<TokenHash, PortalLinkId>,
 }
 
 /// What a delivery's fate depends on besides itself: the configuration, and how subscriptions fare.
@@ -113,11 +118,12 @@ impl Catalogue {
     pub fn knows(&self, actor: ActorId) -> bool {
         match actor {
             ActorId::Key(id) => self.keys.contains_key(&id),
+            ActorId::Portal(id) => self.portal_links.contains_key(&id),
         }
     }
 
     pub fn actors_count(&self) -> usize {
-        self.keys.len()
+        self.keys.len() + self.portal_links.len()
     }
 
     pub fn event_type(&self, name: &str) -> Option<&Arc<EventTypeEntry>> {
@@ -136,6 +142,44 @@ impl Catalogue {
 
     pub fn subscriptions_count(&self) -> usize {
         self.owners.len()
+    }
+
+    /// Of use or not.
+    pub fn portal_link(&self, id: PortalLinkId) -> Option<&Arc<PortalLink>> {
+        self.portal_links.get(&id)
+    }
+
+    /// The link with this token.
+    pub fn portal_link_by_token(&self, hash: &TokenHash) -> Option<&Arc<PortalLink>> {
+        self.portal_link(*self.portal_links_by_hash.get(hash)?).filter(|link| link.hash == *hash)
+    }
+
+    /// The link whose session has this bearer. Of use or not.
+    pub fn portal_link_by_bearer(&self, hash: &TokenHash) -> Option<&Arc<PortalLink>> {
+        let link = self.portal_link(*self.portal_links_by_hash.get(hash)?)?;
+        link.session.as_ref().is_some_and(|session| session.hash == *hash).then_some(link)
+    }
+
+    /// In the order of creation.
+    pub fn portal_links(&self) -> impl DoubleEndedIterator<Item = &Arc<PortalLink>> {
+        self.portal_links.values()
+    }
+
+    /// Adds it, or replaces the one with its id.
+    pub(super) fn put_portal_link(&mut self, link: PortalLink) {
+        self.portal_links_by_hash.insert(link.hash, link.id);
+        if let Some(session) = &link.session {
+            self.portal_links_by_hash.insert(session.hash, link.id);
+        }
+        self.portal_links.insert(link.id, Arc::new(link));
+    }
+
+    pub(super) fn remove_portal_link(&mut self, id: PortalLinkId) {
+        let Some(link) = self.portal_links.remove(&id) else { return };
+        self.portal_links_by_hash.remove(&link.hash);
+        if let Some(session) = &link.session {
+            self.portal_links_by_hash.remove(&session.hash);
+        }
     }
 
     /// What is stored, and decided nowhere else.

@@ -10,8 +10,8 @@ use super::record::{StateCountsRecord, StatsLogEntry, StatsLogRecord, Value};
 use super::schema::{
     Answers, AnswersBySecret, AnswersByTime, Attempts, AuditLog, Deliveries, DeliveriesBySubscription,
     DeliveriesByTenant, DueRows, EventTypes, Events, EventsByTenant, ExternalIds, FailedRows, HealthOf, JobDeliveries,
-    Jobs, JobsByTenant, Key, Keys, KeysUsed, Kind, Meta, MetaName, NAMES, OpenRows, Payloads, Redeliveries, Settings,
-    StateCountsOf, Stats, StatsLog, Subscriptions, Tenants, Work, WorkName, definition,
+    Jobs, JobsByTenant, Key, Keys, KeysUsed, Kind, Meta, MetaName, NAMES, OpenRows, Payloads, PortalLinks,
+    Redeliveries, Settings, StateCountsOf, Stats, StatsLog, Subscriptions, Tenants, Work, WorkName, definition,
 };
 use super::tables::{Read, Snapshot, disk};
 use super::{Location, StoreError, deliveries, idempotency, stats};
@@ -171,12 +171,18 @@ impl Checker {
         })?;
         self.each::<Settings>(|checker, name, record| {
             let mut settings = StoredSettings::default();
-            if !record.to_value().is_some_and(|value| settings.put(name, &value).is_ok()) {
+            if record.to_value().is_none_or(|value| settings.put(name, &value).is_err()) {
                 checker.wrong::<Settings>(&name, "holds a value that is none of it");
             }
             Ok(())
         })?;
         self.each::<AuditLog>(|_, _, _| Ok(()))?;
+        self.each::<PortalLinks>(|checker, id, record| {
+            if !checker.tables.has::<Tenants>(&record.into_domain(id).tenant)? {
+                checker.wrong::<PortalLinks>(&id, "its tenant does not exist");
+            }
+            Ok(())
+        })?;
         self.each::<EventTypes>(|checker, name, record| {
             if record.into_domain(name.clone()).is_none() {
                 checker.wrong::<EventTypes>(&name, "cannot be read");

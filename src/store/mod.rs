@@ -28,6 +28,7 @@ mod journal;
 mod keys;
 mod open;
 mod pages;
+mod portal_links;
 mod postings;
 mod query;
 mod reach;

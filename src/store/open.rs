@@ -22,7 +22,7 @@ use super::folder::{
 use super::format::{Beginning, format, make_tables, migrate, write};
 use super::journal::Rows;
 use super::recovery::{index, last_id, replay, settle};
-use super::schema::{EventTypes, HealthOf, Keys, KeysUsed, MetaName, Subscriptions, Tenants, Work};
+use super::schema::{EventTypes, HealthOf, Keys, KeysUsed, MetaName, PortalLinks, Subscriptions, Tenants, Work};
 use super::space::{Place, Space};
 use super::tables::{Read, Snapshot, damaged, disk};
 use super::{Catalogue, Change, Location, Options, Store, StoreError, Writer, settings, stats};
@@ -209,6 +209,10 @@ fn load_catalogue(tables: &impl Read, crypt: &Crypt) -> Result<Catalogue, StoreE
     for row in tables.scan::<Keys>(..)? {
         let (id, record) = row?;
         catalogue.put_key(record.into_domain(id).ok_or_else(|| damaged::<Keys>(&id.to_key()))?);
+    }
+    for row in tables.scan::<PortalLinks>(..)? {
+        let (id, record) = row?;
+        catalogue.put_portal_link(record.into_domain(id));
     }
     for row in tables.scan::<EventTypes>(..)? {
         let (name, record) = row?;

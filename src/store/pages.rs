@@ -58,7 +58,7 @@ impl Store {
             if let Some(finder) = &finder {
                 walk_besides(event.data_bytes as usize / SEARCHED_BYTES_PER_ROW);
                 let data = snapshot.get::<Payloads>(&id)?;
-                if !data.is_some_and(|data| finder.find(&data.0).is_some()) {
+                if data.is_none_or(|data| finder.find(&data.0).is_none()) {
                     return Ok(None);
                 }
             }

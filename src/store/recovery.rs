@@ -10,11 +10,13 @@ use super::format::{check_format, check_key, format, write};
 use super::journal::{JOURNAL_FILES, Journal, ReplayError};
 use super::open::OpenError;
 use super::postings::{self, Unindexed};
-use super::schema::{AuditLog, Deliveries, Events, Jobs, Keys, Kind, Meta, MetaName, Subscriptions, Tenants};
+use super::schema::{
+    AuditLog, Deliveries, Events, Jobs, Keys, Kind, Meta, MetaName, PortalLinks, Subscriptions, Tenants,
+};
 use super::tables::{Read, Snapshot, damaged, disk};
 use super::{StoreError, deliveries};
 use crate::domain::delivery::Delivery;
-use crate::domain::id::{AuditId, DeliveryId, EventId, JobId, SubscriptionId, TenantId};
+use crate::domain::id::{AuditId, DeliveryId, EventId, JobId, PortalLinkId, SubscriptionId, TenantId};
 
 /// Rows that one transaction of recovery looks at.
 const RECOVERY_ROWS_MAX: usize = 16_384;
@@ -139,6 +141,7 @@ pub(super) fn last_id(tables: &impl Read) -> Result<u128, StoreError> {
         last::<Subscriptions>(tables)?.map_or(0, SubscriptionId::as_u128),
         last::<Jobs>(tables)?.map_or(0, JobId::as_u128),
         last::<AuditLog>(tables)?.map_or(0, AuditId::as_u128),
+        last::<PortalLinks>(tables)?.map_or(0, PortalLinkId::as_u128),
         tables.meta_id(MetaName::AssignedUpTo)?,
         tables.meta_id(MetaName::SettledUpTo)?,
         tables.meta_id(MetaName::IndexedUpTo)?,

@@ -38,6 +38,7 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError
     transaction.index_now()?;
     let has_old_stats = stats::remove_old(&mut transaction.tables, transaction.now)?;
     let has_old_audit = transaction.forget_old_audit()?;
+    let has_old_links = transaction.forget_old_portal_links()?;
     let retention = transaction.retention();
     let payloads_before = transaction.now.minus(DAY * retention.payloads_days);
     let metadata_before = transaction.now.minus(DAY * retention.metadata_days);
@@ -102,7 +103,7 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError
     } else if let Some(reached) = reached {
         transaction.set_retention_cursor(reached)?;
     }
-    Ok(!is_at_end || has_expired_answers || has_old_stats || has_old_audit)
+    Ok(!is_at_end || has_expired_answers || has_old_stats || has_old_audit || has_old_links)
 }
 
 /// A deleted subscription stays while deliveries name it.

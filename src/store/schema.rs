@@ -32,6 +32,7 @@
 //! | `stats_log` | number of the commit | what it counted, not yet added to `stats` and `state_counts` |
 //! | `state_counts` | subscription | how many of its deliveries are in each state |
 //! | `settings` | name | the value that is stored |
+//! | `portal_links` | link | who may enter the portal of a tenant, or has; hashes only |
 //! | `audit_log` | entry | who changed what; what a deleted tenant did stays, too |
 
 use redb::TableDefinition;
@@ -40,11 +41,11 @@ use super::RequestName;
 use super::postings::Chunk;
 use super::record::{
     AnswerRecord, AttemptRecord, AuditRecord, DeliveryRecord, EventRecord, EventTypeRecord, HealthRecord, IdRecord,
-    JobRecord, KeyRecord, MetaValue, Payload, SettingRecord, StateCountsRecord, StatsLogRecord, StatsRecord,
-    SubscriptionRecord, TenantRecord, UsedRecord, Value, WorkRecord,
+    JobRecord, KeyRecord, MetaValue, Payload, PortalLinkRecord, SettingRecord, StateCountsRecord, StatsLogRecord,
+    StatsRecord, SubscriptionRecord, TenantRecord, UsedRecord, Value, WorkRecord,
 };
 use crate::domain::event_type::EventTypeName;
-use crate::domain::id::{AuditId, DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
+use crate::domain::id::{AuditId, DeliveryId, EventId, JobId, KeyId, PortalLinkId, SubscriptionId, TenantId};
 use crate::domain::setting::SettingName;
 use crate::domain::stats::{Resolution, Scope};
 use crate::domain::tenant::ExternalId;
@@ -114,6 +115,7 @@ tables! {
     StateCountsOf = "state_counts": SubscriptionId => StateCountsRecord;
     Settings = "settings": SettingName => SettingRecord;
     AuditLog = "audit_log": AuditId => AuditRecord;
+    PortalLinks = "portal_links": PortalLinkId => PortalLinkRecord;
 }
 
 pub(super) const fn definition(name: &'static str) -> Definition {
@@ -228,7 +230,7 @@ macro_rules! id_keys {
     )*};
 }
 
-id_keys! { AuditId TenantId KeyId SubscriptionId EventId DeliveryId JobId }
+id_keys! { AuditId PortalLinkId TenantId KeyId SubscriptionId EventId DeliveryId JobId }
 
 macro_rules! number_keys {
     ($($number:ident)*) => {$(

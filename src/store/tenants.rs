@@ -74,6 +74,7 @@ impl Store {
             for key in keys {
                 transaction.remove_key(key)?;
             }
+            transaction.remove_portal_links(id)?;
             transaction.forget_secrets(Holder::Tenant(id))?;
             transaction.tables.remove::<Tenants>(&id)?;
             transaction.catalogue_mut().remove_tenant(id);

@@ -25,6 +25,8 @@ invalid-api-key = Invalid API key
 invalid-authorization-format = The API key must come as `Authorization: Bearer <key>` or `X-API-Key: <key>`
 key-expired = This API key has expired
 key-revoked = This API key was revoked
+invalid-portal-link = This link cannot be followed, or not any more: ask for a new one
+portal-session-over = The session in the portal is over: ask for a new link
 read-only-key = This API key is read-only and cannot perform write operations
 missing-scope = This API key lacks the scope { $scope }
 instance-key-only = This concerns the whole instance, and this API key is bound to one tenant
@@ -114,6 +116,7 @@ phrase-subscription = Webhook subscription
 phrase-endpoint = Webhook endpoint
 phrase-public-key = Public key
 phrase-job = Job
+phrase-portal-link = Portal link
 phrase-api-key = API key
 phrase-tenant = Tenant
 

@@ -22,6 +22,8 @@ invalid-api-key = La clave de API no es válida
 invalid-authorization-format = La clave de API debe enviarse como `Authorization: Bearer <key>` o `X-API-Key: <key>`
 key-expired = Esta clave de API ha caducado
 key-revoked = Esta clave de API fue revocada
+invalid-portal-link = Este enlace no sirve o ya no sirve: pida uno nuevo
+portal-session-over = La sesión en el portal ha terminado: pida un enlace nuevo
 read-only-key = Esta clave de API es de solo lectura y no puede realizar operaciones de escritura
 missing-scope = Esta clave de API no tiene el permiso { $scope }
 instance-key-only = Esto afecta a toda la instancia y esta clave de API pertenece a un solo tenant
@@ -108,6 +110,7 @@ phrase-subscription = la suscripción de webhook
 phrase-endpoint = el endpoint de webhook
 phrase-public-key = la clave pública
 phrase-job = la tarea
+phrase-portal-link = el enlace al portal
 phrase-api-key = la clave de API
 phrase-tenant = el tenant
 

@@ -22,6 +22,8 @@ invalid-api-key = A chave de API não é válida
 invalid-authorization-format = A chave de API deve ser enviada como `Authorization: Bearer <key>` ou `X-API-Key: <key>`
 key-expired = Esta chave de API expirou
 key-revoked = Esta chave de API foi revogada
+invalid-portal-link = Este link não é válido ou já não vale: peça um novo
+portal-session-over = A sessão no portal terminou: peça um novo link
 read-only-key = Esta chave de API é somente leitura e não pode realizar operações de escrita
 missing-scope = Esta chave de API não tem a permissão { $scope }
 instance-key-only = Isto afeta toda a instância, e esta chave de API pertence a um único tenant
@@ -108,6 +110,7 @@ phrase-subscription = a assinatura de webhook
 phrase-endpoint = o endpoint de webhook
 phrase-public-key = a chave pública
 phrase-job = a tarefa
+phrase-portal-link = o link do portal
 phrase-api-key = a chave de API
 phrase-tenant = o tenant
 

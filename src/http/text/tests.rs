@@ -19,6 +19,8 @@ fn all() -> Vec<(Ground, &'static str)> {
         ),
         (Ground::KeyExpired, "This API key has expired"),
         (Ground::KeyRevoked, "This API key was revoked"),
+        (Ground::InvalidPortalLink, "This link cannot be followed, or not any more: ask for a new one"),
+        (Ground::PortalSessionOver, "The session in the portal is over: ask for a new link"),
         (Ground::ReadOnlyKey, "This API key is read-only and cannot perform write operations"),
         (Ground::MissingScope(Scope::EventsWrite), "This API key lacks the scope events:write"),
         (Ground::InstanceKeyOnly, "This concerns the whole instance, and this API key is bound to one tenant"),

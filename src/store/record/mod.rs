@@ -10,6 +10,7 @@ mod earlier;
 mod health;
 mod history;
 mod job;
+mod portal_link;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub(super) use configuration::{EventTypeRecord, KeyRecord, SubscriptionRecord, T
 pub(super) use health::HealthRecord;
 pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
 pub(super) use job::JobRecord;
+pub(super) use portal_link::PortalLinkRecord;
 pub(super) use stats::{Measures, StateCountsRecord, StatsLogEntry, StatsLogRecord, StatsRecord};
 
 /// Something that can be the value of a row.

@@ -10,15 +10,17 @@ use expect_test::{Expect, expect};
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::domain::audit::{AuditActor, AuditEntry, AuditObject};
 use crate::domain::delivery::{Attempt, Delivery, DeliveryFilter, Outcome, Phases, Response, State};
 use crate::domain::event::Event;
 use crate::domain::event_type::EventType;
 use crate::domain::header::CustomHeaders;
 use crate::domain::health::{Circuit, Health};
-use crate::domain::id::{AttemptId, DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
+use crate::domain::id::{AttemptId, DeliveryId, EventId, JobId, KeyId, PortalLinkId, SubscriptionId, TenantId};
 use crate::domain::job::{Job, JobKind};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits};
 use crate::domain::key_pair::{KeyPair, KeyPairs, PreviousKeyPair};
+use crate::domain::portal_link::{PortalLink, PortalSession};
 use crate::domain::public_id::PublicIds;
 use crate::domain::restriction::Restriction;
 use crate::domain::retry::Schedule;
@@ -26,6 +28,7 @@ use crate::domain::secret::{PreviousSecret, Secret};
 use crate::domain::subscription::{DeliveryOrder, Owner, Subscription};
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::{Tenant, TenantSecret};
+use crate::domain::token::TokenHash;
 use crate::store::crypt::Crypt;
 use crate::store::{RequestName, SecretOwner, StoredAnswer};
 
@@ -583,4 +586,37 @@ fn an_answer() {
         ],
     );
     assert_eq!(of_a_tenant.into_domain(request, &crypt()), Some(of(owner)));
+}
+
+#[test]
+fn an_entry_of_the_audit_log() {
+    let entry = AuditEntry {
+        action: "tenants.update".to_owned(),
+        actor: Some(AuditActor { kind: "key".to_owned(), id: "key_1".to_owned(), name: "k".to_owned() }),
+        tenant: Some(TenantId::from_u128(2)),
+        object: Some(AuditObject { kind: "tenant".to_owned(), id: "tnt_2".to_owned() }),
+        request_id: "01".to_owned(),
+        remote_address: Some([127, 0, 0, 1].into()),
+        status: 200,
+    };
+    let read = bytes_of(AuditRecord::from(entry.clone()), expect![""]);
+    assert_eq!(read.into_domain(), entry);
+}
+
+#[test]
+fn a_portal_link() {
+    let session = PortalSession { hash: TokenHash([4; 32]), began_at: AT, expires_at: LATER };
+    let link = PortalLink {
+        id: PortalLinkId::from_u128(1),
+        tenant: TenantId::from_u128(2),
+        hash: TokenHash([3; 32]),
+        is_read_only: true,
+        session_seconds: 600,
+        expires_at: LATER,
+        revoked_at: Some(AT),
+        session: Some(session),
+        created_at: AT,
+    };
+    let read = bytes_of(PortalLinkRecord::from(&link), expect![""]);
+    assert_eq!(read.into_domain(link.id), link);
 }

@@ -114,6 +114,7 @@ fn requests() -> BTreeMap<&'static str, Value> {
         ("deliveries.cancel_many", json!({ "filter": { "event_type": "order.paid" } })),
         ("settings.update", json!({ "language": "es" })),
         ("test_receiver.put", json!({ "behaviour": "fail" })),
+        ("portal_sessions.create", json!({ "token": "{token}" })),
     ])
 }
 
@@ -142,6 +143,8 @@ async fn world(app: &TestApp, operation: &str) -> BTreeMap<&'static str, String>
         .wait_for("/v1/deliveries?page[size]=1", |list| list["data"].as_array().is_some_and(|rows| rows.len() == 1))
         .await;
     let delivery = list.json()["data"][0]["id"].as_str().unwrap().to_owned();
+    let link = app.post("/v1/portal-links", json!({})).await.assert(201).json()["data"].clone();
+    let token = link["attributes"]["url"].as_str().unwrap().split_once('#').unwrap().1.to_owned();
     let noun = operation.split('.').next().unwrap_or_default();
     let id = match noun {
         "subscriptions" => subscription,
@@ -150,10 +153,11 @@ async fn world(app: &TestApp, operation: &str) -> BTreeMap<&'static str, String>
         "jobs" => job,
         "tenants" => tenant,
         "api_keys" => key,
+        "portal_links" => link["id"].as_str().unwrap().to_owned(),
         "test_receiver" => "inbox".to_owned(),
         _ => String::new(),
     };
-    BTreeMap::from([("{id}", id), ("{name}", "order.paid".to_owned())])
+    BTreeMap::from([("{id}", id), ("{name}", "order.paid".to_owned()), ("{token}", token)])
 }
 
 #[tokio::test]
@@ -170,7 +174,10 @@ async fn every_operation_that_writes_leaves_an_entry() {
             let parameters = world(&app, id).await;
             let path = parameters.iter().fold(path.clone(), |path, (name, value)| path.replace(name, value));
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-            let body = requests.get(id).cloned().unwrap_or_else(|| json!({}));
+            let mut body = requests.get(id).cloned().unwrap_or_else(|| json!({}));
+            if body["token"] == "{token}" {
+                body["token"] = json!(parameters["{token}"]);
+            }
             let call = app.call(method.clone(), &path);
             let call = if method == Method::DELETE { call } else { call.json(&body) };
             let answer = call.await;
@@ -183,4 +190,26 @@ async fn every_operation_that_writes_leaves_an_entry() {
         }
     }
     assert!(seen > 25, "only {seen} operations write");
+}
+
+#[tokio::test]
+async fn who_enters_the_portal_and_who_tries_to_is_told() {
+    let app = TestApp::start().await;
+    app.post("/v1/portal-sessions", json!({ "token": "guess" })).without_key().await.assert(401);
+    let entry = newest(&app).await;
+    assert_eq!((&entry["action"], &entry["status"]), (&json!("portal_sessions.create_failed"), &json!(401)));
+    assert_eq!((&entry["actor"], &entry["object"]), (&Value::Null, &Value::Null));
+    let link = app.post("/v1/portal-links", json!({})).await.assert(201).json()["data"].clone();
+    let token = link["attributes"]["url"].as_str().unwrap().split_once('#').unwrap().1.to_owned();
+    let made = app.post("/v1/portal-sessions", json!({ "token": token })).without_key().await.assert(201).json();
+    let (id, bearer) = (&made["data"]["id"], made["data"]["attributes"]["bearer"].as_str().unwrap());
+    let entry = newest(&app).await;
+    assert_eq!(entry["action"], "portal_sessions.create");
+    assert_eq!(entry["object"], json!({ "type": "portal_session", "id": id }));
+    assert!(!app.get("/v1/audit-log").await.body.contains(&token), "no token");
+    let body = json!({ "url": "https://example.com/a", "events": ["*"] });
+    app.post("/v1/webhook-subscriptions", body).key(bearer).await.assert(201);
+    let entry = newest(&app).await;
+    assert_eq!(entry["actor"], json!({ "type": "portal", "id": id, "name": "portal" }));
+    assert!(!app.get("/v1/audit-log").await.body.contains(bearer), "no bearer");
 }

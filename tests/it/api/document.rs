@@ -53,7 +53,8 @@ fn every_operation_has_a_name_a_summary_a_tag_and_its_refusals() {
         assert_eq!(operation["tags"].as_array().map(Vec::len), Some(1), "{place}");
         let responses = operation["responses"].as_object().unwrap();
         assert!(responses.contains_key("500"), "{place} cannot fail?");
-        if path.starts_with("/v1/") {
+        // Who enters the portal has nothing yet.
+        if path.starts_with("/v1/") && id != "portal_sessions.create" {
             for status in ["401", "403", "429"] {
                 assert!(responses.contains_key(status), "{place} lacks {status}");
             }

@@ -10,15 +10,17 @@ use waxwing::domain::delivery::{CanceledReason, Outcome, RetryReason, State};
 use waxwing::domain::event::NewEvent;
 use waxwing::domain::event_type::EventType;
 use waxwing::domain::health::Health;
-use waxwing::domain::id::{DeliveryId, EventId, JobId, KeyId, SubscriptionId, TenantId};
+use waxwing::domain::id::{DeliveryId, EventId, JobId, KeyId, PortalLinkId, SubscriptionId, TenantId};
 use waxwing::domain::job::JobKind;
 use waxwing::domain::key_pair::KeyPair;
 use waxwing::domain::operational::{Announcement, What};
+use waxwing::domain::portal_link::PortalLink;
 use waxwing::domain::retry::Schedule;
 use waxwing::domain::setting::SettingName;
 use waxwing::domain::subscription::{DisabledReason, Signing, Subscription};
 use waxwing::domain::tenant::Tenant;
 use waxwing::domain::time::Timestamp;
+use waxwing::domain::token::TokenHash;
 use waxwing::store::{DeliveryFilter, Recorded, Recordings, Redelivery, RequestName, SecretOwner, StoreError};
 
 use super::world::*;
@@ -41,6 +43,22 @@ struct Setting {
     event: EventId,
     /// It has done nothing yet.
     job: JobId,
+    /// Nobody has followed it: its token has the hash of nines.
+    link: PortalLinkId,
+}
+
+fn portal_link(tenant: TenantId, hash: u8, now: Timestamp) -> PortalLink {
+    PortalLink {
+        id: PortalLinkId::from_u128(0),
+        tenant,
+        hash: TokenHash([hash; 32]),
+        is_read_only: false,
+        session_seconds: 300,
+        expires_at: now.plus(DAY),
+        revoked_at: None,
+        session: None,
+        created_at: now,
+    }
 }
 
 fn set_up() -> (SimDisk, Setting) {
@@ -78,10 +96,12 @@ fn set_up() -> (SimDisk, Setting) {
     let kind = JobKind::Recover { subscription, since: Timestamp::MIN };
     let job = world.run(store.start_job(TenantId::DEFAULT, kind, None)).unwrap().id;
     world.run(store.start_job(tenant, JobKind::Cancel(DeliveryFilter::default()), None)).unwrap();
+    let link = portal_link(tenant, 9, world.now());
+    let link = world.run(store.create_portal_link(link, None)).unwrap().id;
     let disk = world.disk.clone();
     drop(store);
     drop(world);
-    (disk, Setting { subscription, deliveries, tenant, key, event, job })
+    (disk, Setting { subscription, deliveries, tenant, key, event, job, link })
 }
 
 fn retrying(now: Timestamp) -> State {
@@ -144,6 +164,18 @@ const SENTENCES: &[Sentence] = &[
         let store = world.store.clone();
         let changes = vec![(SettingName::Language, json!("pt")), (SettingName::PayloadDays, json!(7))];
         world.run(store.change_settings(changes))
+    }),
+    ("make a portal link", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.create_portal_link(portal_link(setting.tenant, 1, world.now()), None)).map(drop)
+    }),
+    ("follow a portal link", |world, _| {
+        let store = world.store.clone();
+        world.run(store.follow_portal_link(TokenHash([9; 32]), TokenHash([8; 32]))).map(drop)
+    }),
+    ("revoke a portal link", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.revoke_portal_link(setting.link))
     }),
     ("append to the audit log", |world, setting| {
         let store = world.store.clone();

@@ -16,6 +16,7 @@ import KeyForm from "./keys/KeyForm.svelte";
 import Keys from "./keys/Keys.svelte";
 import Overview from "./overview/Overview.svelte";
 import { places as said } from "./places.words";
+import TestReceiver from "./receiver/TestReceiver.svelte";
 import Subscription from "./subscriptions/Subscription.svelte";
 import SubscriptionForm from "./subscriptions/SubscriptionForm.svelte";
 import Subscriptions from "./subscriptions/Subscriptions.svelte";
@@ -92,6 +93,7 @@ export const PLACES: readonly Place[] = [
       ["/event-types/:name/edit", EventTypeForm],
     ],
   },
+  { name: "receiver", path: "/test-receiver", icon: "receiver", letter: "r", isMain: false, pages: [["/test-receiver", TestReceiver]] },
   {
     name: "tenants",
     path: "/tenants",
