@@ -1,17 +1,15 @@
 /** Every screen with something on it, in light, in dark and on a phone: examined by axe-core, no wider than its window, and drawn for those who want to look. */
 
-import { before } from "node:test";
 import { PHONE } from "./support/browser.mjs";
 import { receiver } from "./support/receiver.mjs";
 import { signIn, stage } from "./support/stage.mjs";
 
-const set = stage();
-const { visit } = set;
+const { visit } = stage({ prepare });
 const ids = {};
 
 /** Each screen: its name, its address, and the role and name of what is there when it is read. */
 const SCREENS = [
-  ["overview", () => "/", "table", "Live"],
+  ["overview", () => "/", "heading", "Live"],
   ["subscriptions", () => "/subscriptions", "table", "Subscriptions"],
   ["subscription-new", () => "/subscriptions/new", "button", "Create"],
   ["subscription", () => `/subscriptions/${ids.subscription}`, "heading", "Settings"],
@@ -40,8 +38,25 @@ const SCREENS = [
 
 const MODES = { light: {}, dark: { scheme: "dark" }, phone: { size: PHONE } };
 
-before(async () => {
-  const { server } = set;
+for (const [mode, options] of Object.entries(MODES)) {
+  visit(`every screen, ${mode}`, options, async ({ page, server, t, examine, fits, shoot }) => {
+    await examine("sign-in");
+    await fits("sign-in");
+    await shoot(`sign-in ${mode}`);
+    await signIn(page);
+    for (const [name, path, role, label] of SCREENS) {
+      await t.test(name, async () => {
+        await page.goto(`${server.url}/#${path()}`);
+        await page.getByRole(role, { name: label, exact: true }).first().waitFor();
+        await shoot(`${name} ${mode}`);
+        await examine(name);
+        await fits(name);
+      });
+    }
+  });
+}
+
+async function prepare(server) {
   const shop = await receiver(() => 503);
   const schema = { type: "object", required: ["total"], properties: { total: { type: "string" } } };
   await server.api("POST", "/v1/event-types", { name: "order.paid", description: "When a customer has paid", schema, example: { total: "12.50" } });
@@ -61,22 +76,4 @@ before(async () => {
     found = (await server.api("GET", path)).data;
     ids.delivery = found[0]?.id;
   }
-});
-
-for (const [mode, options] of Object.entries(MODES)) {
-  visit(`every screen, ${mode}`, options, async ({ page, server, t, examine, fits, shoot }) => {
-    await examine("sign-in");
-    await fits("sign-in");
-    await shoot(`sign-in ${mode}`);
-    await signIn(page);
-    for (const [name, path, role, label] of SCREENS) {
-      await t.test(name, async () => {
-        await page.goto(`${server.url}/#${path()}`);
-        await page.getByRole(role, { name: label, exact: true }).first().waitFor();
-        await shoot(`${name} ${mode}`);
-        await examine(name);
-        await fits(name);
-      });
-    }
-  });
 }

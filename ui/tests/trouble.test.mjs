@@ -6,7 +6,7 @@ import { signIn, stage } from "./support/stage.mjs";
 const LOST = /net::ERR_|Failed to load resource/;
 
 const { visit } = stage();
-const slow = stage("--management-rate", "3");
+const slow = stage({ managementRate: "3" });
 
 visit("a server that goes away is told, and its return is noticed by itself", {}, async ({ page, server, receiving, expect, examine, shoot }) => {
   expect(LOST);

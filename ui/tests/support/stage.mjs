@@ -6,16 +6,17 @@ import { receiver } from "./receiver.mjs";
 import { ADMIN_KEY, waxwing } from "./waxwing.mjs";
 
 /** A test that hangs fails with its name. */
-const TEST_MILLISECONDS_MAX = 120_000;
+const TEST_MILLISECONDS_MAX = 240_000;
 
 /**
- * Sets the stage for the tests of a file. `visit(name, options, act)` is a test in which a visitor with a fresh profile has come to
+ * Sets the stage for the tests of a file; `prepare` is given the server before the first one. `visit(name, options, act)` is a test in which a visitor with a fresh profile has come to
  * the server's first page; at its end nothing may have gone wrong in the browser. `receiving` starts a receiver for the time of the test.
  */
-export function stage(...serverArguments) {
+export function stage({ prepare = async () => {}, ...serverOptions } = {}) {
   const set = { server: null, browser: null, visit };
   before(async () => {
-    [set.server, set.browser] = await Promise.all([waxwing(...serverArguments), browser()]);
+    [set.server, set.browser] = await Promise.all([waxwing(serverOptions), browser()]);
+    await prepare(set.server);
   });
   after(async () => {
     await set.browser?.close();
