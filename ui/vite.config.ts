@@ -23,6 +23,8 @@ function compressed(): Plugin {
   };
 }
 
+const SERVER = process.env["WAXWING_URL"] ?? "http://127.0.0.1:8620";
+
 export default defineConfig({
   plugins: [svelte(), compressed()],
   build: {
@@ -32,9 +34,9 @@ export default defineConfig({
     cssTarget: ["chrome123", "firefox120", "safari17.5"],
     modulePreload: { polyfill: false },
   },
-  // For work on the console itself: `npm run dev` beside a running server.
+  // For work on the console itself: `npm run dev` beside a running server, which must see the origin that the browser names.
   server: {
-    proxy: Object.fromEntries(["/v1", "/metrics", "/docs", "/openapi.json"].map((path) => [path, process.env["WAXWING_URL"] ?? "http://127.0.0.1:8620"])),
+    proxy: Object.fromEntries(["/v1", "/metrics", "/docs", "/openapi.json"].map((path) => [path, { target: SERVER, changeOrigin: false }])),
   },
   test: { include: ["src/**/*.test.ts"], environment: "node" },
 });

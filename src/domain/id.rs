@@ -95,6 +95,10 @@ ids! {
     AttemptId = "att";
     /// `job_…`
     JobId = "job";
+    /// `usr_…`
+    UserId = "usr";
+    /// `ses_…`
+    SessionId = "ses";
 }
 
 impl TenantId {

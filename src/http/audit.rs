@@ -179,7 +179,8 @@ fn decoded(part: &str) -> String {
 
 fn actor(actor: &Actor) -> AuditActor {
     let (kind, id) = match actor {
-        Actor::Key(key) => ("key", key.id.to_string()),
+        Actor::Key(key) | Actor::KeyInSession { key, .. } => ("key", key.id.to_string()),
+        Actor::User { user, .. } => ("user", user.id.to_string()),
         Actor::Portal(link) => ("portal", link.session_id().to_string()),
     };
     AuditActor { kind: kind.to_owned(), id, name: actor.name().to_owned() }

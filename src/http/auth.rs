@@ -15,6 +15,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use subtle::ConstantTimeEq;
 
 use super::App;
+use super::browser;
 use super::compat;
 use super::failures::Verdict;
 use super::limit::{Charge, Over, whole_seconds};
@@ -25,6 +26,7 @@ use crate::domain::id::{KeyId, TenantId};
 use crate::domain::key::{ApiKey, KeyHash, KeyKind, Preset, RateLimits, Scope, may_be_a_key};
 use crate::domain::portal_link::BEARER_PREFIX;
 use crate::domain::restriction::Restriction;
+use crate::domain::session::{Session, SignedIn};
 use crate::domain::subscription::{Owner, Subscription};
 use crate::domain::tenant::Tenant;
 use crate::domain::time::Timestamp;
@@ -72,8 +74,9 @@ impl<S> Deref for Caller<S> {
 
 /// What an operation asks of its caller. One type for each scope, so that the document can show it.
 pub trait Needs: Send + Sync + 'static {
-    const SCOPE: Scope;
-    /// How the document calls the scheme together with the scope; `document` takes the two apart.
+    /// None: anybody who is let in. The operation says itself what it is about.
+    const SCOPE: Option<Scope>;
+    /// How the document calls the scheme together with the scope, if there is one; `document` takes the two apart.
     const SECURITY: &'static str;
     /// None: the operation charges by itself, since it has to count first.
     const CHARGE: Option<Charge> = Some(Charge::Management);
@@ -86,15 +89,22 @@ macro_rules! needs {
             $(
                 pub struct $scope;
                 impl Needs for $scope {
-                    const SCOPE: Scope = Scope::$scope;
+                    const SCOPE: Option<Scope> = Some(Scope::$scope);
                     const SECURITY: &'static str = $security;
                 }
             )*
 
+            /// Anybody who is let in.
+            pub struct Anybody;
+            impl Needs for Anybody {
+                const SCOPE: Option<Scope> = None;
+                const SECURITY: &'static str = "ApiKey ";
+            }
+
             /// `events:write`, charged by the number of events.
             pub struct Publishing;
             impl Needs for Publishing {
-                const SCOPE: Scope = Scope::EventsWrite;
+                const SCOPE: Option<Scope> = Some(Scope::EventsWrite);
                 const SECURITY: &'static str = "ApiKey events:write";
                 const CHARGE: Option<Charge> = None;
             }
@@ -117,6 +127,8 @@ needs! {
     SettingsRead "ApiKey settings:read",
     SettingsWrite "ApiKey settings:write",
     AuditRead "ApiKey audit:read",
+    UsersRead "ApiKey users:read",
+    UsersWrite "ApiKey users:write",
 }
 
 impl<'a, S: Needs> ApiExtractor<'a> for Caller<S> {
@@ -165,12 +177,12 @@ impl<S: Needs> Caller<S> {
 }
 
 impl Call {
-    fn admit(request: &Request, scope: Scope, charge: Option<Charge>) -> Result<Self, Refusal> {
+    fn admit(request: &Request, scope: Option<Scope>, charge: Option<Charge>) -> Result<Self, Refusal> {
         let visit = Visit::of(request).clone();
         let app = &visit.app;
         let catalogue = app.store.catalogue();
         let now = app.clock.now();
-        let actor = match authenticate(&visit, &catalogue, request.headers(), now) {
+        let actor = match authenticate(&visit, &catalogue, request, now) {
             Ok(actor) => actor,
             Err(ground) => return Err(refuse_credentials(app, visit.client, ground, now)),
         };
@@ -181,10 +193,8 @@ impl Call {
         }
         let (tenant, names_tenant) = tenant_of(&catalogue, &actor, request.headers())?;
         let _ = visit.tenant.set(tenant.tenant.id);
-        if !actor.scopes().contains(scope) {
-            let is_read_only = actor.is_read_only_for(scope);
-            let ground = if is_read_only { Ground::ReadOnlyKey } else { Ground::MissingScope(scope) };
-            return Err(ground.into());
+        if let Some(scope) = scope {
+            require(&actor, scope)?;
         }
         let path_and_query = request.uri().path_and_query().cloned();
         Ok(Self {
@@ -205,6 +215,11 @@ impl Call {
 
     pub fn tenant_entry(&self) -> &TenantEntry {
         &self.tenant
+    }
+
+    /// Refuses who lacks the scope.
+    pub fn require(&self, scope: Scope) -> Result<(), Refusal> {
+        require(&self.actor, scope)
     }
 
     pub fn is_of_the_instance(&self) -> bool {
@@ -255,6 +270,14 @@ impl Call {
     }
 }
 
+fn require(actor: &Actor, scope: Scope) -> Result<(), Refusal> {
+    if actor.scopes().contains(scope) {
+        return Ok(());
+    }
+    let is_read_only = actor.is_read_only_for(scope);
+    Err(if is_read_only { Ground::ReadOnlyKey } else { Ground::MissingScope(scope) }.into())
+}
+
 fn charge_actor(visit: &Visit, catalogue: &Catalogue, actor: &Actor, charge: Charge) -> Result<(), Refusal> {
     if let Some(charged) = compat::charge(visit, catalogue, actor) {
         return charged;
@@ -298,7 +321,16 @@ pub fn key_text(headers: &HeaderMap) -> Option<&str> {
 
 /// Who asks, by what the request brings. Each kind of credential has its look-up here: what stands in `Authorization` is
 /// told apart by how it begins.
-fn authenticate(visit: &Visit, catalogue: &Catalogue, headers: &HeaderMap, now: Timestamp) -> Result<Actor, Ground> {
+fn authenticate(visit: &Visit, catalogue: &Catalogue, request: &Request, now: Timestamp) -> Result<Actor, Ground> {
+    let headers = request.headers();
+    // The console speaks the own API, and a key that came along goes before the cookie.
+    if visit.contract.is_none()
+        && key_text(headers).is_none()
+        && let Some(text) = browser::session_text(headers)
+    {
+        browser::refuse_other_sites(request, &visit.app.settings.trusted_proxies)?;
+        return visit.app.actor_of_session(catalogue, text, now).ok_or(Ground::SessionExpired);
+    }
     let text = compat::key_text(visit.contract, headers)?;
     if visit.contract.is_none() && text.starts_with(BEARER_PREFIX) {
         let link = catalogue.portal_link_by_bearer(&TokenHash::of(text)).ok_or(Ground::InvalidApiKey)?;
@@ -307,15 +339,56 @@ fn authenticate(visit: &Visit, catalogue: &Catalogue, headers: &HeaderMap, now: 
     authenticate_key(visit, catalogue, text, now).map(Actor::Key)
 }
 
+impl App {
+    fn actor_of_session(&self, catalogue: &Catalogue, text: &str, now: Timestamp) -> Option<Actor> {
+        let session = catalogue.session_by_hash(&TokenHash::of(text))?;
+        self.actor_in(catalogue, session, now)
+    }
+
+    /// None when the session is over, or whoever it is of is gone.
+    pub(super) fn actor_in(&self, catalogue: &Catalogue, session: &Arc<Session>, now: Timestamp) -> Option<Actor> {
+        let session = catalogue.session(session.id).filter(|session| !self.is_over(session, now))?.clone();
+        match session.of {
+            SignedIn::User(id) => Some(Actor::User { session, user: catalogue.user(id)?.clone() }),
+            SignedIn::Key(hash) => {
+                let key = self.key_of(catalogue, &hash)?.clone();
+                check_alive(&key, now).ok()?;
+                Some(Actor::KeyInSession { session, key })
+            }
+        }
+    }
+
+    pub(super) fn is_over(&self, session: &Session, now: Timestamp) -> bool {
+        session.expires_at(self.store.session_last_used(session.id)) <= now
+    }
+
+    /// Also the one of the environment; revoked and expired ones as well.
+    pub(super) fn key_of<'a>(&'a self, catalogue: &'a Catalogue, hash: &KeyHash) -> Option<&'a Arc<ApiKey>> {
+        let is_it = |key: &&Arc<ApiKey>| bool::from(key.hash.0.ct_eq(&hash.0));
+        let of_environment = self.admin_key.as_ref().filter(is_it);
+        // The look-up is by hash, whose bytes tell nothing about the key; the comparison is constant all the same.
+        of_environment.or_else(|| catalogue.key_by_hash(hash).filter(is_it))
+    }
+}
+
+/// A key of the whole instance that signs in at the console. A wrong one counts against its address.
+pub fn instance_key(visit: &Visit, text: &str) -> Result<Arc<ApiKey>, Refusal> {
+    let (app, now) = (&visit.app, visit.came_at);
+    let key = authenticate_key(visit, &app.store.catalogue(), text.trim(), now)
+        .map_err(|ground| refuse_credentials(app, visit.client, ground, now))?;
+    if key.tenant.is_some() { Err(Ground::InstanceKeyOnly.into()) } else { Ok(key) }
+}
+
 fn authenticate_key(visit: &Visit, catalogue: &Catalogue, text: &str, now: Timestamp) -> Result<Arc<ApiKey>, Ground> {
     let app = &visit.app;
     let known = app.keyring.hash_of(text);
     let hash = known.unwrap_or_else(|| KeyHash::of(text));
-    let key = match &app.admin_key {
-        Some(admin) if bool::from(admin.hash.0.ct_eq(&hash.0)) => admin.clone(),
-        _ if known.is_none() && !may_be_a_key(text) => return Err(Ground::InvalidApiKey),
-        _ => key_of(catalogue, &hash, now)?,
-    };
+    let key = app.key_of(catalogue, &hash).ok_or(Ground::InvalidApiKey)?.clone();
+    // A typo, unless it is the text of the environment's key, which may look like anything.
+    if known.is_none() && key.id != KeyId::ENVIRONMENT && !may_be_a_key(text) {
+        return Err(Ground::InvalidApiKey);
+    }
+    check_alive(&key, now)?;
     if !compat::takes(visit.contract, key.kind) {
         return Err(Ground::InvalidApiKey);
     }
@@ -325,25 +398,32 @@ fn authenticate_key(visit: &Visit, catalogue: &Catalogue, text: &str, now: Times
     Ok(key)
 }
 
-/// The key with this hash, if it is good for anything.
-fn key_of(catalogue: &Catalogue, hash: &KeyHash, now: Timestamp) -> Result<Arc<ApiKey>, Ground> {
-    // The look-up is by hash, whose bytes tell nothing about the key; the comparison is constant all the same.
-    let key = catalogue.key_by_hash(hash).filter(|key| bool::from(key.hash.0.ct_eq(&hash.0)));
-    let key = key.ok_or(Ground::InvalidApiKey)?;
+/// Whether the key is good for anything.
+fn check_alive(key: &ApiKey, now: Timestamp) -> Result<(), Ground> {
     if key.revoked_at.is_some() {
         return Err(Ground::KeyRevoked);
     }
     if key.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return Err(Ground::KeyExpired);
     }
-    Ok(key.clone())
+    Ok(())
 }
 
-/// A wrong key counts against its address; no key at all is only told so.
-pub fn refuse_credentials(app: &App, client: Option<IpAddr>, ground: Ground, now: Timestamp) -> Refusal {
-    if matches!(ground, Ground::MissingApiKey | Ground::InvalidAuthorizationFormat | Ground::PortalSessionOver) {
-        return ground.into();
-    }
+/// A wrong key counts against its address; no key at all is only told so, and so is a browser whose session ended.
+fn refuse_credentials(app: &App, client: Option<IpAddr>, ground: Ground, now: Timestamp) -> Refusal {
+    let is_no_guess = matches!(
+        ground,
+        Ground::MissingApiKey
+            | Ground::InvalidAuthorizationFormat
+            | Ground::SessionExpired
+            | Ground::PortalSessionOver
+            | Ground::CrossSiteRequest
+    );
+    if is_no_guess { ground.into() } else { refuse_guess(app, client, ground, now) }
+}
+
+/// Counts what may have been a guess; too many of them have to wait.
+pub fn refuse_guess(app: &App, client: Option<IpAddr>, ground: Ground, now: Timestamp) -> Refusal {
     match client.map_or(Verdict::Tolerated, |client| app.failures.note(client, now)) {
         Verdict::Tolerated => ground.into(),
         Verdict::TooMany { wait } => Refusal::new(Ground::RateLimited).retry_after(whole_seconds(wait).max(1)),
@@ -351,10 +431,15 @@ pub fn refuse_credentials(app: &App, client: Option<IpAddr>, ground: Ground, now
 }
 
 /// Whether the actor would be let in now, for an answer that goes on.
-pub fn is_still_let_in(catalogue: &Catalogue, actor: &Actor, now: Timestamp) -> bool {
+pub fn is_still_let_in(app: &App, catalogue: &Catalogue, actor: &Actor, now: Timestamp) -> bool {
     match actor {
         Actor::Portal(link) => catalogue.portal_link(link.id).is_some_and(|link| link.live_session(now).is_some()),
-        Actor::Key(key) => key.id == KeyId::ENVIRONMENT || key_of(catalogue, &key.hash, now).is_ok(),
+        Actor::Key(key) => app.key_of(catalogue, &key.hash).is_some_and(|key| check_alive(key, now).is_ok()),
+        // The role may be another one by now.
+        Actor::User { session, .. } | Actor::KeyInSession { session, .. } => {
+            let now_is = app.actor_in(catalogue, session, now);
+            now_is.is_some_and(|now_is| actor.scopes().is_subset_of(now_is.scopes()))
+        }
     }
 }
 

@@ -40,6 +40,10 @@ pub fn document() -> Value {
         summary: "Webhooks: publish events, and have them signed, delivered and retried",
         description: DESCRIPTION,
         examples: EXAMPLES,
+        cookie: Some(
+            "What `POST /v1/sessions` sets. A request with it and another method than GET or HEAD needs the header \
+             `Waxwing-Console: 1`, and an `Origin` that is this server when it has one",
+        ),
         refusals: &REFUSALS,
         refusal_schema: "Errors",
         schemas: vec![("Error", error_schema()), ("Errors", errors_schema())],
@@ -73,9 +77,10 @@ fn has_revision(operation: &Operation<'_>) -> bool {
         && matches!(operation.method, "put" | "patch" | "delete")
 }
 
-/// Whether an idempotency key means something: not where nobody is known.
+/// Whether an idempotency key means something: not where nobody is known, and not where a secret would be kept for a day.
 fn remembers(operation: &Operation<'_>) -> bool {
-    operation.method == "post" && operation.needs_key()
+    let has_tokens = ["setup.invite", "totp.create", "totp.confirm"];
+    operation.method == "post" && operation.needs_key() && !has_tokens.contains(&operation.id())
 }
 
 fn parameters_of(operation: &Operation<'_>) -> Vec<&'static str> {
@@ -173,7 +178,18 @@ const LOCATED: [&str; 5] =
 const IN_WORDS: [(&str, &str); 2] = [("Content-Language", "ContentLanguage"), ("Vary", "Vary")];
 
 /// Refusals that do not follow from the shape.
-const OWN_REFUSALS: [(&str, &[u16]); 8] = [
+const OWN_REFUSALS: [(&str, &[u16]); 15] = [
+    // Wrong credentials or links, a way in the clear, too many attempts.
+    ("sessions.create", &[401, 403, 429]),
+    ("setup.follow", &[401, 403, 409, 429]),
+    // There is a user.
+    ("setup.invite", &[409]),
+    // The last owner, or a password that changed meanwhile.
+    ("users.update", &[409, 412]),
+    ("users.delete", &[409]),
+    // It is there, or is not.
+    ("totp.create", &[409]),
+    ("totp.confirm", &[409]),
     // No such subscription, or one without a pair.
     ("public_keys.get", &[404]),
     // An external id that is taken.

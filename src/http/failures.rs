@@ -1,14 +1,25 @@
-//! Who tried wrong keys lately: over 20 a minute from one place are told to wait (contract 3).
+//! Who tried wrong keys and passwords lately: over 20 a minute from one place are told to wait (contract 3), and over 10 in a
+//! quarter of an hour for one user.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use super::limit::whole_seconds;
+use super::problem::{Ground, Refusal};
 use crate::domain::time::Timestamp;
+use crate::domain::token::TokenHash;
+use crate::domain::user::Email;
 
+/// Wrong keys and invitations of one place.
 const FAILURES_MAX: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(60);
+/// Wrong passwords of one user, from anywhere …
+const OF_USER_MAX: u32 = 10;
+/// … within this time.
+const OF_USER_WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Places remembered, in two halves: when the newer half is full, the older one is forgotten.
 const PLACES_MAX: usize = 100_000;
 
@@ -18,13 +29,79 @@ pub enum Verdict {
     TooMany { wait: Duration },
 }
 
-#[derive(Default)]
-pub struct Failures(Mutex<Halves>);
+/// By the address that they came from.
+pub struct Failures(Tallies<IpAddr>);
 
-#[derive(Default)]
-struct Halves {
-    newer: HashMap<IpAddr, Tally>,
-    older: HashMap<IpAddr, Tally>,
+impl Default for Failures {
+    fn default() -> Self {
+        Self(Tallies::new(FAILURES_MAX, WINDOW))
+    }
+}
+
+impl Failures {
+    /// Counts one more wrong key, and says whether there were too many.
+    pub fn note(&self, client: IpAddr, now: Timestamp) -> Verdict {
+        self.0.note(place(client), now)
+    }
+}
+
+/// Attempts to sign in: by the address that they come from, and by the user that they are for.
+pub struct SignIns {
+    places: Tallies<IpAddr>,
+    users: Tallies<TokenHash>,
+}
+
+/// One that began, and counts as failed until it is said to have succeeded.
+pub struct Attempt<'a> {
+    sign_ins: &'a SignIns,
+    place: Option<IpAddr>,
+    user: TokenHash,
+}
+
+impl Default for SignIns {
+    fn default() -> Self {
+        Self { places: Tallies::new(FAILURES_MAX, WINDOW), users: Tallies::new(OF_USER_MAX, OF_USER_WINDOW) }
+    }
+}
+
+impl SignIns {
+    /// Counts before anything is checked, so that many at once are no way around the limit. `Err` says how long to wait.
+    pub fn begin(&self, client: Option<IpAddr>, email: &Email, now: Timestamp) -> Result<Attempt<'_>, Refusal> {
+        // A hash, so that each entry has one size.
+        let (place, user) = (client.map(place), TokenHash::of(email.as_str()));
+        let of_place = place.map_or(Verdict::Tolerated, |place| self.places.note(place, now));
+        // An address that has to wait must not lock the user out besides.
+        let verdict = match of_place {
+            Verdict::Tolerated => self.users.note(user, now),
+            too_many @ Verdict::TooMany { .. } => too_many,
+        };
+        match verdict {
+            Verdict::Tolerated => Ok(Attempt { sign_ins: self, place, user }),
+            Verdict::TooMany { wait } => Err(Refusal::new(Ground::RateLimited).retry_after(whole_seconds(wait).max(1))),
+        }
+    }
+}
+
+impl Attempt<'_> {
+    pub fn succeeded(self) {
+        let Self { sign_ins: SignIns { places, users }, place, user } = self;
+        if let Some(place) = place {
+            places.take_back(&place);
+        }
+        users.take_back(&user);
+    }
+}
+
+/// How often something failed lately, for each of many.
+struct Tallies<P> {
+    failures_max: u32,
+    window: Duration,
+    halves: Mutex<Halves<P>>,
+}
+
+struct Halves<P> {
+    newer: HashMap<P, Tally>,
+    older: HashMap<P, Tally>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,24 +110,35 @@ struct Tally {
     failures: u32,
 }
 
-impl Failures {
-    /// Counts one more wrong key, and says whether there were too many.
-    pub fn note(&self, client: IpAddr, now: Timestamp) -> Verdict {
-        let place = place(client);
-        let mut halves = self.0.lock().expect("no holder of it panics");
+impl<P: Copy + Eq + Hash> Tallies<P> {
+    fn new(failures_max: u32, window: Duration) -> Self {
+        Self { failures_max, window, halves: Mutex::new(Halves { newer: HashMap::new(), older: HashMap::new() }) }
+    }
+
+    fn note(&self, place: P, now: Timestamp) -> Verdict {
+        let mut halves = self.halves.lock().expect("no holder of it panics");
         let known = halves.newer.get(&place).or_else(|| halves.older.get(&place)).copied();
         let mut tally = known
-            .filter(|tally| now >= tally.since && now.since(tally.since) < WINDOW)
+            .filter(|tally| now >= tally.since && now.since(tally.since) < self.window)
             .unwrap_or(Tally { since: now, failures: 0 });
         tally.failures = tally.failures.saturating_add(1);
         if halves.newer.len() >= PLACES_MAX / 2 && !halves.newer.contains_key(&place) {
             halves.older = std::mem::take(&mut halves.newer);
         }
         halves.newer.insert(place, tally);
-        if tally.failures <= FAILURES_MAX {
+        if tally.failures <= self.failures_max {
             Verdict::Tolerated
         } else {
-            Verdict::TooMany { wait: tally.since.plus(WINDOW).since(now) }
+            Verdict::TooMany { wait: tally.since.plus(self.window).since(now) }
+        }
+    }
+
+    /// One that was noted did not fail.
+    fn take_back(&self, place: &P) {
+        let mut halves = self.halves.lock().expect("no holder of it panics");
+        let Halves { newer, older } = &mut *halves;
+        if let Some(tally) = newer.get_mut(place).or_else(|| older.get_mut(place)) {
+            tally.failures = tally.failures.saturating_sub(1);
         }
     }
 }
@@ -99,7 +187,23 @@ mod tests {
         for n in 0..150_000_u32 {
             failures.note(std::net::Ipv4Addr::from(n).into(), at(0));
         }
-        let halves = failures.0.lock().unwrap();
+        let halves = failures.0.halves.lock().unwrap();
         assert!(halves.newer.len() + halves.older.len() <= PLACES_MAX);
+    }
+
+    #[test]
+    fn the_eleventh_wrong_password_of_a_user_has_to_wait_wherever_it_comes_from_and_right_ones_do_not_count() {
+        let sign_ins = SignIns::default();
+        let email: Email = "ann@example.com".parse().unwrap();
+        let from = |n: u8| Some(IpAddr::from([203, 0, 113, n]));
+        for _ in 0..50 {
+            sign_ins.begin(from(1), &email, at(0)).unwrap().succeeded();
+        }
+        for n in 0..10 {
+            assert!(sign_ins.begin(from(n), &email, at(0)).is_ok());
+        }
+        assert_eq!(sign_ins.begin(from(99), &email, at(60)).err().unwrap().retry_after_seconds(), Some(840));
+        assert!(sign_ins.begin(from(99), &"bob@example.com".parse().unwrap(), at(60)).is_ok());
+        assert!(sign_ins.begin(from(99), &email, at(900)).is_ok());
     }
 }

@@ -42,7 +42,9 @@ choice_text!(KindText, "key_kind_text", KeyKind::ALL.map(KeyKind::name));
 choice!(PresetName, "preset", Preset::ALL.map(Preset::name));
 choice_text!(PresetText, "preset_text", Preset::ALL.map(Preset::name));
 choice_text!(ScopeText, "scope_text", scope_names());
-choice!(ScopeName, "scope", Scope::ALL.iter().map(|scope| scope.name()));
+choice!(
+    /// The name of a scope.
+    ScopeName, "scope", Scope::ALL.iter().map(|scope| scope.name()));
 
 /// An API key, as it stands
 #[derive(Debug, Serialize, Object)]

@@ -44,6 +44,12 @@ impl Default for Defaults {
     }
 }
 
+/// A page of the console asks for many things at once (contract 3).
+const SESSION: RateLimits = RateLimits {
+    management: Quota::PerSecond(NonZeroU32::new(50).expect("it is not 0")),
+    publish: Quota::InstanceDefault,
+};
+
 /// What the `RateLimit-*` headers say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
@@ -134,7 +140,10 @@ impl Limits {
         if all.len() > catalogue.actors_count() + STALE_ENTRIES_MAX {
             all.retain(|id, _| catalogue.knows(*id));
         }
-        let RateLimits { management, publish } = actor.rate_limits();
+        let RateLimits { management, publish } = match actor.session() {
+            Some(_) => SESSION,
+            None => actor.rate_limits(),
+        };
         let limiter = |own: Quota, default: PerSecond| {
             let per_second = self.per_second(own, default)?;
             let quota = governor::Quota::per_second(per_second);

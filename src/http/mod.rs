@@ -3,6 +3,7 @@
 mod audit;
 mod auth;
 mod body;
+mod browser;
 mod channels;
 mod compat;
 #[cfg(feature = "console")]
@@ -24,12 +25,15 @@ mod language;
 mod limit;
 mod metrics;
 mod page;
+mod passwords;
 mod portal;
 mod problem;
 mod public_keys;
 mod reply;
 mod server;
+mod sessions;
 mod settings;
+mod setup;
 mod shortcut;
 mod standby;
 mod stats;
@@ -38,6 +42,8 @@ mod subscriptions;
 mod tenants;
 mod test_receiver;
 mod text;
+mod totp;
+mod users;
 mod value;
 mod visit;
 
@@ -68,6 +74,7 @@ use crate::dispatch::Dispatch;
 use crate::domain::contract::{Contract, Contracts};
 use crate::domain::key::{ApiKey, KeyHash};
 use crate::domain::language::Language;
+use crate::domain::password::PasswordCost;
 use crate::domain::target::TargetRules;
 use crate::net;
 use crate::store::{Store, StoreError};
@@ -98,6 +105,8 @@ pub struct Settings {
     pub contracts: Contracts,
     /// The key of `WAXWING_ADMIN_KEY`.
     pub admin_key: Option<KeyHash>,
+    /// What hashing a password costs.
+    pub password_cost: PasswordCost,
     pub body_bytes_max: usize,
     pub batch_bytes_max: usize,
     /// `data` of one event.
@@ -124,6 +133,7 @@ impl Default for Settings {
             configured: Vec::new(),
             contracts: Contracts::ALL,
             admin_key: None,
+            password_cost: PasswordCost::default(),
             body_bytes_max: BODY_BYTES_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,
             data_bytes_max: crate::domain::event::DATA_BYTES_MAX,
@@ -139,6 +149,8 @@ pub(crate) struct App {
     admin_key: Option<Arc<ApiKey>>,
     limits: limit::Limits,
     failures: failures::Failures,
+    sign_ins: failures::SignIns,
+    passwords: passwords::Passwords,
     keyring: keyring::Keyring,
     running: idempotency::Running,
     /// What keys of Marea used up of its quotas.
@@ -183,12 +195,17 @@ enum Tag {
     /// What came to `https://test-receiver.invalid`, and what is answered there
     #[oai(rename = "Test receiver")]
     TestReceiver,
+    /// Who signs in at the console
+    Users,
+    /// Signing in, and where one is signed in
+    Sessions,
     /// How the server fares
     Instance,
 }
 
 /// A tuple of its own: poem-openapi takes 16 at once.
 type Desk = (portal::PortalApi, test_receiver::TestReceiverApi, settings::SettingsApi, audit::AuditApi);
+type People = (users::UsersApi, totp::TotpApi, sessions::SessionsApi, setup::SetupApi);
 
 type Apis = (
     subscriptions::SubscriptionsApi,
@@ -200,6 +217,7 @@ type Apis = (
     event_types::EventTypesApi,
     tenants::TenantsApi,
     keys::KeysApi,
+    People,
     stats::StatsApi,
     stream::StreamApi,
     Desk,
@@ -223,6 +241,8 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         admin_key: api.settings.admin_key.map(|hash| Arc::new(auth::admin_key(hash))),
         limits: limit::Limits::new(api.settings.rate_limits, api.clock.clone()),
         failures: failures::Failures::default(),
+        sign_ins: failures::SignIns::default(),
+        passwords: passwords::Passwords::new(api.settings.password_cost),
         keyring: keyring::Keyring::default(),
         running: idempotency::Running::default(),
         windows: compat::marea::Windows::default(),
@@ -241,6 +261,12 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         event_types::EventTypesApi { app: app.clone() },
         tenants::TenantsApi { app: app.clone() },
         keys::KeysApi { app: app.clone() },
+        (
+            users::UsersApi { app: app.clone() },
+            totp::TotpApi { app: app.clone() },
+            sessions::SessionsApi { app: app.clone() },
+            setup::SetupApi { app: app.clone() },
+        ),
         stats::StatsApi { app: app.clone() },
         stream::StreamApi { app: app.clone() },
         (

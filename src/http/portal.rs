@@ -3,21 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use poem::Request;
-use poem::http::uri::Scheme;
-use poem::http::{StatusCode, header};
+use poem::http::StatusCode;
 use poem_openapi::param::Path;
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 
-use super::auth::{Call, Caller, refuse_credentials, scope};
+use super::auth::{Call, Caller, refuse_guess, scope};
 use super::body::{Body, Fields, Findings, Wire};
+use super::browser::Guest;
 use super::idempotency::{Fingerprint, once};
 use super::page::{Listed, Numbered, Parameter, Parameters, Params, Query};
 use super::problem::{Ground, Refusal, Source};
 use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply};
 use super::value::{Nullable, Time};
-use super::visit::Visit;
 use super::{App, Tag};
 use crate::domain::actor::Actor;
 use crate::domain::id::PortalLinkId;
@@ -157,7 +155,7 @@ impl PortalApi {
     async fn create(
         &self,
         caller: Caller<scope::KeysWrite>,
-        request: &Request,
+        guest: Guest,
         body: Body<CreatePortalLink>,
     ) -> Result<Answer<One<PortalLinkAttributes>, 201>, Refusal> {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
@@ -195,7 +193,7 @@ impl PortalApi {
             refuse_more_than_own(&caller, &link)?;
             let made =
                 self.app.store.create_portal_link(link, memory.keep(|made: &PortalLink| created(made, None))).await?;
-            let url = format!("{}/portal#{}", base_of(request, &caller), token.as_str());
+            let url = format!("{}/portal#{}", guest.base, token.as_str());
             Ok(created(&made, Some(url)))
         })
         .await
@@ -246,17 +244,17 @@ impl PortalApi {
     #[oai(path = "/portal-sessions", method = "post", operation_id = "portal_sessions.create")]
     async fn enter(
         &self,
-        request: &Request,
+        guest: Guest,
         body: Body<CreatePortalSession>,
     ) -> Result<Answer<One<PortalSessionAttributes>, 201>, Refusal> {
         let (CreatePortalSession { token }, findings) = body.read()?;
         findings.finish()?;
-        let (app, visit) = (&self.app, Visit::of(request));
+        let (app, visit) = (&self.app, &guest.visit);
         let secret = Token::generate(&mut rand::rng());
         let bearer = format!("{BEARER_PREFIX}{}", secret.as_str());
         let followed = app.store.follow_portal_link(TokenHash::of(token.trim()), TokenHash::of(&bearer)).await;
         let link = followed.map_err(|error| match error {
-            StoreError::NotFound => refuse_credentials(app, visit.client, Ground::InvalidPortalLink, app.clock.now()),
+            StoreError::NotFound => refuse_guess(app, visit.client, Ground::InvalidPortalLink, app.clock.now()),
             error => error.into(),
         })?;
         let catalogue = app.store.catalogue();
@@ -276,14 +274,6 @@ impl PortalApi {
         let _ = visit.actor.set(Actor::Portal(Arc::new(link)));
         Ok(reply.header("cache-control", "no-store".to_owned()).into())
     }
-}
-
-/// Where the link begins: where people reach the server, or else where the caller did.
-fn base_of(request: &Request, call: &Call) -> String {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let scheme = if *request.scheme() == Scheme::HTTPS { "https" } else { "http" };
-    let stored = call.catalogue.settings().console_url.clone();
-    stored.unwrap_or_else(|| format!("{scheme}://{host}"))
 }
 
 fn refuse_more_than_own(call: &Call, link: &PortalLink) -> Result<(), Refusal> {

@@ -51,12 +51,28 @@ pub enum Ground {
     InvalidPortalLink,
     /// The session that a portal link gave is over, or the link was revoked.
     PortalSessionOver,
+    /// The cookie is of no session, or of one that is over.
+    SessionExpired,
+    /// Whether the e-mail address, the password or the code is wrong is not told.
+    InvalidCredentials,
+    /// The password is right, and a code of the second factor is needed besides.
+    TotpRequired,
+    /// The token is of no invitation, or of one that was used or is over.
+    InvalidInvitation,
+    /// A password would come in the clear from elsewhere.
+    InsecureTransport,
+    /// With a session's cookie, and perhaps from a page of another site.
+    CrossSiteRequest,
     ReadOnlyKey,
     MissingScope(Scope),
     /// The operation concerns the whole instance, and the key is bound to a tenant.
     InstanceKeyOnly,
     /// The operation concerns a whole tenant, and the key is restricted to a part of it.
     UnrestrictedKeyOnly,
+    /// Nobody sets another's password.
+    OwnPasswordOnly,
+    /// Nobody but the user.
+    OneselfOnly,
     /// A key would give more than it has itself.
     BeyondOwnKey {
         what: &'static str,
@@ -91,6 +107,12 @@ pub enum Ground {
     EventNotAllowed,
     ExternalIdConflict,
     InvalidState,
+    /// There is a user already.
+    SetupDone,
+    /// No owner would be left.
+    LastOwner,
+    /// Another user has the e-mail address.
+    EmailTaken,
     EventExpired,
     /// A flag, a variable or the file decides it.
     SettingFixed {
@@ -134,9 +156,17 @@ impl Ground {
             | Self::InvalidAuthorizationFormat
             | Self::KeyExpired
             | Self::KeyRevoked
+            | Self::SessionExpired
+            | Self::InvalidCredentials
+            | Self::TotpRequired
+            | Self::InvalidInvitation
             | Self::InvalidPortalLink
             | Self::PortalSessionOver => StatusCode::UNAUTHORIZED,
-            Self::ReadOnlyKey
+            Self::InsecureTransport
+            | Self::CrossSiteRequest
+            | Self::OwnPasswordOnly
+            | Self::OneselfOnly
+            | Self::ReadOnlyKey
             | Self::MissingScope(_)
             | Self::InstanceKeyOnly
             | Self::UnrestrictedKeyOnly
@@ -153,6 +183,9 @@ impl Ground {
             | Self::ExternalIdConflict
             | Self::InvalidState
             | Self::SettingFixed { .. }
+            | Self::SetupDone
+            | Self::LastOwner
+            | Self::EmailTaken
             | Self::SystemTenant
             | Self::LimitExceeded { .. } => StatusCode::CONFLICT,
             Self::EventExpired | Self::IdempotencySnapshotUnavailable => StatusCode::GONE,
@@ -177,10 +210,19 @@ impl Ground {
             Self::KeyRevoked => "key_revoked",
             Self::InvalidPortalLink => "invalid_portal_link",
             Self::PortalSessionOver => "session_expired",
+            Self::SessionExpired => "session_expired",
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::TotpRequired => "totp_required",
+            Self::InvalidInvitation => "invalid_invitation",
+            Self::InsecureTransport => "insecure_transport",
+            Self::CrossSiteRequest => "cross_site_request",
             Self::ReadOnlyKey => "read_only_key",
-            Self::MissingScope(_) | Self::InstanceKeyOnly | Self::UnrestrictedKeyOnly | Self::BeyondOwnKey { .. } => {
-                "missing_scope"
-            }
+            Self::MissingScope(_)
+            | Self::InstanceKeyOnly
+            | Self::UnrestrictedKeyOnly
+            | Self::OwnPasswordOnly
+            | Self::OneselfOnly
+            | Self::BeyondOwnKey { .. } => "missing_scope",
             Self::NoSuchPath | Self::NotFound { .. } => "not_found",
             Self::UnknownTenant { .. } => "unknown_tenant",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -190,10 +232,12 @@ impl Ground {
             Self::IdempotencyConflict => "idempotency_conflict",
             Self::IdempotencyInProgress => "idempotency_in_progress",
             Self::IdempotencySnapshotUnavailable => "idempotency_snapshot_unavailable",
-            Self::AlreadyExists | Self::KeyExists | Self::PublicIdTaken => "already_exists",
+            Self::AlreadyExists | Self::KeyExists | Self::PublicIdTaken | Self::EmailTaken => "already_exists",
             Self::EventNotAllowed => "event_not_allowed",
             Self::ExternalIdConflict => "external_id_conflict",
-            Self::InvalidState | Self::SettingFixed { .. } | Self::SystemTenant => "invalid_state",
+            Self::InvalidState | Self::SettingFixed { .. } | Self::SystemTenant | Self::SetupDone | Self::LastOwner => {
+                "invalid_state"
+            }
             Self::EventExpired => "event_expired",
             Self::PreconditionFailed => "precondition_failed",
             Self::LimitExceeded { .. } | Self::TooManyViewers { .. } => "limit_exceeded",

@@ -346,7 +346,7 @@ impl Stream {
 /// Whether the actor is still one that may watch this, as of now.
 fn may_see(Place { app, actor }: &Place, of_tenant: Option<TenantId>) -> bool {
     let catalogue = app.store.catalogue();
-    is_still_let_in(&catalogue, actor, app.clock.now())
+    is_still_let_in(app, &catalogue, actor, app.clock.now())
         && of_tenant.is_none_or(|tenant| catalogue.tenant(tenant).is_some())
 }
 

@@ -13,14 +13,16 @@ use crate::domain::channel::Channel;
 use crate::domain::delivery::{Delivery, ShownState, State};
 use crate::domain::event_type::{EventPattern, EventType, EventTypeName};
 use crate::domain::health::{Health, Hold};
-use crate::domain::id::{KeyId, PortalLinkId, SubscriptionId, TenantId};
+use crate::domain::id::{KeyId, PortalLinkId, SessionId, SubscriptionId, TenantId, UserId};
 use crate::domain::key::{ApiKey, KeyHash};
 use crate::domain::portal_link::PortalLink;
 use crate::domain::public_id::PublicId;
+use crate::domain::session::Session;
 use crate::domain::setting::StoredSettings;
 use crate::domain::subscription::Subscription;
 use crate::domain::tenant::{ExternalId, Tenant};
 use crate::domain::token::TokenHash;
+use crate::domain::user::{Email, Invitation, Invited, User};
 
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
@@ -28,6 +30,12 @@ pub struct Catalogue {
     tenants_by_external_id: HashMap<ExternalId, TenantId>,
     keys: OrdMap<KeyId, Arc<ApiKey>>,
     keys_by_hash: HashMap<KeyHash, KeyId>,
+    users: OrdMap<UserId, Arc<User>>,
+    users_by_email: HashMap<Email, UserId>,
+    invitations: OrdMap<Invited, Arc<Invitation>>,
+    invitations_by_hash: HashMap<TokenHash, Invited>,
+    sessions: OrdMap<SessionId, Arc<Session>>,
+    sessions_by_hash: HashMap<TokenHash, SessionId>,
     event_types: OrdMap<EventTypeName, Arc<EventTypeEntry>>,
     /// Which tenant a subscription belongs to.
     owners: HashMap<SubscriptionId, TenantId>,
@@ -119,11 +127,52 @@ impl Catalogue {
         match actor {
             ActorId::Key(id) => self.keys.contains_key(&id),
             ActorId::Portal(id) => self.portal_links.contains_key(&id),
+            ActorId::Session(id) => self.sessions.contains_key(&id),
         }
     }
 
     pub fn actors_count(&self) -> usize {
-        self.keys.len() + self.portal_links.len()
+        self.keys.len() + self.sessions.len() + self.portal_links.len()
+    }
+
+    pub fn user(&self, id: UserId) -> Option<&Arc<User>> {
+        self.users.get(&id)
+    }
+
+    pub fn user_by_email(&self, email: &Email) -> Option<&Arc<User>> {
+        self.user(*self.users_by_email.get(email)?)
+    }
+
+    /// In the order of creation.
+    pub fn users(&self) -> impl DoubleEndedIterator<Item = &Arc<User>> {
+        self.users.values()
+    }
+
+    /// Of use or not.
+    pub fn invitation(&self, hash: &TokenHash) -> Option<&Arc<Invitation>> {
+        self.invitation_to(*self.invitations_by_hash.get(hash)?)
+    }
+
+    pub fn invitation_to(&self, to: Invited) -> Option<&Arc<Invitation>> {
+        self.invitations.get(&to)
+    }
+
+    pub fn invitations(&self) -> impl Iterator<Item = &Arc<Invitation>> {
+        self.invitations.values()
+    }
+
+    /// Of use or not.
+    pub fn session(&self, id: SessionId) -> Option<&Arc<Session>> {
+        self.sessions.get(&id)
+    }
+
+    pub fn session_by_hash(&self, hash: &TokenHash) -> Option<&Arc<Session>> {
+        self.session(*self.sessions_by_hash.get(hash)?)
+    }
+
+    /// In the order of creation.
+    pub fn sessions(&self) -> impl DoubleEndedIterator<Item = &Arc<Session>> {
+        self.sessions.values()
     }
 
     pub fn event_type(&self, name: &str) -> Option<&Arc<EventTypeEntry>> {
@@ -226,6 +275,40 @@ impl Catalogue {
     pub(super) fn remove_key(&mut self, id: KeyId) {
         if let Some(key) = self.keys.remove(&id) {
             self.keys_by_hash.remove(&key.hash);
+        }
+    }
+
+    /// Adds it, or replaces the one with its id.
+    pub(super) fn put_user(&mut self, user: User) {
+        self.users_by_email.insert(user.email.clone(), user.id);
+        self.users.insert(user.id, Arc::new(user));
+    }
+
+    pub(super) fn remove_user(&mut self, id: UserId) {
+        if let Some(user) = self.users.remove(&id) {
+            self.users_by_email.remove(&user.email);
+        }
+    }
+
+    pub(super) fn put_invitation(&mut self, invitation: Invitation) {
+        self.invitations_by_hash.insert(invitation.hash, invitation.to);
+        self.invitations.insert(invitation.to, Arc::new(invitation));
+    }
+
+    pub(super) fn remove_invitation(&mut self, to: Invited) {
+        if let Some(invitation) = self.invitations.remove(&to) {
+            self.invitations_by_hash.remove(&invitation.hash);
+        }
+    }
+
+    pub(super) fn put_session(&mut self, session: Session) {
+        self.sessions_by_hash.insert(session.hash, session.id);
+        self.sessions.insert(session.id, Arc::new(session));
+    }
+
+    pub(super) fn remove_session(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.remove(&id) {
+            self.sessions_by_hash.remove(&session.hash);
         }
     }
 

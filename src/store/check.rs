@@ -1,6 +1,6 @@
 //! Checking a stopped instance: every row is read, every index compared with what it stands for, both ways.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::crypt::Crypt;
@@ -9,20 +9,23 @@ use super::postings::{CHUNK_IDS_MAX, Chunk, Postings};
 use super::record::{StateCountsRecord, StatsLogEntry, StatsLogRecord, Value};
 use super::schema::{
     Answers, AnswersBySecret, AnswersByTime, Attempts, AuditLog, Deliveries, DeliveriesBySubscription,
-    DeliveriesByTenant, DueRows, EventTypes, Events, EventsByTenant, ExternalIds, FailedRows, HealthOf, JobDeliveries,
-    Jobs, JobsByTenant, Key, Keys, KeysUsed, Kind, Meta, MetaName, NAMES, OpenRows, Payloads, PortalLinks,
-    Redeliveries, Settings, StateCountsOf, Stats, StatsLog, Subscriptions, Tenants, Work, WorkName, definition,
+    DeliveriesByTenant, DueRows, EventTypes, Events, EventsByTenant, ExternalIds, FailedRows, HealthOf, Invitations,
+    JobDeliveries, Jobs, JobsByTenant, Key, Keys, KeysUsed, Kind, Meta, MetaName, NAMES, OpenRows, Payloads,
+    PortalLinks, Redeliveries, Sessions, SessionsUsed, Settings, StateCountsOf, Stats, StatsLog, Subscriptions,
+    Tenants, Users, Work, WorkName, definition,
 };
 use super::tables::{Read, Snapshot, disk};
 use super::{Location, StoreError, deliveries, idempotency, stats};
 use crate::domain::delivery::{Delivery, State};
-use crate::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
+use crate::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId, UserId};
 use crate::domain::job::JobState;
+use crate::domain::session::SignedIn;
 use crate::domain::setting::StoredSettings;
 use crate::domain::stats::Scope;
 use crate::domain::subscription::Signing;
 use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
+use crate::domain::user::{Email, Invited};
 use redb::{ReadableDatabase, ReadableTableMetadata};
 
 /// Findings that a report lists; more are only counted.
@@ -183,6 +186,7 @@ impl Checker {
             }
             Ok(())
         })?;
+        self.people()?;
         self.each::<EventTypes>(|checker, name, record| {
             if record.into_domain(name.clone()).is_none() {
                 checker.wrong::<EventTypes>(&name, "cannot be read");
@@ -209,6 +213,48 @@ impl Checker {
         self.each::<HealthOf>(|checker, id, _| {
             if !checker.tables.has::<Subscriptions>(&id)? {
                 checker.wrong::<HealthOf>(&id, "there is no such subscription");
+            }
+            Ok(())
+        })
+    }
+
+    fn people(&mut self) -> Result<(), StoreError> {
+        let mut emails: BTreeMap<Email, UserId> = BTreeMap::new();
+        self.each::<Users>(|checker, id, record| {
+            match record.into_domain(id, &checker.crypt) {
+                None => checker.wrong::<Users>(&id, "cannot be read or decrypted"),
+                Some(user) => {
+                    if let Some(other) = emails.insert(user.email, id) {
+                        checker.wrong::<Users>(&id, format_args!("has the e-mail address of {other}"));
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        let mut invited: BTreeSet<Invited> = BTreeSet::new();
+        self.each::<Invitations>(|checker, hash, record| {
+            let to = record.into_domain(hash).to;
+            if let Invited::User(id) = to
+                && !checker.tables.has::<Users>(&id)?
+            {
+                checker.wrong::<Invitations>(&hash, format_args!("is to {id}, who does not exist"));
+            }
+            if !invited.insert(to) {
+                checker.wrong::<Invitations>(&hash, "is not the only one to the same");
+            }
+            Ok(())
+        })?;
+        self.each::<Sessions>(|checker, id, record| {
+            if let SignedIn::User(user) = record.into_domain(id).of
+                && !checker.tables.has::<Users>(&user)?
+            {
+                checker.wrong::<Sessions>(&id, format_args!("is of {user}, who does not exist"));
+            }
+            Ok(())
+        })?;
+        self.each::<SessionsUsed>(|checker, id, _| {
+            if !checker.tables.has::<Sessions>(&id)? {
+                checker.wrong::<SessionsUsed>(&id, "there is no such session");
             }
             Ok(())
         })

@@ -15,22 +15,23 @@ use super::backlog::{Backlogs, Counted};
 use super::catalogue::Catalogue;
 use super::crypt::Crypt;
 use super::postings::Unindexed;
-use super::schema::{KeysUsed, MetaName, WorkName};
+use super::schema::{KeysUsed, MetaName, SessionsUsed, WorkName};
 use super::space::Space;
 use super::stats;
 use super::tables::{Snapshot, Tables, disk};
 use super::{Change, Fresh, Retention, Sizes, StoreError, postings, record, schema};
 use crate::clock::Clock;
+use crate::domain::actor::ActorId;
 use crate::domain::health::Health;
-use crate::domain::id::{EventId, IdGenerator, KeyId, SubscriptionId};
+use crate::domain::id::{EventId, IdGenerator, SubscriptionId};
 use crate::domain::time::Timestamp;
 
 /// Sentences that wait or run. Further callers wait for a place, so that a slow disk costs them time and not memory.
 pub(super) const QUEUE_MAX: usize = 4096;
 /// Commits whose changes the dispatcher has not taken yet. Beyond it the writer waits.
 pub(super) const CHANGES_MAX: usize = 64;
-/// How often the last use of a key is written.
-const KEYS_USED_EVERY: Duration = Duration::from_secs(60);
+/// How often the last uses of keys and sessions are written.
+const LAST_USES_EVERY: Duration = Duration::from_secs(60);
 
 /// A handle on the open store. Clones share it.
 #[derive(Clone)]
@@ -48,7 +49,7 @@ pub(super) struct Shared {
     pub(super) retention: Retention,
     pub(super) ids: Mutex<Ids>,
     pub(super) health: RwLock<HashMap<SubscriptionId, Health>>,
-    pub(super) keys_used: Mutex<KeysUsedMemory>,
+    pub(super) last_uses: Mutex<LastUses>,
     pub(super) space: Space,
     pub(super) queue: Sender<Message>,
     pub(super) places: Arc<Semaphore>,
@@ -61,10 +62,10 @@ pub(super) struct Ids {
 }
 
 #[derive(Default)]
-pub(super) struct KeysUsedMemory {
-    pub(super) last: HashMap<KeyId, Timestamp>,
+pub(super) struct LastUses {
+    pub(super) last: HashMap<ActorId, Timestamp>,
     /// Those that moved since they were written.
-    pub(super) unwritten: HashMap<KeyId, Timestamp>,
+    pub(super) unwritten: HashMap<ActorId, Timestamp>,
     pub(super) written_at: Timestamp,
 }
 
@@ -229,7 +230,7 @@ pub(super) struct Effects {
     pub(super) backlog_cursor: Option<SubscriptionId>,
     pub(super) worked: Option<WorkName>,
     pub(super) retention_cursor: Option<EventId>,
-    pub(super) keys_used_written: HashMap<KeyId, Timestamp>,
+    pub(super) last_uses_written: HashMap<ActorId, Timestamp>,
 }
 
 impl<'t> Transaction<'t> {
@@ -382,23 +383,30 @@ impl<'t> Transaction<'t> {
         Ok(())
     }
 
-    /// Writes which keys were used, when the last time was long enough ago.
-    pub(super) fn write_keys_used(&mut self) -> Result<(), StoreError> {
+    /// Writes which keys and sessions were used, when the last time was long enough ago.
+    pub(super) fn write_last_uses(&mut self) -> Result<(), StoreError> {
         let unwritten = {
-            let memory = self.shared.keys_used.lock().expect("nothing panics while it holds the lock");
-            let is_recent = self.now.as_millis().abs_diff(memory.written_at.as_millis()) < millis(KEYS_USED_EVERY);
+            let memory = self.shared.last_uses.lock().expect("nothing panics while it holds the lock");
+            let is_recent = self.now.as_millis().abs_diff(memory.written_at.as_millis()) < millis(LAST_USES_EVERY);
             if memory.unwritten.is_empty() || is_recent {
                 return Ok(());
             }
             memory.unwritten.clone()
         };
         for (id, at) in &unwritten {
-            // A key that was revoked meanwhile has no row any more.
-            if self.with_catalogue(|catalogue| catalogue.key(*id).is_some()) {
-                self.tables.put::<KeysUsed>(id, &record::UsedRecord { at: at.as_millis() })?;
+            // What is gone meanwhile has no row any more.
+            if !self.with_catalogue(|catalogue| catalogue.knows(*id)) {
+                continue;
+            }
+            let record = record::UsedRecord { at: at.as_millis() };
+            match id {
+                ActorId::Key(id) => self.tables.put::<KeysUsed>(id, &record)?,
+                ActorId::Session(id) => self.tables.put::<SessionsUsed>(id, &record)?,
+                // Not noted in the first place.
+                ActorId::Portal(_) => {}
             }
         }
-        self.effects.keys_used_written = unwritten;
+        self.effects.last_uses_written = unwritten;
         Ok(())
     }
 }
@@ -407,8 +415,8 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl KeysUsedMemory {
-    pub(super) fn used(&mut self, id: KeyId, at: Timestamp) {
+impl LastUses {
+    pub(super) fn used(&mut self, id: ActorId, at: Timestamp) {
         match self.last.entry(id) {
             Entry::Occupied(known) if *known.get() >= at => return,
             Entry::Occupied(mut known) => {

@@ -53,6 +53,7 @@ pub(super) fn holders(record: &AnswerRecord) -> Vec<Holder> {
                 SecretOwner::Subscription(id) => Holder::Subscription(id),
                 SecretOwner::Key(id) => Holder::Key(id),
                 SecretOwner::Tenant(id) => Holder::Tenant(id),
+                SecretOwner::User(id) => Holder::User(id),
             };
             vec![shown, Holder::Asker(record.asker)]
         }

@@ -49,17 +49,18 @@ impl Store {
 
     /// Notes that an actor asked for something; written with some later commit, at most once a minute for each.
     pub fn actor_used(&self, id: ActorId, at: Timestamp) {
-        match id {
-            ActorId::Key(id) => {
-                self.shared.keys_used.lock().expect("nothing panics while it holds the lock").used(id, at)
-            }
-            // Its link says when it began, and it is short.
-            ActorId::Portal(_) => {}
+        // The link of a portal session says when it began, and it is short.
+        if !matches!(id, ActorId::Portal(_)) {
+            self.shared.last_uses.lock().expect("nothing panics while it holds the lock").used(id, at);
         }
     }
 
     pub fn key_last_used(&self, id: KeyId) -> Option<Timestamp> {
-        self.shared.keys_used.lock().expect("nothing panics while it holds the lock").last.get(&id).copied()
+        self.actor_last_used(id.into())
+    }
+
+    pub(super) fn actor_last_used(&self, id: ActorId) -> Option<Timestamp> {
+        self.shared.last_uses.lock().expect("nothing panics while it holds the lock").last.get(&id).copied()
     }
 }
 

@@ -45,6 +45,7 @@ mod tables;
 mod tenants;
 mod timers;
 mod trial;
+mod users;
 mod work;
 mod writer;
 
@@ -62,7 +63,7 @@ use crate::domain::actor::ActorId;
 use crate::domain::delivery::{Attempt, CanceledReason, Delivery, ErrorClass, State, Trigger};
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::health::Health;
-use crate::domain::id::{AttemptId, DeliveryId, KeyId, SubscriptionId, TenantId};
+use crate::domain::id::{AttemptId, DeliveryId, KeyId, SubscriptionId, TenantId, UserId};
 use crate::domain::operational::Announcement;
 use crate::domain::setting::{AUDIT_DAYS_DEFAULT, SettingName};
 use crate::domain::subscription::DisabledReason;
@@ -81,6 +82,7 @@ pub use open::{OpenError, Opened};
 pub use query::{AttemptFilter, DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Walk};
 pub use reach::{Reach, Whose};
 pub use trial::TEST_RECORDED_WITHIN;
+pub use users::{Checked, Chosen};
 pub use writer::{Stepped, Writer};
 
 pub struct Options {
@@ -335,9 +337,11 @@ pub enum SecretOwner {
     Subscription(SubscriptionId),
     Key(KeyId),
     Tenant(TenantId),
+    /// An invitation's, or of a second factor.
+    User(UserId),
 }
 
-/// SHA-256 over (key id, tenant, method, path with query, header value): which request an idempotency key names.
+/// SHA-256 over (id of who asks, tenant, method, path with query, header value): which request an idempotency key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestName(pub [u8; 32]);
 

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use zeroize::Zeroizing;
 
 use super::behind::Behind;
-use super::commit::{CHANGES_MAX, Ids, KeysUsedMemory, QUEUE_MAX, Shared, State};
+use super::commit::{CHANGES_MAX, Ids, LastUses, QUEUE_MAX, Shared, State};
 use super::crypt::Crypt;
 use super::folder::{
     KEY_FILE, STORE_FILE, at, holds_something, make_directory, make_file, open_file, open_journal, read_key,
@@ -22,7 +22,10 @@ use super::folder::{
 use super::format::{Beginning, format, make_tables, migrate, write};
 use super::journal::Rows;
 use super::recovery::{index, last_id, replay, settle};
-use super::schema::{EventTypes, HealthOf, Keys, KeysUsed, MetaName, PortalLinks, Subscriptions, Tenants, Work};
+use super::schema::{
+    EventTypes, HealthOf, Invitations, Keys, KeysUsed, MetaName, PortalLinks, Sessions, SessionsUsed, Subscriptions,
+    Tenants, Users, Work,
+};
 use super::space::{Place, Space};
 use super::tables::{Read, Snapshot, damaged, disk};
 use super::{Catalogue, Change, Location, Options, Store, StoreError, Writer, settings, stats};
@@ -122,9 +125,15 @@ impl Store {
         let snapshot = Snapshot::new(database.begin_read().map_err(disk)?);
         let health = snapshot.scan::<HealthOf>(..)?.map(|row| row.map(|(id, record)| (id, record.into())));
         let health: HashMap<_, _> = health.collect::<Result<_, _>>()?;
-        let used = snapshot.scan::<KeysUsed>(..)?;
-        let used = used.map(|row| row.map(|(id, record)| (id, Timestamp::from_millis(record.at))));
-        let keys_used = KeysUsedMemory { last: used.collect::<Result<_, _>>()?, ..KeysUsedMemory::default() };
+        let mut last_uses = LastUses::default();
+        for row in snapshot.scan::<KeysUsed>(..)? {
+            let (id, record) = row?;
+            last_uses.last.insert(id.into(), Timestamp::from_millis(record.at));
+        }
+        for row in snapshot.scan::<SessionsUsed>(..)? {
+            let (id, record) = row?;
+            last_uses.last.insert(id.into(), Timestamp::from_millis(record.at));
+        }
         let ids = Ids { generator: IdGenerator::after(last_id(&snapshot)?), chance: StdRng::seed_from_u64(seed) };
         let state = State {
             unindexed: Vec::new(),
@@ -150,7 +159,7 @@ impl Store {
             retention,
             ids: Mutex::new(ids),
             health: RwLock::new(health),
-            keys_used: Mutex::new(keys_used),
+            last_uses: Mutex::new(last_uses),
             space: Space::new(place, free_bytes_min),
             queue,
             places: Arc::new(Semaphore::new(QUEUE_MAX)),
@@ -213,6 +222,18 @@ fn load_catalogue(tables: &impl Read, crypt: &Crypt) -> Result<Catalogue, StoreE
     for row in tables.scan::<PortalLinks>(..)? {
         let (id, record) = row?;
         catalogue.put_portal_link(record.into_domain(id));
+    }
+    for row in tables.scan::<Users>(..)? {
+        let (id, record) = row?;
+        catalogue.put_user(record.into_domain(id, crypt).ok_or_else(|| damaged::<Users>(&id.to_key()))?);
+    }
+    for row in tables.scan::<Invitations>(..)? {
+        let (hash, record) = row?;
+        catalogue.put_invitation(record.into_domain(hash));
+    }
+    for row in tables.scan::<Sessions>(..)? {
+        let (id, record) = row?;
+        catalogue.put_session(record.into_domain(id));
     }
     for row in tables.scan::<EventTypes>(..)? {
         let (name, record) = row?;

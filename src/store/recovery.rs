@@ -11,12 +11,15 @@ use super::journal::{JOURNAL_FILES, Journal, ReplayError};
 use super::open::OpenError;
 use super::postings::{self, Unindexed};
 use super::schema::{
-    AuditLog, Deliveries, Events, Jobs, Keys, Kind, Meta, MetaName, PortalLinks, Subscriptions, Tenants,
+    AuditLog, Deliveries, Events, Jobs, Keys, Kind, Meta, MetaName, PortalLinks, Sessions, Subscriptions, Tenants,
+    Users,
 };
 use super::tables::{Read, Snapshot, damaged, disk};
 use super::{StoreError, deliveries};
 use crate::domain::delivery::Delivery;
-use crate::domain::id::{AuditId, DeliveryId, EventId, JobId, PortalLinkId, SubscriptionId, TenantId};
+use crate::domain::id::{
+    AuditId, DeliveryId, EventId, JobId, PortalLinkId, SessionId, SubscriptionId, TenantId, UserId,
+};
 
 /// Rows that one transaction of recovery looks at.
 const RECOVERY_ROWS_MAX: usize = 16_384;
@@ -142,6 +145,8 @@ pub(super) fn last_id(tables: &impl Read) -> Result<u128, StoreError> {
         last::<Jobs>(tables)?.map_or(0, JobId::as_u128),
         last::<AuditLog>(tables)?.map_or(0, AuditId::as_u128),
         last::<PortalLinks>(tables)?.map_or(0, PortalLinkId::as_u128),
+        last::<Users>(tables)?.map_or(0, UserId::as_u128),
+        last::<Sessions>(tables)?.map_or(0, SessionId::as_u128),
         tables.meta_id(MetaName::AssignedUpTo)?,
         tables.meta_id(MetaName::SettledUpTo)?,
         tables.meta_id(MetaName::IndexedUpTo)?,

@@ -99,6 +99,7 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError
     if is_at_end {
         remove_deleted_subscriptions(transaction)?;
         transaction.remove_old_jobs()?;
+        transaction.remove_what_lets_nobody_in()?;
         transaction.set_retention_cursor(EventId::from_u128(0))?;
     } else if let Some(reached) = reached {
         transaction.set_retention_cursor(reached)?;

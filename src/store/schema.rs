@@ -30,6 +30,10 @@
 //! | `work` | what is being done | how far it came |
 //! | `stats` | resolution, start, scope | what was counted there; all of a time are neighbours, so that adding touches few pages |
 //! | `stats_log` | number of the commit | what it counted, not yet added to `stats` and `state_counts` |
+//! | `users` | user | who signs in at the console |
+//! | `invitations` | hash of its token | who may choose a password with it, and until when |
+//! | `sessions` | session | where somebody is signed in |
+//! | `sessions_used` | session | when it was last used |
 //! | `state_counts` | subscription | how many of its deliveries are in each state |
 //! | `settings` | name | the value that is stored |
 //! | `portal_links` | link | who may enter the portal of a tenant, or has; hashes only |
@@ -41,15 +45,19 @@ use super::RequestName;
 use super::postings::Chunk;
 use super::record::{
     AnswerRecord, AttemptRecord, AuditRecord, DeliveryRecord, EventRecord, EventTypeRecord, HealthRecord, IdRecord,
-    JobRecord, KeyRecord, MetaValue, Payload, PortalLinkRecord, SettingRecord, StateCountsRecord, StatsLogRecord,
-    StatsRecord, SubscriptionRecord, TenantRecord, UsedRecord, Value, WorkRecord,
+    InvitationRecord, JobRecord, KeyRecord, MetaValue, Payload, PortalLinkRecord, SessionRecord, SettingRecord,
+    StateCountsRecord, StatsLogRecord, StatsRecord, SubscriptionRecord, TenantRecord, UsedRecord, UserRecord, Value,
+    WorkRecord,
 };
 use crate::domain::event_type::EventTypeName;
-use crate::domain::id::{AuditId, DeliveryId, EventId, JobId, KeyId, PortalLinkId, SubscriptionId, TenantId};
+use crate::domain::id::{
+    AuditId, DeliveryId, EventId, JobId, KeyId, PortalLinkId, SessionId, SubscriptionId, TenantId, UserId,
+};
 use crate::domain::setting::SettingName;
 use crate::domain::stats::{Resolution, Scope};
 use crate::domain::tenant::ExternalId;
 use crate::domain::time::Timestamp;
+use crate::domain::token::TokenHash;
 
 pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -113,6 +121,10 @@ tables! {
     Stats = "stats": (Resolution, Timestamp, Scope) => StatsRecord;
     StatsLog = "stats_log": u64 => StatsLogRecord;
     StateCountsOf = "state_counts": SubscriptionId => StateCountsRecord;
+    Users = "users": UserId => UserRecord;
+    Invitations = "invitations": TokenHash => InvitationRecord;
+    Sessions = "sessions": SessionId => SessionRecord;
+    SessionsUsed = "sessions_used": SessionId => UsedRecord;
     Settings = "settings": SettingName => SettingRecord;
     AuditLog = "audit_log": AuditId => AuditRecord;
     PortalLinks = "portal_links": PortalLinkId => PortalLinkRecord;
@@ -177,6 +189,7 @@ pub(super) enum Holder {
     /// Whoever asked, of any kind.
     Asker([u8; 16]),
     Tenant(TenantId),
+    User(UserId),
 }
 
 /// Work that is done in the background, in steps, also after a restart.
@@ -230,7 +243,7 @@ macro_rules! id_keys {
     )*};
 }
 
-id_keys! { AuditId PortalLinkId TenantId KeyId SubscriptionId EventId DeliveryId JobId }
+id_keys! { AuditId PortalLinkId TenantId KeyId SubscriptionId EventId DeliveryId JobId UserId SessionId }
 
 macro_rules! number_keys {
     ($($number:ident)*) => {$(
@@ -301,6 +314,16 @@ impl Key for Timestamp {
     }
 }
 
+impl Key for TokenHash {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.0);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        take(bytes).map(Self)
+    }
+}
+
 impl Key for RequestName {
     fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.0);
@@ -356,6 +379,7 @@ impl Key for Holder {
             Self::Key(id) => (2, id.to_bytes()),
             Self::Asker(id) => (3, *id),
             Self::Tenant(id) => (4, id.to_bytes()),
+            Self::User(id) => (5, id.to_bytes()),
         };
         bytes.push(kind);
         bytes.extend_from_slice(&id);
@@ -367,6 +391,7 @@ impl Key for Holder {
             [2] => Key::read(bytes).map(Self::Key),
             [3] => take(bytes).map(Self::Asker),
             [4] => Key::read(bytes).map(Self::Tenant),
+            [5] => Key::read(bytes).map(Self::User),
             _ => None,
         }
     }

@@ -14,6 +14,8 @@ use super::schema::MetaName;
 use super::tables::{Tables, disk};
 use super::timers::{Timers, report};
 use super::{Change, StoreError};
+use crate::domain::actor::ActorId;
+use crate::domain::id::KeyId;
 
 /// Sentences of one group …
 const GROUP_JOBS_MAX: usize = 1024;
@@ -251,7 +253,7 @@ impl Writer {
                     return Err(failure);
                 }
             }
-            transaction.write_keys_used()
+            transaction.write_last_uses()
         });
         if !changes.is_empty() {
             tell(&self.changes, changes);
@@ -341,7 +343,7 @@ impl Writer {
             backlog_cursor,
             worked,
             retention_cursor,
-            keys_used_written,
+            last_uses_written,
         } = effects;
         if let Some(catalogue) = catalogue {
             self.shared.catalogue.store(Arc::new(catalogue));
@@ -366,11 +368,14 @@ impl Writer {
         self.state.backlog_cursor = backlog_cursor.unwrap_or(self.state.backlog_cursor);
         self.state.last_worked = worked.or(self.state.last_worked);
         self.state.retention_cursor = retention_cursor.unwrap_or(self.state.retention_cursor);
-        if !keys_used_written.is_empty() {
-            let mut memory = self.shared.keys_used.lock().expect("nothing panics while it holds the lock");
+        if !last_uses_written.is_empty() {
+            let mut memory = self.shared.last_uses.lock().expect("nothing panics while it holds the lock");
             memory.written_at = self.shared.clock.now();
             // One that was used once more meanwhile stays.
-            memory.unwritten.retain(|id, at| keys_used_written.get(id) != Some(at));
+            memory.unwritten.retain(|id, at| last_uses_written.get(id) != Some(at));
+            // Sessions come and go as long as the process lives.
+            let catalogue = self.shared.catalogue.load();
+            memory.last.retain(|id, _| catalogue.knows(*id) || *id == ActorId::Key(KeyId::ENVIRONMENT));
         }
         changes
     }

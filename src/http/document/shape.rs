@@ -28,6 +28,8 @@ pub struct Shape {
     pub schemas: Vec<(&'static str, Value)>,
     /// How a key is sent. None: as the own API says.
     pub key: Option<&'static str>,
+    /// What is said of the cookie that may come instead of a key. None: there is none.
+    pub cookie: Option<&'static str>,
     /// The contract's own scopes, with what they grant. Empty: those of the own API.
     pub scopes: &'static [(&'static str, &'static [Scope])],
     /// Components.
@@ -56,6 +58,7 @@ impl Shape {
             refusal_schema: "",
             schemas: Vec::new(),
             key: None,
+            cookie: None,
             scopes: &[],
             headers: json!({}),
             parameters: json!({}),
@@ -112,6 +115,10 @@ fn complete(document: &mut Value, shape: &Shape) {
     if let Some(key) = shape.key {
         document["components"]["securitySchemes"]["ApiKey"]["description"] = json!(key);
     }
+    if let Some(cookie) = shape.cookie {
+        document["components"]["securitySchemes"]["Session"] =
+            json!({ "type": "apiKey", "in": "cookie", "name": "waxwing_session", "description": cookie });
+    }
     let components = document["components"].as_object_mut().expect("it was made above");
     let schemas = components["schemas"].as_object_mut().expect("it was made above");
     for (name, schema) in &shape.schemas {
@@ -159,6 +166,11 @@ impl Operation<'_> {
     fn complete(mut self, shape: &Shape) {
         self.move_query_parameters();
         self.split_security(shape.scopes);
+        if shape.cookie.is_some()
+            && let Some(requirements) = self.operation.get_mut("security").and_then(Value::as_array_mut)
+        {
+            requirements.push(json!({ "Session": [] }));
+        }
         self.add_header_parameters(shape);
         self.normalise_responses(shape);
         self.add_refusals(shape);
@@ -195,7 +207,8 @@ impl Operation<'_> {
             let names: Vec<String> =
                 requirement.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
             let pairs = names.iter().filter_map(|name| name.split_once(' '));
-            *requirement = pairs.map(|(scheme, scope)| (scheme.to_owned(), json!([called(scope)]))).collect();
+            let scopes = |scope: &str| if scope.is_empty() { json!([]) } else { json!([called(scope)]) };
+            *requirement = pairs.map(|(scheme, scope)| (scheme.to_owned(), scopes(scope))).collect();
         }
     }
 

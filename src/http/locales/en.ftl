@@ -27,6 +27,17 @@ key-expired = This API key has expired
 key-revoked = This API key was revoked
 invalid-portal-link = This link cannot be followed, or not any more: ask for a new one
 portal-session-over = The session in the portal is over: ask for a new link
+session-expired = This session is over: sign in again
+invalid-credentials = The e-mail address, the password or the code is wrong
+totp-required = The code of the authenticator app is needed
+invalid-invitation = This link was used, is over, or never was: ask for a new one
+insecure-transport = A password would come in the clear: use https, or sign in on the server's own machine (an SSH tunnel will do)
+cross-site-request = A request with a session's cookie must come from the console itself, with the header Waxwing-Console
+own-password-only = Nobody sets another user's password: make a link for the user instead
+oneself-only = Only the user can do this
+setup-done = There is a user already: make a link for that one
+last-owner = The last owner cannot go: make another user an owner first
+email-taken = Another user has this e-mail address
 read-only-key = This API key is read-only and cannot perform write operations
 missing-scope = This API key lacks the scope { $scope }
 instance-key-only = This concerns the whole instance, and this API key is bound to one tenant
@@ -119,6 +130,8 @@ phrase-job = Job
 phrase-portal-link = Portal link
 phrase-api-key = API key
 phrase-tenant = Tenant
+phrase-a-user = User
+phrase-a-session = Session
 
 ## Types and formats ($expected)
 
@@ -150,6 +163,12 @@ phrase-event-type-name = 1 to 128 characters: parts of A-Z a-z 0-9 _ - joined by
 phrase-another-name = another name: test deliveries have this one
 phrase-channel = 1 to 64 characters of A-Z a-z 0-9 . _ : -
 phrase-external-id = 1 to 128 characters of A-Z a-z 0-9 . _ : -
+phrase-an-email = an e-mail address
+phrase-a-role = owner, operator or viewer
+phrase-current-password = the user's current password
+phrase-current-code = the code that the app shows now
+phrase-out-with-api-key = left out when api_key is given
+phrase-out-of-invitation = left out: the invitation says whose it is
 phrase-another-external-id = another id: default, system and tnt_… mean something else
 phrase-header-name = 1 to 64 characters of A-Z a-z 0-9 ! # $ % & ' * + - . ^ _ ` | ~
 phrase-header-prefix = 2 to 32 characters of A-Z a-z 0-9 -, the first a letter, the last a -, and not how a header of HTTP begins
@@ -250,6 +269,7 @@ phrase-port = the port is not a number from 1 to 65535
 ## What a key does not have itself ($what)
 
 phrase-own-scopes = it lacks some of these scopes
+phrase-own-role = it lacks some of the role's scopes
 phrase-own-events = it may not have some of these events
 phrase-own-channels = it is held to other channels
 phrase-own-expiry = it expires earlier

@@ -24,6 +24,17 @@ key-expired = Esta clave de API ha caducado
 key-revoked = Esta clave de API fue revocada
 invalid-portal-link = Este enlace no sirve o ya no sirve: pida uno nuevo
 portal-session-over = La sesión en el portal ha terminado: pida un enlace nuevo
+session-expired = Esta sesión ha terminado: inicie sesión de nuevo
+invalid-credentials = La dirección de correo, la contraseña o el código es incorrecto
+totp-required = Se necesita el código de la aplicación de autenticación
+invalid-invitation = Este enlace ya se usó, ha caducado o nunca existió: pida otro
+insecure-transport = La contraseña llegaría sin cifrar: use https o inicie sesión en la propia máquina del servidor (basta un túnel SSH)
+cross-site-request = Una petición con la cookie de una sesión debe venir de la propia consola, con la cabecera Waxwing-Console
+own-password-only = Nadie establece la contraseña de otro usuario: cree un enlace para el usuario
+oneself-only = Solo el propio usuario puede hacer esto
+setup-done = Ya hay un usuario: cree un enlace para él
+last-owner = El último propietario no puede irse: haga antes propietario a otro usuario
+email-taken = Otro usuario tiene esta dirección de correo
 read-only-key = Esta clave de API es de solo lectura y no puede realizar operaciones de escritura
 missing-scope = Esta clave de API no tiene el permiso { $scope }
 instance-key-only = Esto afecta a toda la instancia y esta clave de API pertenece a un solo tenant
@@ -113,6 +124,8 @@ phrase-job = la tarea
 phrase-portal-link = el enlace al portal
 phrase-api-key = la clave de API
 phrase-tenant = el tenant
+phrase-a-user = Usuario
+phrase-a-session = Sesión
 
 ## Types and formats ($expected)
 
@@ -144,6 +157,12 @@ phrase-event-type-name = un nombre de 1 a 128 caracteres: partes de A-Z a-z 0-9 
 phrase-another-name = otro nombre: este lo usan las entregas de prueba
 phrase-channel = un nombre de 1 a 64 caracteres de A-Z a-z 0-9 . _ : -
 phrase-external-id = un id de 1 a 128 caracteres de A-Z a-z 0-9 . _ : -
+phrase-an-email = una dirección de correo
+phrase-a-role = owner, operator o viewer
+phrase-current-password = la contraseña actual del usuario
+phrase-current-code = el código que muestra ahora la aplicación
+phrase-out-with-api-key = omitido cuando se indica api_key
+phrase-out-of-invitation = omitido: la invitación dice de quién es
 phrase-another-external-id = otro id: default, system y tnt_… tienen otro significado
 phrase-header-name = de 1 a 64 caracteres de A-Z a-z 0-9 ! # $ % & ' * + - . ^ _ ` | ~
 phrase-header-prefix = un texto de 2 a 32 caracteres de A-Z a-z 0-9 -, que empiece por una letra, termine en - y no coincida con el comienzo de un encabezado de HTTP
@@ -244,6 +263,7 @@ phrase-port = el puerto no es un número de 1 a 65535
 ## What a key does not have itself ($what)
 
 phrase-own-scopes = le faltan algunos de estos permisos
+phrase-own-role = le faltan algunos permisos del papel
 phrase-own-events = no puede recibir algunos de estos eventos
 phrase-own-channels = está limitada a otros canales
 phrase-own-expiry = caduca antes

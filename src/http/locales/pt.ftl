@@ -24,6 +24,17 @@ key-expired = Esta chave de API expirou
 key-revoked = Esta chave de API foi revogada
 invalid-portal-link = Este link não é válido ou já não vale: peça um novo
 portal-session-over = A sessão no portal terminou: peça um novo link
+session-expired = Esta sessão terminou: entre novamente
+invalid-credentials = O endereço de e-mail, a senha ou o código está errado
+totp-required = É necessário o código do aplicativo autenticador
+invalid-invitation = Este link já foi usado, expirou ou nunca existiu: peça outro
+insecure-transport = A senha chegaria sem criptografia: use https ou entre na própria máquina do servidor (um túnel SSH basta)
+cross-site-request = Uma requisição com o cookie de uma sessão deve vir do próprio console, com o cabeçalho Waxwing-Console
+own-password-only = Ninguém define a senha de outro usuário: crie um link para o usuário
+oneself-only = Somente o próprio usuário pode fazer isto
+setup-done = Já existe um usuário: crie um link para ele
+last-owner = O último proprietário não pode sair: torne antes outro usuário proprietário
+email-taken = Outro usuário tem este endereço de e-mail
 read-only-key = Esta chave de API é somente leitura e não pode realizar operações de escrita
 missing-scope = Esta chave de API não tem a permissão { $scope }
 instance-key-only = Isto afeta toda a instância, e esta chave de API pertence a um único tenant
@@ -113,6 +124,8 @@ phrase-job = a tarefa
 phrase-portal-link = o link do portal
 phrase-api-key = a chave de API
 phrase-tenant = o tenant
+phrase-a-user = Usuário
+phrase-a-session = Sessão
 
 ## Types and formats ($expected)
 
@@ -144,6 +157,12 @@ phrase-event-type-name = um nome de 1 a 128 caracteres: partes de A-Z a-z 0-9 _ 
 phrase-another-name = outro nome: este é usado pelas entregas de teste
 phrase-channel = um nome de 1 a 64 caracteres de A-Z a-z 0-9 . _ : -
 phrase-external-id = um id de 1 a 128 caracteres de A-Z a-z 0-9 . _ : -
+phrase-an-email = um endereço de e-mail
+phrase-a-role = owner, operator ou viewer
+phrase-current-password = a senha atual do usuário
+phrase-current-code = o código que o aplicativo mostra agora
+phrase-out-with-api-key = omitido quando api_key é informado
+phrase-out-of-invitation = omitido: o convite diz de quem é
 phrase-another-external-id = outro id: default, system e tnt_… têm outro significado
 phrase-header-name = de 1 a 64 caracteres de A-Z a-z 0-9 ! # $ % & ' * + - . ^ _ ` | ~
 phrase-header-prefix = um texto de 2 a 32 caracteres de A-Z a-z 0-9 -, que comece com uma letra, termine com - e não coincida com o começo de um cabeçalho do HTTP
@@ -244,6 +263,7 @@ phrase-port = a porta não é um número de 1 a 65535
 ## What a key does not have itself ($what)
 
 phrase-own-scopes = faltam a ela algumas destas permissões
+phrase-own-role = faltam a ela algumas permissões do papel
 phrase-own-events = ela não pode receber alguns destes eventos
 phrase-own-channels = ela está limitada a outros canais
 phrase-own-expiry = ela expira antes

@@ -13,6 +13,23 @@ fn all() -> Vec<(Ground, &'static str)> {
     vec![
         (Ground::MissingApiKey, "Missing Authorization header"),
         (Ground::InvalidApiKey, "Invalid API key"),
+        (Ground::SessionExpired, "This session is over: sign in again"),
+        (Ground::InvalidCredentials, "The e-mail address, the password or the code is wrong"),
+        (Ground::TotpRequired, "The code of the authenticator app is needed"),
+        (Ground::InvalidInvitation, "This link was used, is over, or never was: ask for a new one"),
+        (
+            Ground::InsecureTransport,
+            "A password would come in the clear: use https, or sign in on the server's own machine (an SSH tunnel will do)",
+        ),
+        (
+            Ground::CrossSiteRequest,
+            "A request with a session's cookie must come from the console itself, with the header Waxwing-Console",
+        ),
+        (Ground::OwnPasswordOnly, "Nobody sets another user's password: make a link for the user instead"),
+        (Ground::OneselfOnly, "Only the user can do this"),
+        (Ground::SetupDone, "There is a user already: make a link for that one"),
+        (Ground::LastOwner, "The last owner cannot go: make another user an owner first"),
+        (Ground::EmailTaken, "Another user has this e-mail address"),
         (
             Ground::InvalidAuthorizationFormat,
             "The API key must come as `Authorization: Bearer <key>` or `X-API-Key: <key>`",

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{IdBytes, Record};
 use crate::domain::actor::ActorId;
-use crate::domain::id::{KeyId, SubscriptionId, TenantId};
+use crate::domain::id::{KeyId, SubscriptionId, TenantId, UserId};
 use crate::domain::time::Timestamp;
 use crate::store::crypt::{Crypt, Sealed};
 use crate::store::{RequestName, SecretOwner, StoredAnswer};
@@ -22,6 +22,7 @@ enum SecretOwnerRecord {
     Subscription(IdBytes),
     Key(IdBytes),
     Tenant(IdBytes),
+    User(IdBytes),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +58,7 @@ impl AnswerRecord {
                     SecretOwner::Subscription(id) => SecretOwnerRecord::Subscription(id.to_bytes()),
                     SecretOwner::Key(id) => SecretOwnerRecord::Key(id.to_bytes()),
                     SecretOwner::Tenant(id) => SecretOwnerRecord::Tenant(id.to_bytes()),
+                    SecretOwner::User(id) => SecretOwnerRecord::User(id.to_bytes()),
                 };
                 BodyRecord::Sealed(owner, crypt.seal(&body, &answer_label(request)))
             }
@@ -74,6 +76,7 @@ impl AnswerRecord {
             BodyRecord::Sealed(SecretOwnerRecord::Tenant(id), _) => {
                 Some(SecretOwner::Tenant(TenantId::from_bytes(*id)))
             }
+            BodyRecord::Sealed(SecretOwnerRecord::User(id), _) => Some(SecretOwner::User(UserId::from_bytes(*id))),
         }
     }
 

@@ -14,6 +14,7 @@ mod portal_link;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod user;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -27,6 +28,7 @@ use crate::domain::key::{KeyKind, Preset};
 use crate::domain::profile::{ApiVersion, Profile};
 use crate::domain::subscription::{DeliveryOrder, DisabledReason, Envelope, Signing};
 use crate::domain::time::Timestamp;
+use crate::domain::user::Role;
 
 pub(super) use answer::AnswerRecord;
 pub(super) use audit::AuditRecord;
@@ -36,6 +38,7 @@ pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
 pub(super) use job::JobRecord;
 pub(super) use portal_link::PortalLinkRecord;
 pub(super) use stats::{Measures, StateCountsRecord, StatsLogEntry, StatsLogRecord, StatsRecord};
+pub(super) use user::{InvitationRecord, SessionRecord, UserRecord};
 
 /// Something that can be the value of a row.
 pub(super) trait Value: Sized {
@@ -220,6 +223,7 @@ twins! {
     ApiVersion = ApiVersionRecord { V2026_04_01, V2026_05_12, V2026_11_01 }
     Preset = PresetRecord { FullAccess, ReadOnly, PublishOnly, Subscriber }
     KeyKind = KeyKindRecord { Native, MareaDeveloper, MareaUser, Agentmessage }
+    Role = RoleRecord { Owner, Operator, Viewer }
 }
 
 fn millis(at: Option<Timestamp>) -> Option<i64> {

@@ -16,19 +16,25 @@ use crate::domain::event::Event;
 use crate::domain::event_type::EventType;
 use crate::domain::header::CustomHeaders;
 use crate::domain::health::{Circuit, Health};
-use crate::domain::id::{AttemptId, DeliveryId, EventId, JobId, KeyId, PortalLinkId, SubscriptionId, TenantId};
+use crate::domain::id::{
+    AttemptId, DeliveryId, EventId, JobId, KeyId, PortalLinkId, SessionId, SubscriptionId, TenantId, UserId,
+};
 use crate::domain::job::{Job, JobKind};
 use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits};
 use crate::domain::key_pair::{KeyPair, KeyPairs, PreviousKeyPair};
+use crate::domain::password::{Password, PasswordCost, PasswordHash, SALT_BYTES};
 use crate::domain::portal_link::{PortalLink, PortalSession};
 use crate::domain::public_id::PublicIds;
 use crate::domain::restriction::Restriction;
 use crate::domain::retry::Schedule;
 use crate::domain::secret::{PreviousSecret, Secret};
+use crate::domain::session::{Session, SignedIn};
 use crate::domain::subscription::{DeliveryOrder, Owner, Subscription};
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::{Tenant, TenantSecret};
 use crate::domain::token::TokenHash;
+use crate::domain::totp::Totp;
+use crate::domain::user::{Invitation, Invited, User};
 use crate::store::crypt::Crypt;
 use crate::store::{RequestName, SecretOwner, StoredAnswer};
 
@@ -599,7 +605,12 @@ fn an_entry_of_the_audit_log() {
         remote_address: Some([127, 0, 0, 1].into()),
         status: 200,
     };
-    let read = bytes_of(AuditRecord::from(entry.clone()), expect![""]);
+    let read = bytes_of(
+        AuditRecord::from(entry.clone()),
+        expect![
+            "010e74656e616e74732e75706461746501036b6579056b65795f31016b0100000000000000000000000000000002010674656e616e7405746e745f3202303101007f000001c801"
+        ],
+    );
     assert_eq!(read.into_domain(), entry);
 }
 
@@ -617,6 +628,80 @@ fn a_portal_link() {
         session: Some(session),
         created_at: AT,
     };
-    let read = bytes_of(PortalLinkRecord::from(&link), expect![""]);
+    let read = bytes_of(
+        PortalLinkRecord::from(&link),
+        expect![
+            "0100000000000000000000000000000002030303030303030303030303030303030303030303030303030303030303030301d804f8d9f8898e6701f6d9f8898e67010404040404040404040404040404040404040404040404040404040404040404f6d9f8898e67f8d9f8898e67f6d9f8898e67"
+        ],
+    );
     assert_eq!(read.into_domain(link.id), link);
+}
+
+#[test]
+fn a_user() {
+    let user = User {
+        id: UserId::from_u128(1),
+        email: "ann@example.com".parse().unwrap(),
+        name: "Ann".to_owned(),
+        role: Role::Operator,
+        password: Some(PasswordHash::of(&Password::new("x".to_owned()), PasswordCost::LEAST, [7; SALT_BYTES])),
+        totp: Some(Totp { secret: [5; 20].into(), is_confirmed: true, last_step: 6 }),
+        last_signed_in_at: Some(AT),
+        created_at: AT,
+        updated_at: LATER,
+    };
+    let record = bytes_of(
+        UserRecord::from_domain(&user, &crypt()),
+        expect![
+            "010f616e6e406578616d706c652e636f6d03416e6e01015d246172676f6e32696424763d3139246d3d382c743d312c703d3124427763484277634842776348427763484277634842772456444d6a675a486c6251446c6c7649797772797178536a4f6b5a6c2b65646e6764504b4c79664e776c494d013c1fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751077919b72a78e7f6f0b3a6fa6f5cacea33f04cef2356da5bda5d15b59d8bd85bc9392a2010c01f6d9f8898e67f6d9f8898e67f8d9f8898e67"
+        ],
+    );
+    assert_eq!(record.clone().into_domain(user.id, &crypt()), Some(user));
+    assert_eq!(record.into_domain(UserId::from_u128(9), &crypt()), None, "a row that was copied to another id");
+}
+
+#[test]
+fn an_invitation() {
+    let hash = TokenHash([2; 32]);
+    for (to, golden) in [
+        (Invited::FirstOwner, expect!["0100f6d9f8898e67"]),
+        (Invited::User(UserId::from_u128(1)), expect!["010100000000000000000000000000000001f6d9f8898e67"]),
+    ] {
+        let invitation = Invitation { hash, to, expires_at: AT };
+        assert_eq!(bytes_of(InvitationRecord::from(&invitation), golden).into_domain(hash), invitation);
+    }
+}
+
+#[test]
+fn a_session() {
+    let of_user = Session {
+        id: SessionId::from_u128(1),
+        hash: TokenHash([2; 32]),
+        of: SignedIn::User(UserId::from_u128(3)),
+        created_at: AT,
+        user_agent: Some("a browser".to_owned()),
+        remote_address: Some([203, 0, 113, 9].into()),
+    };
+    let of_key = Session {
+        of: SignedIn::Key(KeyHash([4; 32])),
+        user_agent: None,
+        remote_address: Some(std::net::Ipv6Addr::LOCALHOST.into()),
+        ..of_user.clone()
+    };
+    for (session, golden) in [
+        (
+            of_user,
+            expect![
+                "0102020202020202020202020202020202020202020202020202020202020202020000000000000000000000000000000003f6d9f8898e670109612062726f777365720100cb007109"
+            ],
+        ),
+        (
+            of_key,
+            expect![
+                "010202020202020202020202020202020202020202020202020202020202020202010404040404040404040404040404040404040404040404040404040404040404f6d9f8898e6700010100000000000000000000000000000001"
+            ],
+        ),
+    ] {
+        assert_eq!(bytes_of(SessionRecord::from(&session), golden).into_domain(session.id), session);
+    }
 }

@@ -187,6 +187,8 @@ async fn nothing_of_another_tenant_is_reached_by_any_operation() {
                     Some(tenant) => call.header("waxwing-tenant", tenant),
                     None => call,
                 };
+                // The bearer has 50 calls a second.
+                app.advance(Duration::from_millis(100));
                 let answer = call.await;
                 let place = format!("{id} for {tenant:?} at {asked}{query}: {} {}", answer.status, answer.body);
                 if path.contains("{id}") && of_others.is_some() {

@@ -10,18 +10,27 @@ use waxwing::domain::delivery::{CanceledReason, Outcome, RetryReason, State};
 use waxwing::domain::event::NewEvent;
 use waxwing::domain::event_type::EventType;
 use waxwing::domain::health::Health;
-use waxwing::domain::id::{DeliveryId, EventId, JobId, KeyId, PortalLinkId, SubscriptionId, TenantId};
+use waxwing::domain::id::{
+    DeliveryId, EventId, JobId, KeyId, PortalLinkId, SessionId, SubscriptionId, TenantId, UserId,
+};
 use waxwing::domain::job::JobKind;
+use waxwing::domain::key::KeyHash;
 use waxwing::domain::key_pair::KeyPair;
 use waxwing::domain::operational::{Announcement, What};
+use waxwing::domain::password::{Password, PasswordCost, PasswordHash, SALT_BYTES};
 use waxwing::domain::portal_link::PortalLink;
 use waxwing::domain::retry::Schedule;
+use waxwing::domain::session::{Session, SignedIn};
 use waxwing::domain::setting::SettingName;
 use waxwing::domain::subscription::{DisabledReason, Signing, Subscription};
 use waxwing::domain::tenant::Tenant;
 use waxwing::domain::time::Timestamp;
 use waxwing::domain::token::TokenHash;
-use waxwing::store::{DeliveryFilter, Recorded, Recordings, Redelivery, RequestName, SecretOwner, StoreError};
+use waxwing::domain::totp::Totp;
+use waxwing::domain::user::{Invitation, Invited, Role, User};
+use waxwing::store::{
+    Checked, Chosen, DeliveryFilter, Recorded, Recordings, Redelivery, RequestName, SecretOwner, StoreError,
+};
 
 use super::world::*;
 use crate::support::disk::SimDisk;
@@ -45,6 +54,11 @@ struct Setting {
     job: JobId,
     /// Nobody has followed it: its token has the hash of nines.
     link: PortalLinkId,
+    /// The only owner, with a session and a link.
+    owner: UserId,
+    session: SessionId,
+    /// An invited one.
+    leaving: UserId,
 }
 
 fn portal_link(tenant: TenantId, hash: u8, now: Timestamp) -> PortalLink {
@@ -98,10 +112,57 @@ fn set_up() -> (SimDisk, Setting) {
     world.run(store.start_job(tenant, JobKind::Cancel(DeliveryFilter::default()), None)).unwrap();
     let link = portal_link(tenant, 9, world.now());
     let link = world.run(store.create_portal_link(link, None)).unwrap().id;
+    let (owner, session) = sign_up(&mut world);
+    let leaving =
+        world.run(store.create_user(user("leaving@example.com"), TokenHash([8; 32]), Timestamp::MAX)).unwrap().id;
     let disk = world.disk.clone();
     drop(store);
     drop(world);
-    (disk, Setting { subscription, deliveries, tenant, key, event, job, link })
+    (disk, Setting { subscription, deliveries, tenant, key, event, job, link, owner, session, leaving })
+}
+
+/// The first owner, in a session, with a link to a new password and an answer that showed it.
+fn sign_up(world: &mut World) -> (UserId, SessionId) {
+    let (store, now) = (world.store.clone(), world.now());
+    let first = Invitation { hash: TokenHash([1; 32]), to: Invited::FirstOwner, expires_at: now.plus(DAY) };
+    world.run(store.invite(first)).unwrap();
+    let chosen = Chosen { email: Some("ann@example.com".parse().unwrap()), name: None, password: password() };
+    let followed = world.run(store.follow_invitation(TokenHash([1; 32]), chosen, session(2))).unwrap();
+    let (User { id, .. }, session) = followed;
+    let again = Invitation { hash: TokenHash([3; 32]), to: Invited::User(id), expires_at: now.plus(DAY) };
+    world.run(store.invite(again)).unwrap();
+    let owner = Some(SecretOwner::User(id));
+    world.run(store.remember(RequestName([6; 32]), [9; 32], session.id, answer(owner))).unwrap();
+    (id, session.id)
+}
+
+fn user(email: &str) -> User {
+    User {
+        id: UserId::from_u128(0),
+        email: email.parse().unwrap(),
+        name: String::new(),
+        role: Role::Viewer,
+        password: None,
+        totp: Some(Totp { secret: [7; 20].into(), is_confirmed: false, last_step: 0 }),
+        last_signed_in_at: None,
+        created_at: Timestamp::MIN,
+        updated_at: Timestamp::MIN,
+    }
+}
+
+fn password() -> PasswordHash {
+    PasswordHash::of(&Password::new("correct horse".to_owned()), PasswordCost::LEAST, [7; SALT_BYTES])
+}
+
+fn session(token: u8) -> Session {
+    Session {
+        id: SessionId::from_u128(0),
+        hash: TokenHash([token; 32]),
+        of: SignedIn::Key(KeyHash([token; 32])),
+        created_at: Timestamp::MIN,
+        user_agent: Some("a browser".to_owned()),
+        remote_address: None,
+    }
 }
 
 fn retrying(now: Timestamp) -> State {
@@ -308,6 +369,38 @@ const SENTENCES: &[Sentence] = &[
     ("begin a test that is kept", |world, setting| {
         let store = world.store.clone();
         world.run(store.begin_test(event("webhook.test"), setting.subscription)).map(drop)
+    }),
+    ("invite a user", |world, _| {
+        let store = world.store.clone();
+        world.run(store.create_user(user("bob@example.com"), TokenHash([9; 32]), Timestamp::MAX)).map(drop)
+    }),
+    ("follow an invitation", |world, _| {
+        let store = world.store.clone();
+        let chosen = Chosen { email: None, name: Some("Ann".to_owned()), password: password() };
+        world.run(store.follow_invitation(TokenHash([3; 32]), chosen, session(4))).map(drop)
+    }),
+    ("change a password", |world, setting| {
+        let store = world.store.clone();
+        let change = Box::new(|user: &mut User| {
+            let other = Password::new("battery staple".to_owned());
+            user.password = Some(PasswordHash::of(&other, PasswordCost::LEAST, [8; SALT_BYTES]));
+            Ok(())
+        });
+        world.run(store.update_user(setting.owner, change, None)).map(drop)
+    }),
+    ("sign in", |world, setting| {
+        let store = world.store.clone();
+        let session = Session { of: SignedIn::User(setting.owner), ..session(5) };
+        let checked = Checked { password: password(), totp_step: None };
+        world.run(store.begin_session(session, Some(checked))).map(drop)
+    }),
+    ("sign out", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.end_session(setting.session))
+    }),
+    ("remove a user", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.delete_user(setting.leaving))
     }),
     ("retention", |world, _| {
         world.wait(100 * DAY);

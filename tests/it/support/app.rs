@@ -15,6 +15,7 @@ use waxwing::dispatch::feed::Feed;
 use waxwing::dispatch::{self, Sender};
 use waxwing::domain::contract::{Contract, Contracts};
 use waxwing::domain::key::KeyHash;
+use waxwing::domain::password::PasswordCost;
 use waxwing::domain::target::TargetRules;
 use waxwing::domain::time::Timestamp;
 use waxwing::http::{Api, Configured, Defaults, Settings, contract_document, document, endpoint};
@@ -71,6 +72,7 @@ impl TestApp {
         let settings = Settings {
             targets: TargetRules::default(),
             admin_key: Some(KeyHash::of(ADMIN_KEY)),
+            password_cost: PasswordCost::LEAST,
             trusted_proxies: vec!["127.0.0.1/32".parse().expect("it is a range")],
             ..settings
         };
@@ -142,6 +144,16 @@ impl TestApp {
         answer.json()["data"]["attributes"]["secret"].as_str().expect("create shows it").to_owned()
     }
 
+    /// Invites a user, follows the invitation with the password `correct horse`, and answers the user's id and the cookie.
+    pub async fn make_user(&self, email: &str, role: &str) -> (String, String) {
+        let invited = self.post("/v1/users", json!({ "email": email, "role": role })).await.assert(201);
+        let url = invited.json()["data"]["attributes"]["invitation_url"].as_str().expect("create shows it").to_owned();
+        let token = url.rsplit('/').next().expect("it ends with the token");
+        let follow = json!({ "token": token, "password": "correct horse" });
+        let begun = self.post("/v1/setup", follow).without_key().await.assert(201);
+        (invited.id(), begun.set_cookie())
+    }
+
     /// What came to [`TEST_RECEIVER`], oldest first.
     pub fn received(&self) -> Vec<Received> {
         self.net.test_receiver().received("inbox")
@@ -198,6 +210,11 @@ impl Call<'_> {
 
     pub fn key(self, key: &str) -> Self {
         Self { key: Some(("authorization".to_owned(), key.to_owned())), ..self }
+    }
+
+    /// With the cookie of a session instead of a key, as the console does.
+    pub fn cookie(self, cookie: &str) -> Self {
+        self.without_key().header("cookie", cookie).header("waxwing-console", "1")
     }
 
     pub fn without_key(self) -> Self {
@@ -260,6 +277,12 @@ impl Answer {
 
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The cookie that it sets, as it is sent back.
+    pub fn set_cookie(&self) -> String {
+        let line = self.header("set-cookie").unwrap_or_else(|| panic!("no cookie: {}", self.body));
+        line.split(';').next().expect("it has a first part").to_owned()
     }
 
     fn picture(&self) -> String {

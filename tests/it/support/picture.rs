@@ -111,7 +111,7 @@ fn redacted_word(word: &str) -> String {
     if word.len() == 26 && word.starts_with('0') && word.bytes().all(is_ulid) {
         return "<request id>".to_owned();
     }
-    for prefix in ["whsub", "evt", "dlv", "att", "key", "tnt", "job"] {
+    for prefix in ["whsub", "evt", "dlv", "att", "key", "tnt", "job", "usr", "ses"] {
         let id = word.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
         if id.is_some_and(|id| id.len() == 26) {
             return format!("{prefix}_…");

@@ -16,6 +16,7 @@ pub fn document() -> Value {
         refusal_schema: "ErrorEnvelope",
         schemas: vec![("ErrorEnvelope", schema())],
         key: Some("A key of the kind `agentmessage`, or one of the own API, as `Authorization: Bearer <key>`."),
+        cookie: None,
         scopes: &SCOPES,
         headers: headers(),
         parameters: json!({}),

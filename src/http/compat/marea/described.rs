@@ -18,6 +18,7 @@ pub fn document() -> Value {
         key: Some(
             "A key of the kind `marea_developer` or `marea_user`, or one of the own API, as `Authorization: Bearer <key>` or `X-API-Key: <key>`.",
         ),
+        cookie: None,
         scopes: &SCOPES,
         headers: headers(),
         parameters: parameters(),

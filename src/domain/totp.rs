@@ -1,0 +1,131 @@
+//! Codes of an authenticator app as the second factor: RFC 6238 with SHA-1, six digits and steps of 30 seconds, which is
+//! what every app knows.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use rand::{Rng, RngExt};
+use sha1::Sha1;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::time::Timestamp;
+
+const STEP_SECONDS: i64 = 30;
+const DIGITS: usize = 6;
+/// How many steps a phone's clock may be off, in each direction.
+const STEPS_OFF_MAX: i64 = 1;
+/// RFC 4226, 4: at least 128 bits, 160 recommended.
+pub const SECRET_BYTES: usize = 20;
+
+/// The second factor of a user.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Totp {
+    pub secret: Zeroizing<[u8; SECRET_BYTES]>,
+    /// Whether a code has shown that the app has the secret. Until then it asks for nothing.
+    pub is_confirmed: bool,
+    /// The step of the last code that was taken: it and those before it are used up.
+    pub last_step: i64,
+}
+
+impl Totp {
+    pub fn generate(chance: &mut impl Rng) -> Self {
+        Self { secret: Zeroizing::new(chance.random()), is_confirmed: false, last_step: 0 }
+    }
+
+    /// The step of the code, when it is one of now and not used up.
+    pub fn step_of(&self, code: &str, now: Timestamp) -> Option<i64> {
+        let current = now.as_seconds().div_euclid(STEP_SECONDS);
+        let steps = (current - STEPS_OFF_MAX)..=(current + STEPS_OFF_MAX);
+        let is_it = |step: &i64| bool::from(self.code_of(*step).as_bytes().ct_eq(code.as_bytes()));
+        // All are compared, so that the time tells nothing.
+        let fitting = steps.filter(is_it).fold(None, |_, step| Some(step));
+        fitting.filter(|step| *step > self.last_step)
+    }
+
+    fn code_of(&self, step: i64) -> String {
+        let mut mac = Hmac::<Sha1>::new_from_slice(&self.secret[..]).expect("HMAC takes keys of any length");
+        mac.update(&step.to_be_bytes());
+        let hash: [u8; 20] = mac.finalize().into_bytes().into();
+        // RFC 4226, 5.3.
+        let at = usize::from(hash[19] & 0x0f);
+        let number = u32::from_be_bytes([hash[at] & 0x7f, hash[at + 1], hash[at + 2], hash[at + 3]]);
+        format!("{:0width$}", number % 10_u32.pow(DIGITS as u32), width = DIGITS)
+    }
+
+    /// The code at a moment: what the app shows.
+    pub fn code_at(&self, now: Timestamp) -> String {
+        self.code_of(now.as_seconds().div_euclid(STEP_SECONDS))
+    }
+
+    /// In base32 without padding, as apps take it.
+    pub fn secret_text(&self) -> Zeroizing<String> {
+        const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+        let mut text = Zeroizing::new(String::with_capacity(SECRET_BYTES.div_ceil(5) * 8));
+        // 20 bytes are four groups of 40 bits, each eight characters.
+        for group in self.secret.chunks_exact(5) {
+            let bits = group.iter().fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
+            text.extend((0..8).rev().map(|place| char::from(ALPHABET[(bits >> (place * 5)) as usize & 31])));
+        }
+        text
+    }
+
+    /// What an app reads from a QR code. `account` is percent-encoded already.
+    pub fn url(&self, account: &str) -> Zeroizing<String> {
+        let secret = self.secret_text();
+        Zeroizing::new(format!("otpauth://totp/Waxwing:{account}?secret={}&issuer=Waxwing", secret.as_str()))
+    }
+}
+
+impl fmt::Debug for Totp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Totp").field("is_confirmed", &self.is_confirmed).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totp() -> Totp {
+        Totp { secret: Zeroizing::new(*b"12345678901234567890"), is_confirmed: true, last_step: 0 }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn the_codes_are_those_of_the_rfc() {
+        // RFC 6238, appendix B, the last six of its eight digits.
+        for (seconds, code) in [
+            (59, "287082"),
+            (1_111_111_109, "081804"),
+            (1_111_111_111, "050471"),
+            (1_234_567_890, "005924"),
+            (2_000_000_000, "279037"),
+            (20_000_000_000, "353130"),
+        ] {
+            assert_eq!(totp().code_at(at(seconds)), code);
+            assert_eq!(totp().step_of(code, at(seconds)), Some(seconds / 30));
+        }
+        assert_eq!(totp().secret_text().as_str(), "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
+    }
+
+    #[test]
+    fn a_code_works_a_step_early_and_a_step_late_and_once() {
+        let mut totp = totp();
+        for (seconds, expected) in
+            [(0, false), (29, false), (30, true), (59, true), (60, true), (119, true), (120, false)]
+        {
+            assert_eq!(totp.step_of(&totp.code_at(at(60)), at(seconds)).is_some(), expected, "{seconds}");
+        }
+        totp.last_step = totp.step_of(&totp.code_at(at(60)), at(60)).unwrap();
+        assert_eq!(totp.step_of(&totp.code_at(at(60)), at(60)), None, "again");
+        assert_eq!(totp.step_of(&totp.code_at(at(30)), at(60)), None, "an older one");
+        assert!(totp.step_of(&totp.code_at(at(90)), at(60)).is_some());
+        for wrong in ["", "28708", "2870820", "abcdef"] {
+            assert_eq!(totp.step_of(wrong, at(60)), None);
+        }
+    }
+}
