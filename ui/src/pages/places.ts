@@ -3,6 +3,7 @@
 import type { Component } from "svelte";
 import type { IconName } from "../parts/Icon.svelte";
 import { match } from "../route/router.svelte";
+import AuditLog from "./audit/AuditLog.svelte";
 import Deliveries from "./deliveries/Deliveries.svelte";
 import Delivery from "./deliveries/Delivery.svelte";
 import EventType from "./event_types/EventType.svelte";
@@ -16,7 +17,9 @@ import KeyForm from "./keys/KeyForm.svelte";
 import Keys from "./keys/Keys.svelte";
 import Overview from "./overview/Overview.svelte";
 import { places as said } from "./places.words";
+import PortalLinks from "./portal_links/PortalLinks.svelte";
 import TestReceiver from "./receiver/TestReceiver.svelte";
+import Settings from "./settings/Settings.svelte";
 import Subscription from "./subscriptions/Subscription.svelte";
 import SubscriptionForm from "./subscriptions/SubscriptionForm.svelte";
 import Subscriptions from "./subscriptions/Subscriptions.svelte";
@@ -118,6 +121,9 @@ export const PLACES: readonly Place[] = [
       ["/keys/new", KeyForm],
     ],
   },
+  { name: "portal_links", path: "/portal-links", icon: "link", letter: "p", isMain: false, pages: [["/portal-links", PortalLinks]] },
+  { name: "settings", path: "/settings", icon: "settings", letter: "i", isMain: false, pages: [["/settings", Settings]] },
+  { name: "audit", path: "/audit-log", icon: "audit", letter: "a", isMain: false, pages: [["/audit-log", AuditLog]] },
 ];
 
 /** The page at a path; null when there is none. */

@@ -1,0 +1,51 @@
+/** What the page of the audit log says. */
+
+import { words } from "../../words/words.svelte";
+
+export const audit = words({
+  en: {
+    action: "Action",
+    actor: "Who",
+    actor_id: "Id of who",
+    at: "When",
+    empty: "Nothing was changed yet",
+    empty_filtered: "No entry is like that",
+    from: "From",
+    object: "What",
+    object_id: "Id of what",
+    since: "Since",
+    status: "Answer",
+    tenant_id: "Tenant",
+    until: "Until",
+  },
+  es: {
+    action: "Acción",
+    actor: "Quién",
+    actor_id: "Id de quién",
+    at: "Cuándo",
+    empty: "Aún no se cambió nada",
+    empty_filtered: "Ninguna entrada es así",
+    from: "Desde",
+    object: "Qué",
+    object_id: "Id de qué",
+    since: "Desde",
+    status: "Respuesta",
+    tenant_id: "Inquilino",
+    until: "Hasta",
+  },
+  pt: {
+    action: "Ação",
+    actor: "Quem",
+    actor_id: "Id de quem",
+    at: "Quando",
+    empty: "Nada foi mudado ainda",
+    empty_filtered: "Nenhuma entrada é assim",
+    from: "De",
+    object: "O quê",
+    object_id: "Id do quê",
+    since: "Desde",
+    status: "Resposta",
+    tenant_id: "Inquilino",
+    until: "Até",
+  },
+});

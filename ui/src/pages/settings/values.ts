@@ -1,0 +1,19 @@
+/** Values of settings as text that people read and write. */
+
+const BYTES_SHOWN_MAX = 60;
+
+/** Null: nothing is set. */
+export function shown(value: unknown): string | null {
+  if (value === null || value === undefined) return null;
+  if (Array.isArray(value)) return value.length === 0 ? null : value.join(", ");
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return text.length > BYTES_SHOWN_MAX && text.startsWith("data:") ? `${text.slice(0, BYTES_SHOWN_MAX)}…` : text;
+}
+
+/** What was written into a form; nothing means back to the default. Whether it is right is for the server to say. */
+export function read(name: string, text: string): unknown {
+  const written = text.trim();
+  if (written === "") return null;
+  if (name === "portal.frame_ancestors") return written.split(/[\s,]+/);
+  return /^\d+$/.test(written) ? Number(written) : written;
+}
