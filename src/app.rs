@@ -2,6 +2,7 @@
 
 mod admin_key;
 mod dev;
+mod invitation;
 mod log;
 mod paint;
 mod stop;
@@ -20,6 +21,7 @@ use tracing::{error, info, warn};
 use zeroize::Zeroizing;
 
 pub use admin_key::{admin_key_path, read_admin_key};
+pub use invitation::make_link;
 pub use paint::Paint;
 use stop::Signals;
 
@@ -28,6 +30,7 @@ use crate::config::{Args, Config, LogFormat, Origin, Row};
 use crate::dispatch;
 use crate::domain::setting::SettingName;
 use crate::domain::target::TargetRules;
+use crate::domain::user::Invited;
 use crate::http::{self, Configured, ConfiguredOrigin};
 use crate::net;
 use crate::store::{self, Location, OpenError, Opened, Retention, Store};
@@ -109,6 +112,10 @@ async fn live(config: &Config, listener: std::net::TcpListener, has_lived: bool)
     let (dispatch, sending) = dispatch::start(store.clone(), changes, sender, rand::random());
 
     let admin_key = provide_admin_key(config, &store, &clock).await?;
+    let setup_link = match has_lived {
+        true => None,
+        false => provide_setup_link(&store, &clock, address).await?,
+    };
     let settings = settings(config, targets);
     let is_shutting_down = Arc::clone(&settings.is_shutting_down);
     let api =
@@ -121,10 +128,11 @@ async fn live(config: &Config, listener: std::net::TcpListener, has_lived: bool)
     if has_lived {
         warn!("the store is open again; work goes on");
     } else if is_dev {
-        let shown = dev::Shown { address, data_dir: data_dir.clone(), admin_key, paint: Paint::for_stdout() };
+        let shown =
+            dev::Shown { address, data_dir: data_dir.clone(), admin_key, setup_link, paint: Paint::for_stdout() };
         tokio::spawn(dev::show(shown, store.clone(), clock, test_receiver));
     } else {
-        announce(config, address);
+        announce(config, address, setup_link.as_deref());
     }
 
     tokio::select! {
@@ -300,11 +308,23 @@ async fn provide_admin_key(
     Ok(admin_key::live_admin_key(store, data_dir))
 }
 
+/// A link for the first user of the console, while there is none; of an earlier start's it takes the place.
+async fn provide_setup_link(store: &Store, clock: &Clock, address: SocketAddr) -> Result<Option<String>, StartError> {
+    if store.catalogue().users().next().is_some() {
+        return Ok(None);
+    }
+    let made = make_link(store, clock, Invited::FirstOwner, &url_of(address)).await;
+    made.map(Some).map_err(failed("no link for the first user can be made"))
+}
+
 /// On the standard output, for the person or the script that started it; the log has it too when machines read that.
-fn announce(config: &Config, address: SocketAddr) {
+fn announce(config: &Config, address: SocketAddr, setup_link: Option<&str>) {
     let url = url_of(address);
     let (data_dir, version) = (&config.data_dir.value, env!("CARGO_PKG_VERSION"));
     say(&format!("Waxwing {version} listens on {url} (documentation: {url}/docs), data in {}", data_dir.display()));
+    if let Some(link) = setup_link {
+        say(&format!("The console has no user yet. Good for 30 minutes, and once: {link}"));
+    }
     let path = admin_key_path(data_dir);
     if path.exists() {
         say(&format!("An API key with full access is in {}", path.display()));

@@ -51,6 +51,8 @@ pub(super) struct Shown {
     pub data_dir: PathBuf,
     /// Of the file, or of the environment; none when all keys are the operator's own.
     pub admin_key: Option<Zeroizing<String>>,
+    /// While the console has no user.
+    pub setup_link: Option<String>,
     pub paint: Paint,
 }
 
@@ -209,7 +211,7 @@ fn judge(received: &Received, store: &Store, clock: &Clock) -> Result<(), String
 
 impl Shown {
     fn head(&self) -> String {
-        let Self { address, data_dir, admin_key, paint } = self;
+        let Self { address, data_dir, admin_key, setup_link, paint } = self;
         let url = url_of(*address);
         let label = |text: &str| paint.dim(&format!("{text:<11}"));
         let path = admin_key_path(data_dir);
@@ -218,7 +220,7 @@ impl Shown {
             Some(_) => "the one of WAXWING_ADMIN_KEY".to_owned(),
             None => "one of those you made (`waxwing keys list --data-dir …`)".to_owned(),
         };
-        [
+        let mut lines = vec![
             String::new(),
             format!(
                 "  {} {}",
@@ -230,8 +232,16 @@ impl Shown {
             format!("  {}{}", label("Docs"), paint.cyan(&format!("{url}/docs"))),
             format!("  {}{key}", label("Admin key")),
             format!("  {}{}", label("Data"), data_dir.display()),
-        ]
-        .join("\n")
+        ];
+        if let Some(link) = setup_link {
+            lines.push(format!(
+                "  {}{}  {}",
+                label("Console"),
+                paint.cyan(link),
+                paint.dim("good for 30 minutes, and once")
+            ));
+        }
+        lines.join("\n")
     }
 
     /// The whole signed request.

@@ -16,6 +16,7 @@ mod send;
 mod serve;
 mod stopped;
 mod table;
+mod users;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -50,6 +51,8 @@ enum Command {
     Send(send::Send),
     Verify(verify::Verify),
     Keys(keys::Keys),
+    Users(users::Users),
+    SetupLink(users::SetupLink),
     Import(import::Import),
     Export(export::Export),
     Config(config::ShowConfig),
@@ -97,6 +100,8 @@ pub fn run(typed: impl IntoIterator<Item = OsString>, environment: BTreeMap<Stri
         Command::Send(command) => command.run(&context),
         Command::Verify(command) => command.run(&context),
         Command::Keys(command) => command.run(&context),
+        Command::Users(command) => command.run(&context),
+        Command::SetupLink(command) => command.run(&context),
         Command::Import(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Config(command) => command.run(&context),

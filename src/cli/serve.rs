@@ -7,7 +7,8 @@ use crate::config::Args;
 /// Run the server
 ///
 /// Keeps everything in one folder and ends cleanly on SIGTERM and Ctrl-C: attempts under way are finished first. The
-/// first start of an empty folder writes a full-access API key to <data-dir>/admin-key.
+/// first start of an empty folder writes a full-access API key to <data-dir>/admin-key. While the console has no user, each
+/// start prints a link for the first one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

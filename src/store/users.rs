@@ -36,6 +36,7 @@ impl Store {
     /// address, `LimitExceeded`.
     pub async fn create_user(&self, user: User, hash: TokenHash, expires_at: Timestamp) -> Result<User, StoreError> {
         self.sentence(CONFIGURATION_BYTES, move |transaction| {
+            transaction.check_space()?;
             let id = UserId::from_u128(transaction.next_id());
             let user = User { id, created_at: transaction.now, updated_at: transaction.now, ..user };
             transaction.check_new_user(&user)?;

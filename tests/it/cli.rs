@@ -167,7 +167,7 @@ fn every_command_explains_itself_and_a_typo_is_a_usage_error() {
     {
         good(folder.path(), words);
     }
-    for command in ["serve", "send", "verify", "keys", "config", "check", "openapi"] {
+    for command in ["serve", "send", "verify", "keys", "users", "setup-link", "config", "check", "openapi"] {
         assert!(good(folder.path(), &["help", command]).contains("Examples:"), "{command}");
     }
     for words in [&["serv"][..], &["serve", "--listn", "x"], &[], &["send"], &["serve", "--listen", "nowhere"]] {
@@ -424,6 +424,55 @@ fn keys_are_made_and_ended_on_a_running_server_and_on_a_stopped_one() {
     let check = good_json(folder.path(), &["check", "--json"]);
     assert!(check["file_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{check}");
     assert_eq!(check["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn the_first_user_follows_the_printed_link_and_a_lost_password_is_chosen_anew() {
+    let folder = folder();
+    let start = || Server::start(folder.path(), &["--management-rate", "off"]);
+    let follow = |server: &Server, link: &str, password: &str, email: Option<&str>| {
+        let (base, token) = link.trim().split_once("/#/setup/").expect("it leads to the setup");
+        assert!(base.starts_with("http://127.0.0.1:"), "{link}");
+        let mut body = serde_json::json!({ "token": token, "password": password });
+        if let Some(email) = email {
+            body["email"] = email.into();
+        }
+        server.call("POST", "/v1/setup", "", &body.to_string()).0
+    };
+    let server = start();
+    let printed = server.line_with("/#/setup/");
+    let first = printed[printed.find("http://").unwrap()..].to_owned();
+    // A newer link takes its place.
+    let newer = good_json(folder.path(), &["setup-link", "--json", "--url", &server.url]);
+    let newer = newer["invitation_url"].as_str().unwrap().to_owned();
+    assert!(newer.starts_with(&server.url), "{newer}");
+    assert_eq!(follow(&server, &first, "correct horse", Some("ann@example.com")), 401);
+    assert_eq!(follow(&server, &newer, "correct horse", Some("ann@example.com")), 201);
+    let sign_in = |server: &Server, password: &str| {
+        let body = serde_json::json!({ "email": "ann@example.com", "password": password });
+        server.call("POST", "/v1/sessions", "", &body.to_string()).0
+    };
+    let reset =
+        good_json(folder.path(), &["users", "reset-password", "Ann@example.com", "--json", "--url", &server.url]);
+    assert_eq!(follow(&server, reset["invitation_url"].as_str().unwrap(), "battery staple", None), 201);
+    assert_eq!((sign_in(&server, "correct horse"), sign_in(&server, "battery staple")), (401, 201));
+    let done = run(folder.path(), &["setup-link", "--url", &server.url]);
+    assert!(done.contains("invalid_state") && done.ends_with("exit 1\n"), "{done}");
+    assert_eq!(server.terminate().0, 0);
+
+    let stopped = ["--data-dir", "waxwing-data"];
+    let listed = good_json(folder.path(), &[&["users", "list", "--json"][..], &stopped].concat());
+    assert_eq!((&listed[0]["email"], &listed[0]["role"]), (&"ann@example.com".into(), &"owner".into()));
+    assert!(run(folder.path(), &[&["setup-link"][..], &stopped].concat()).contains("there is a user already"));
+    let unknown = run(folder.path(), &[&["users", "reset-password", "bob@example.com"][..], &stopped].concat());
+    assert!(unknown.contains("there is no user bob@example.com") && unknown.ends_with("exit 1\n"), "{unknown}");
+    let reset = run(folder.path(), &[&["users", "reset-password", "ann@example.com"][..], &stopped].concat());
+    let link = reset.lines().next().unwrap().to_owned();
+    let server = start();
+    assert_eq!(follow(&server, &link, "once more a password", None), 201);
+    // With a user there is nothing to set up.
+    assert!(!server.terminate().1.contains("/#/setup/"));
+    assert_eq!(good_json(folder.path(), &["check", "--json"])["findings"], serde_json::json!([]));
 }
 
 #[test]

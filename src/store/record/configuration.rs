@@ -16,7 +16,7 @@ use super::{
 use crate::domain::event_type::{EventType, EventTypeName};
 use crate::domain::header::{HeaderName, HeaderValue};
 use crate::domain::id::{KeyId, SubscriptionId, TenantId};
-use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits, Scopes};
+use crate::domain::key::{ApiKey, KeyHash, Preset, Quota, RateLimits, Scopes};
 use crate::domain::key_pair::{KeyPair, KeyPairs, PRIVATE_BYTES, PreviousKeyPair};
 use crate::domain::public_id::PublicIds;
 use crate::domain::restriction::Restriction;
@@ -293,7 +293,13 @@ impl KeyRecord {
             name,
             hash: KeyHash(hash),
             tenant: tenant.map(TenantId::from_bytes),
-            scopes: Scopes::from_bits(scopes),
+            scopes: match preset {
+                // To everything that there is, also to what came after the key.
+                Some(PresetRecord::FullAccess) => Preset::FullAccess.scopes(),
+                Some(PresetRecord::ReadOnly | PresetRecord::PublishOnly | PresetRecord::Subscriber) | None => {
+                    Scopes::from_bits(scopes)
+                }
+            },
             preset: preset.map(Into::into),
             restriction: restriction.to_domain()?,
             rate_limits: RateLimits { management: management.into(), publish: publish.into() },

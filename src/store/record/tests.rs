@@ -20,7 +20,7 @@ use crate::domain::id::{
     AttemptId, DeliveryId, EventId, JobId, KeyId, PortalLinkId, SessionId, SubscriptionId, TenantId, UserId,
 };
 use crate::domain::job::{Job, JobKind};
-use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits};
+use crate::domain::key::{ApiKey, KeyHash, Quota, RateLimits, Scopes};
 use crate::domain::key_pair::{KeyPair, KeyPairs, PreviousKeyPair};
 use crate::domain::password::{Password, PasswordCost, PasswordHash, SALT_BYTES};
 use crate::domain::portal_link::{PortalLink, PortalSession};
@@ -179,6 +179,34 @@ fn a_key() {
     let record = KeyRecord::decode(&hex::decode(version_1).unwrap()).unwrap();
     let expected = ApiKey { kind: KeyKind::Native, restriction: Restriction::default(), ..key };
     assert_eq!(record.into_domain(expected.id), Some(expected));
+}
+
+#[test]
+fn a_key_with_full_access_may_do_what_came_after_it_and_others_may_not() {
+    let before = Scopes::from_bits((1 << 14) - 1);
+    for (preset, expected) in
+        [(Some(Preset::FullAccess), Preset::FullAccess.scopes()), (Some(Preset::ReadOnly), before), (None, before)]
+    {
+        let key = ApiKey { scopes: before, preset, ..full_access() };
+        assert_eq!(KeyRecord::from(&key).into_domain(key.id).unwrap().scopes, expected, "{preset:?}");
+    }
+}
+
+fn full_access() -> ApiKey {
+    ApiKey {
+        id: KeyId::from_u128(1),
+        kind: KeyKind::Native,
+        name: "k".to_owned(),
+        hash: KeyHash([4; 32]),
+        tenant: None,
+        scopes: Preset::FullAccess.scopes(),
+        preset: Some(Preset::FullAccess),
+        restriction: Restriction::default(),
+        rate_limits: RateLimits::default(),
+        expires_at: None,
+        revoked_at: None,
+        created_at: AT,
+    }
 }
 
 fn a_restriction() -> Restriction {

@@ -12,7 +12,7 @@ use crate::support::app::TestApp;
 async fn an_unknown_path_is_404_in_json() {
     let app = TestApp::start().await;
     for path in
-        ["/v1/nothing", "/v2/events", "/v1/webhook-subscriptions/", "/v1/webhook-subscriptions/a/nothing", "/v1/users"]
+        ["/v1/nothing", "/v2/events", "/v1/webhook-subscriptions/", "/v1/webhook-subscriptions/a/nothing", "/v1/people"]
     {
         app.get(path).await.check(expect![[r#"
             200

@@ -43,6 +43,17 @@ async fn publishing_has_a_quota_of_its_own_counted_in_events() {
 }
 
 #[tokio::test]
+async fn a_session_may_ask_fifty_times_a_second() {
+    let app = TestApp::start_with(Settings::default()).await;
+    let (_, cookie) = app.make_user("ann@example.com", "viewer").await;
+    for _ in 0..50 {
+        let answer = app.get("/v1/webhook-subscriptions").cookie(&cookie).await.assert(200);
+        assert_eq!(answer.header("ratelimit-limit"), Some("50"));
+    }
+    app.get("/v1/webhook-subscriptions").cookie(&cookie).await.assert(429);
+}
+
+#[tokio::test]
 async fn a_key_without_limits_is_told_of_none() {
     let app = TestApp::start().await;
     let answer = app.get("/v1/webhook-subscriptions").await.assert(200);

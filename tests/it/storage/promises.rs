@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use waxwing::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, Outcome, RetryReason, State};
 use waxwing::domain::health::{Circuit, Health};
-use waxwing::domain::id::{DeliveryId, KeyId, SubscriptionId, TenantId};
+use waxwing::domain::id::{DeliveryId, KeyId, SessionId, SubscriptionId, TenantId};
+use waxwing::domain::key::KeyHash;
+use waxwing::domain::session::{Session, SignedIn};
 use waxwing::domain::subscription::DisabledReason;
 use waxwing::domain::time::Timestamp;
+use waxwing::domain::token::TokenHash;
+use waxwing::domain::user::{Invitation, Invited};
 use waxwing::store::{Change, Recordings, RequestName, SecretOwner, StoreError};
 
 use super::world::*;
@@ -447,6 +451,40 @@ fn a_key_remembers_when_it_was_used() {
     drop(store);
     let world = world.after_power_cut();
     assert_eq!(world.store.key_last_used(key.id), Some(used), "the second use was within the minute");
+    assert_clean(world.check());
+}
+
+/// A session of a key, whose cookie has this token.
+fn session(token: u8) -> Session {
+    Session {
+        id: SessionId::from_u128(0),
+        hash: TokenHash([token; 32]),
+        of: SignedIn::Key(KeyHash([1; 32])),
+        created_at: Timestamp::MIN,
+        user_agent: None,
+        remote_address: None,
+    }
+}
+
+#[test]
+fn what_lets_nobody_in_any_more_is_removed_and_a_session_in_use_stays() {
+    let mut world = World::new();
+    let store = world.store.clone();
+    let [used, idle] = [1, 2].map(|token| world.run(store.begin_session(session(token), None)).unwrap().id);
+    let expires_at = world.now().plus(DAY);
+    world.run(store.invite(Invitation { hash: TokenHash([3; 32]), to: Invited::FirstOwner, expires_at })).unwrap();
+    world.wait(5 * DAY);
+    let used_at = world.now();
+    store.actor_used(used.into(), used_at);
+    world.publish(event("a")).unwrap();
+    world.wait(2 * DAY);
+    while world.writer.retention_pass().unwrap() {}
+    drop(store);
+    let world = world.after_power_cut();
+    let catalogue = world.store.catalogue();
+    assert_eq!(world.store.session_last_used(used), Some(used_at));
+    assert!(catalogue.session(used).is_some() && catalogue.session(idle).is_none());
+    assert!(catalogue.invitation(&TokenHash([3; 32])).is_none());
     assert_clean(world.check());
 }
 
