@@ -10,6 +10,7 @@ visit("a wrong key is refused with its code and the request's id, the right one 
   expect(/status of 401 .*\/v1\//);
   await examine("sign-in");
   await shoot("sign-in");
+  await page.getByRole("tab", { name: "API key" }).click();
   await page.getByLabel("Instance API key").fill("wrong");
   await page.keyboard.press("Enter");
   const alert = page.getByRole("alert");
@@ -45,6 +46,10 @@ for (const [locale, title] of Object.entries({ "es-AR": "Iniciar sesión", "pt-B
 }
 
 visit("keys lead to the list of keys and back to where one was", {}, async ({ page, examine }) => {
+  // To the tabs, to the other one, and into its field.
+  await page.getByRole("tab", { name: "E-mail" }).or(page.getByRole("tab", { selected: true })).first().focus();
+  if (await page.getByRole("tab", { name: "E-mail", selected: true }).count()) await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Tab");
   await page.keyboard.type(ADMIN_KEY);
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();

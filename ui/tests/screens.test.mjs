@@ -20,7 +20,7 @@ const SCREENS = [
   ["deliveries-none", () => "/deliveries?event_type=order.lost", "heading", "Deliveries"],
   ["delivery", () => `/deliveries/${ids.delivery}`, "heading", "Request"],
   ["events", () => "/events", "table", "Events"],
-  ["event", () => `/events/${ids.event}`, "heading", "Deliveries"],
+  ["event", () => `/events/${ids.event}`, "heading", "Where it went"],
   ["event-new", () => "/events/new", "button", "Send"],
   ["event-types", () => "/event-types", "table", "Event types"],
   ["event-type", () => "/event-types/order.paid", "heading", "order.paid"],
@@ -33,6 +33,10 @@ const SCREENS = [
   ["tenant-edit", () => `/tenants/${ids.tenant}/edit`, "button", "Save"],
   ["keys", () => "/keys", "table", "API keys"],
   ["key-new", () => "/keys/new", "button", "Create"],
+  ["test-receiver", () => "/test-receiver", "heading", "Request"],
+  ["settings", () => "/settings", "heading", "Settings"],
+  ["audit", () => "/audit-log", "table", "Audit log"],
+  ["portal-links", () => "/portal-links", "heading", "Portal links"],
   ["no-such-page", () => "/no/such/page", "heading", "There is no such page"],
 ];
 

@@ -47,6 +47,7 @@ export function stage({ prepare = async () => {}, ...serverOptions } = {}) {
 }
 
 export async function signIn(page, key = ADMIN_KEY) {
+  await page.getByRole("tab", { name: "API key" }).click();
   await page.getByLabel("Instance API key").fill(key);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
