@@ -2,6 +2,8 @@
 
 mod api;
 mod binary;
+#[cfg(feature = "console")]
+mod browser;
 mod cli;
 mod layers;
 mod simulation;

@@ -1,0 +1,108 @@
+/** A real Chromium, and pages in it that nothing may go wrong on. */
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import axe from "axe-core";
+import { chromium } from "playwright-core";
+
+const NAMES = ["chromium", "chromium-browser", "google-chrome"];
+const HOW_TO_GET_IT =
+  "These tests drive a real browser, and none was found: install Chromium (`apt-get install chromium` on Debian), or name one in WAXWING_CHROMIUM.";
+
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  // What is not on this machine is not there at all.
+  "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
+];
+
+/** Sizes that one looks at pages in. */
+export const DESK = { width: 1280, height: 800 };
+export const PHONE = { width: 390, height: 844 };
+
+/** Longer than anything here takes on a busy machine, short enough that a hung test ends. */
+export const PATIENCE_MILLISECONDS = 30_000;
+
+/** Findings of axe-core that fail a test. */
+const SERIOUS = ["serious", "critical"];
+const SHOTS = process.env["WAXWING_SHOTS"];
+
+/** With an empty folder for its user, which it removes. */
+export async function browser() {
+  const executablePath = process.env["WAXWING_CHROMIUM"] ?? NAMES.map(pathOf).find(Boolean);
+  assert.ok(executablePath, HOW_TO_GET_IT);
+  return chromium.launch({ executablePath, args: FLAGS });
+}
+
+function pathOf(name) {
+  try {
+    return execFileSync("sh", ["-c", `command -v ${name}`], { encoding: "utf8" }).trim();
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * A fresh visitor's page. `visit.expect(pattern)` names a console error that the test provokes; any other, a request to another
+ * host, and a breach of the page's policy fail the test in `leave`.
+ */
+export async function visitor(launched, server, { size = DESK, scheme = "light", locale = "en-GB", ...more } = {}) {
+  const context = await launched.newContext({ viewport: size, colorScheme: scheme, locale, timezoneId: "Europe/Madrid", reducedMotion: "reduce", isMobile: size === PHONE, hasTouch: size === PHONE, ...more });
+  context.setDefaultTimeout(PATIENCE_MILLISECONDS);
+  const troubles = [];
+  const expected = [];
+  const isExpected = (text) => expected.some((pattern) => pattern.test(text));
+  context.on("request", (request) => {
+    const { protocol, origin } = new URL(request.url());
+    if (/^https?:$/.test(protocol) && origin !== new URL(server.url).origin) troubles.push(`another host was asked: ${request.url()}`);
+  });
+  context.on("console", (message) => {
+    const text = `${message.text()} (${message.location().url})`;
+    if (["error", "warning"].includes(message.type()) && !isExpected(text)) troubles.push(`console ${message.type()}: ${text}`);
+  });
+  context.on("weberror", (error) => troubles.push(`uncaught: ${error.error().stack ?? error.error()}`));
+  await context.exposeBinding("__breach", (_, text) => troubles.push(`policy: ${text}`));
+  await context.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (event) => globalThis.__breach(`${event.violatedDirective} forbids ${event.blockedURI || event.sourceFile}`));
+  });
+  const page = await context.newPage();
+  await page.goto(server.url);
+
+  return {
+    context,
+    page,
+    expect: (pattern) => expected.push(pattern),
+    /** Has axe-core look at the page as it is. */
+    async examine(name) {
+      await page.evaluate(axe.source);
+      // Rules that are no law but good practice are told too; only what is serious fails.
+      const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+      const serious = violations.filter(({ impact }) => SERIOUS.includes(impact));
+      const told = serious.map(({ id, help, nodes }) => `${id}: ${help}\n${nodes.map((node) => `  ${node.target.join(" ")}\n    ${node.any.concat(node.all, node.none).map((check) => check.message).join("; ")}`).join("\n")}`);
+      if (serious.length > 0) assert.fail(`axe-core on ${name}:\n${told.join("\n")}`);
+    },
+    /** A picture of the whole page, when somebody wants to look at them. */
+    async shoot(name) {
+      if (!SHOTS) return;
+      mkdirSync(SHOTS, { recursive: true });
+      await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true, animations: "disabled" });
+    },
+    /** Fails when the page is wider than its window: on a phone, nothing scrolls sideways. */
+    async fits(name) {
+      const { content, window } = await page.evaluate(() => ({ content: document.documentElement.scrollWidth, window: innerWidth }));
+      assert.ok(content <= window, `${name} is ${content} pixels wide in a window of ${window}`);
+    },
+    async leave() {
+      await context.close();
+      if (troubles.length > 0) assert.fail(troubles.join("\n"));
+    },
+  };
+}

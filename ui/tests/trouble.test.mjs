@@ -1,0 +1,99 @@
+/** What the console does when the server is slow to let it, goes away, or is very busy. */
+
+import assert from "node:assert/strict";
+import { signIn, stage } from "./support/stage.mjs";
+
+const LOST = /net::ERR_|Failed to load resource/;
+
+const { visit } = stage();
+const slow = stage({ managementRate: "3" });
+
+visit("a server that goes away is told, and its return is noticed by itself", {}, async ({ page, server, receiving, expect, examine, shoot }) => {
+  expect(LOST);
+  await server.api("POST", "/v1/event-types", { name: "order.paid" });
+  const inbox = await receiving();
+  await server.api("POST", "/v1/webhook-subscriptions", { url: inbox.url, events: ["order.paid"] });
+  await signIn(page);
+  await page.getByText("Waiting for something to happen").waitFor();
+  await server.end();
+  await page.getByText("The connection is lost").waitFor();
+  await page.getByText("7 days").click();
+  await page.getByRole("alert").first().waitFor();
+  await examine("a lost server");
+  await shoot("lost-server");
+  await server.start();
+  await page.getByRole("button", { name: "Pause" }).waitFor();
+  await server.api("POST", "/v1/events", { type: "order.paid", data: 1 });
+  await page.getByRole("table", { name: "Live", exact: true }).getByText("order.paid").waitFor();
+  await page.getByRole("button", { name: "Try again" }).first().click();
+  await page.getByText("Attempts per second").waitFor();
+  await page.getByRole("alert").first().waitFor({ state: "detached" });
+});
+
+slow.visit("told to slow down, the page waits and shows everything all the same", {}, async ({ page, expect }) => {
+  expect(/status of 429/);
+  const refusals = [];
+  page.on("response", (response) => response.status() === 429 && refusals.push(response.url()));
+  await signIn(page);
+  await page.getByRole("link", { name: "Subscriptions" }).click();
+  await page.getByText("No subscriptions yet").waitFor();
+  await page.getByRole("link", { name: "Deliveries" }).click();
+  await page.getByText("No deliveries yet").waitFor();
+  await page.getByRole("link", { name: "Overview" }).click();
+  await page.getByText("Attempts per second").waitFor();
+  await page.getByText("Waiting for something to happen").waitFor();
+  assert.equal(await page.getByRole("alert").count(), 0);
+  assert.ok(refusals.length > 0, "nothing was refused: the limit is too high for this test");
+});
+
+/** Events of one run, in batches of at most 1,000. */
+const BATCHES = 3;
+const BATCH = 1_000;
+/** Nobody may be kept from clicking for longer than this, on a machine that does all the rest as well. */
+const BLOCKED_MILLISECONDS_MAX = 1_000;
+
+visit("the overview stays usable while thousands of attempts are made", {}, async ({ page, server, t, shoot }) => {
+  await signIn(page);
+  await page.getByRole("button", { name: "Pause" }).waitFor();
+  await server.api("POST", "/v1/event-types", { name: "order.paid" }).catch(() => "it is there already");
+  const ids = [];
+  for (const name of ["one", "two"]) {
+    const made = await server.api("POST", "/v1/webhook-subscriptions", { url: `https://test-receiver.invalid/${name}`, events: ["order.*"] });
+    ids.push(made.data.id);
+  }
+  await page.evaluate(() => {
+    const seen = { frames: [], blocked: [] };
+    globalThis.seen = seen;
+    new PerformanceObserver((list) => seen.blocked.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
+    let before = performance.now();
+    const frame = (now) => {
+      seen.frames.push(now - before);
+      before = now;
+      requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+  });
+  const events = Array.from({ length: BATCH }, (_, n) => ({ type: "order.paid", data: { n } }));
+  for (let batch = 0; batch < BATCHES; batch += 1) {
+    await server.api("POST", "/v1/events/batch", { events });
+    // The page takes a click while all of it goes on.
+    await page.getByText(batch % 2 ? "1 hour" : "24 hours").click();
+  }
+  const live = page.getByRole("table", { name: "Live", exact: true });
+  await live.getByRole("row").nth(50).waitFor();
+  // Until all of it is delivered, however busy the machine is.
+  for (const id of ids) while (await isOpen(server, id));
+  assert.equal(await live.getByRole("row").count(), 51, "more rows are drawn than one can look at");
+  const { frames, blocked } = await page.evaluate(() => globalThis.seen);
+  const sorted = frames.toSorted((a, b) => a - b);
+  const at = (part) => sorted[Math.floor(part * (sorted.length - 1))].toFixed(0);
+  t.diagnostic(`frames: ${frames.length}, p50 ${at(0.5)} ms, p95 ${at(0.95)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms; tasks over 50 ms: ${blocked.length}, longest ${Math.max(0, ...blocked).toFixed(0)} ms`);
+  assert.ok(Math.max(0, ...blocked) < BLOCKED_MILLISECONDS_MAX, `the page was blocked for ${Math.max(...blocked)} ms`);
+  await shoot("overview-busy");
+});
+
+async function isOpen(server, id) {
+  const { data } = await server.api("GET", `/v1/webhook-subscriptions/${id}/stats`);
+  const { pending, retrying } = data.attributes.deliveries;
+  return pending + retrying > 0;
+}
