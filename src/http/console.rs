@@ -87,12 +87,12 @@ impl Endpoint for Console {
 }
 
 /// Whether a browser that asks for this path is in the application. A file that is not there is missed (its name has a dot), and so
-/// is a version of the API that there is not: whoever asks for that expects no page.
+/// is a version of the API that there is not, or its documentation: whoever asks for those expects no page.
 fn is_view(path: &str) -> bool {
     let first = path[1..].split('/').next().unwrap_or_default();
     let is_version =
         first.strip_prefix('v').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|it| it.is_ascii_digit()));
-    !path.contains('.') && !is_version
+    !path.contains('.') && !is_version && first != "docs"
 }
 
 fn content_type(path: &str) -> Option<&'static str> {
