@@ -12,14 +12,16 @@ const NPM: &str = if cfg!(windows) { "npm.cmd" } else { "npm" };
 const WITHOUT: &str = "or build without the console: cargo build --no-default-features";
 
 /// Everything that the console is made of. What the build itself writes is not among them, or each build would ask for another.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 11] = [
     "build.rs",
     "openapi/openapi.json",
     "ui/.npmrc",
     "ui/index.html",
     "ui/package-lock.json",
+    "ui/package.json",
     "ui/public",
     "ui/src",
+    "ui/svelte.config.js",
     "ui/tsconfig.json",
     "ui/vite.config.ts",
 ];

@@ -15,20 +15,7 @@ async fn an_unknown_path_is_404_in_json() {
         ["/v1/nothing", "/v2/events", "/v1/webhook-subscriptions/", "/v1/webhook-subscriptions/a/nothing", "/v1/people"]
     {
         app.get(path).await.check(expect![[r#"
-            200
-            {
-              "data": [],
-              "meta": {
-                "total": 0,
-                "page": 1,
-                "per_page": 20,
-                "total_pages": 0
-              },
-              "links": {
-                "next": null,
-                "prev": null
-              }
-            }
+            404 not_found: There is nothing at this path
         "#]]);
     }
 }

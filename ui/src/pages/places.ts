@@ -3,6 +3,7 @@
 import type { Component } from "svelte";
 import type { IconName } from "../parts/Icon.svelte";
 import { match } from "../route/router.svelte";
+import Account from "./account/Account.svelte";
 import AuditLog from "./audit/AuditLog.svelte";
 import Deliveries from "./deliveries/Deliveries.svelte";
 import Delivery from "./deliveries/Delivery.svelte";
@@ -26,6 +27,7 @@ import Subscriptions from "./subscriptions/Subscriptions.svelte";
 import Tenant from "./tenants/Tenant.svelte";
 import TenantForm from "./tenants/TenantForm.svelte";
 import Tenants from "./tenants/Tenants.svelte";
+import Users from "./users/Users.svelte";
 
 /** A page gets the `:names` of its address as properties. */
 type PageComponent = Component<any>;
@@ -122,8 +124,10 @@ export const PLACES: readonly Place[] = [
     ],
   },
   { name: "portal_links", path: "/portal-links", icon: "link", letter: "p", isMain: false, pages: [["/portal-links", PortalLinks]] },
+  { name: "users", path: "/users", icon: "users", letter: "u", isMain: false, pages: [["/users", Users]] },
   { name: "settings", path: "/settings", icon: "settings", letter: "i", isMain: false, pages: [["/settings", Settings]] },
   { name: "audit", path: "/audit-log", icon: "audit", letter: "a", isMain: false, pages: [["/audit-log", AuditLog]] },
+  { name: "account", path: "/account", icon: "users", letter: "m", isMain: false, pages: [["/account", Account]] },
 ];
 
 /** The page at a path; null when there is none. */
