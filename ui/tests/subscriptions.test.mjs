@@ -27,7 +27,7 @@ async function publish(server, data) {
 visit("a subscription is made: its secret is shown once and can be copied", {}, async ({ page, context, server, examine, shoot }) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await signIn(page);
-  await page.getByRole("link", { name: "Subscriptions" }).click();
+  await page.getByRole("link", { name: "Subscriptions", exact: true }).click();
   await page.getByText("No subscriptions yet").waitFor();
   await examine("no subscriptions");
   await shoot("subscriptions-empty");
