@@ -147,6 +147,20 @@ pub enum UnfitKeyText {
     Checksum,
 }
 
+impl UnfitKeyText {
+    /// What the text of a key of this kind must be: "This must be …".
+    pub fn expected(self, kind: KeyKind) -> &'static str {
+        match (self, kind) {
+            (Self::Weak, _) => "24 to 256 visible ASCII characters, at least 8 of them different",
+            (Self::OtherKind, KeyKind::Native) => unreachable!("native keys look like anything"),
+            (Self::OtherKind, KeyKind::MareaDeveloper) => "a text that begins with mk_dev_, as this kind does",
+            (Self::OtherKind, KeyKind::MareaUser) => "a text that begins with mk_user_, as this kind does",
+            (Self::OtherKind, KeyKind::Agentmessage) => "a text that begins with am_live_, as this kind does",
+            (Self::Checksum, _) => "a text with the right checksum, since it begins as keys of Waxwing do",
+        }
+    }
+}
+
 impl KeyText {
     pub fn generate(kind: KeyKind, chance: &mut impl Rng) -> Self {
         let prefix = kind.prefix();

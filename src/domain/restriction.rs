@@ -22,6 +22,15 @@ pub struct Restriction {
     pub channels: Vec<Channel>,
 }
 
+/// Why a restriction cannot be a merchant's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotForAMerchant {
+    /// It has none, or several.
+    Channels,
+    /// None of them is of orders.
+    Events,
+}
+
 impl Restriction {
     /// Whether it restricts nothing at all.
     pub fn is_empty(&self) -> bool {
@@ -34,25 +43,16 @@ impl Restriction {
         self.channels.len() == 1 && !self.allowed_events.is_empty() && self.allowed_events.iter().all(is_of_orders)
     }
 
-    /// The part of its events that a merchant may have; none when there is no such part.
-    pub fn merchant_events(&self) -> Option<Vec<EventPattern>> {
-        if self.allowed_events.is_empty() {
-            return Some(vec![MERCHANT_EVENTS.clone()]);
+    /// What is left of it for a merchant, who has one storefront and gets events of orders alone.
+    pub fn for_a_merchant(self) -> Result<Self, NotForAMerchant> {
+        let Self { allowed_events, channels } = self;
+        if channels.len() != 1 {
+            return Err(NotForAMerchant::Channels);
         }
-        let mut part: Vec<EventPattern> = Vec::with_capacity(self.allowed_events.len());
-        for pattern in &self.allowed_events {
-            let within = if pattern.is_within(&MERCHANT_EVENTS) {
-                pattern.clone()
-            } else if pattern.overlaps(&MERCHANT_EVENTS) {
-                MERCHANT_EVENTS.clone()
-            } else {
-                continue;
-            };
-            if !part.contains(&within) {
-                part.push(within);
-            }
+        match merchant_events(&allowed_events) {
+            Some(allowed_events) => Ok(Self { allowed_events, channels }),
+            None => Err(NotForAMerchant::Events),
         }
-        (!part.is_empty()).then_some(part)
     }
 
     /// Whether an event of this type with these channels is within it.
@@ -94,6 +94,27 @@ impl Restriction {
     pub fn is_within(&self, other: &Self) -> bool {
         self.events_are_within(other) && self.channels_are_within(other)
     }
+}
+
+/// The part of these that a merchant may have; none when there is no such part.
+fn merchant_events(allowed: &[EventPattern]) -> Option<Vec<EventPattern>> {
+    if allowed.is_empty() {
+        return Some(vec![MERCHANT_EVENTS.clone()]);
+    }
+    let mut part: Vec<EventPattern> = Vec::with_capacity(allowed.len());
+    for pattern in allowed {
+        let within = if pattern.is_within(&MERCHANT_EVENTS) {
+            pattern.clone()
+        } else if pattern.overlaps(&MERCHANT_EVENTS) {
+            MERCHANT_EVENTS.clone()
+        } else {
+            continue;
+        };
+        if !part.contains(&within) {
+            part.push(within);
+        }
+    }
+    (!part.is_empty()).then_some(part)
 }
 
 #[cfg(test)]
@@ -147,8 +168,13 @@ mod tests {
             ("order.*", "sf:1 sf:2", Some("order.*"), false),
         ] {
             let asked = restriction(events, channels);
-            assert_eq!(asked.merchant_events(), part.map(|part| restriction(part, "").allowed_events), "{events}");
             assert_eq!(asked.is_of_a_merchant(), expected, "{events} {channels}");
+            let left = match (asked.channels.len(), part) {
+                (1, Some(part)) => Ok(restriction(part, channels)),
+                (1, None) => Err(NotForAMerchant::Events),
+                _ => Err(NotForAMerchant::Channels),
+            };
+            assert_eq!(asked.for_a_merchant(), left, "{events} {channels}");
         }
     }
 

@@ -28,9 +28,9 @@ use crate::domain::contract::Contract;
 use crate::domain::event_type::EventPattern;
 use crate::domain::id::{KeyId, TenantId};
 use crate::domain::key::{
-    ApiKey, KeyKind, KeyText, NAME_LENGTH_MAX, Preset, Quota, RATE_CEILING, RateLimits, Scope, Scopes, UnfitKeyText,
+    ApiKey, KeyKind, KeyText, NAME_LENGTH_MAX, Preset, Quota, RATE_CEILING, RateLimits, Scope, Scopes,
 };
-use crate::domain::restriction::{ALLOWED_EVENTS_MAX, RESTRICTION_CHANNELS_MAX, Restriction};
+use crate::domain::restriction::{ALLOWED_EVENTS_MAX, NotForAMerchant, RESTRICTION_CHANNELS_MAX, Restriction};
 use crate::domain::time::Timestamp;
 use crate::domain::violation::Rule;
 use crate::store::{SecretOwner, StoreError};
@@ -324,14 +324,16 @@ impl KeysApi {
                 .unwrap_or_else(|| own.allowed_events.clone()),
             channels: check_key_channels(channels, &mut findings).unwrap_or_else(|| own.channels.clone()),
         };
-        if kind == KeyKind::MareaUser && restriction.channels.len() != 1 && findings.is_sound("channels") {
-            let expected = "exactly one channel, the storefront, for the kind marea_user";
-            findings.add(Rule::InvalidFormat { expected }, "/channels");
-        }
         if kind == KeyKind::MareaUser {
-            match restriction.merchant_events() {
-                Some(events) => restriction.allowed_events = events,
-                None => {
+            match restriction.clone().for_a_merchant() {
+                Ok(of_merchant) => restriction = of_merchant,
+                // A wrong channel was told of already.
+                Err(NotForAMerchant::Channels) if !findings.is_sound("channels") => {}
+                Err(NotForAMerchant::Channels) => {
+                    let expected = "exactly one channel, the storefront, for the kind marea_user";
+                    findings.add(Rule::InvalidFormat { expected }, "/channels");
+                }
+                Err(NotForAMerchant::Events) => {
                     let name = restriction.allowed_events[0].to_string();
                     findings.add(Rule::EventNotAllowed { name }, "/allowed_events");
                 }
@@ -442,13 +444,11 @@ fn scope_names() -> impl Iterator<Item = &'static str> {
     Scope::ALL.iter().map(|scope| scope.name()).chain(of_contracts)
 }
 
-/// What a scope grants: one of ours itself, one of the kind's contract what the contract's table says.
-fn granted(kind: KeyKind, name: &str) -> Option<Scopes> {
-    if let Some(scope) = Scope::from_name(name) {
-        return Some([scope].into_iter().collect());
-    }
-    let (_, granted) = compat::scopes(kind.contract()?).iter().find(|(known, _)| *known == name)?;
-    Some(granted.iter().copied().collect())
+/// What a key of this kind can be given, each with what it grants: our scopes themselves, and those of its contract.
+pub fn scopes_of(kind: KeyKind) -> impl Iterator<Item = (&'static str, Scopes)> {
+    let own = Scope::ALL.iter().map(|scope| (scope.name(), [*scope].into_iter().collect()));
+    let of_contract = kind.contract().into_iter().flat_map(compat::scopes);
+    own.chain(of_contract.map(|(name, granted)| (*name, granted.iter().copied().collect())))
 }
 
 fn check_scopes(
@@ -476,12 +476,12 @@ fn check_scopes(
                 if findings.has_at(&pointer) {
                     continue;
                 }
-                match granted(kind, name) {
+                match scopes_of(kind).find(|(known, _)| known == name) {
                     None => findings.add(Rule::InvalidFormat { expected: "the name of a scope" }, pointer),
                     Some(_) if names[..index].iter().any(|ScopeText(other)| other == name) => {
                         findings.add(Rule::DuplicateItem, pointer);
                     }
-                    Some(granted) => scopes = scopes.with(granted),
+                    Some((_, granted)) => scopes = scopes.with(granted),
                 }
             }
             (None, scopes)
@@ -513,19 +513,12 @@ fn check_kind(name: Option<KindText>, findings: &mut Findings) -> KeyKind {
 /// A new text, or the one that is imported; none when that cannot be.
 fn check_text(secret: Option<String>, kind: KeyKind, findings: &mut Findings) -> Option<KeyText> {
     let Some(secret) = secret else { return Some(KeyText::generate(kind, &mut rand::rng())) };
-    let expected = match KeyText::import(kind, secret) {
+    let unfit = match KeyText::import(kind, secret) {
         Ok(text) => return Some(text),
-        Err(UnfitKeyText::Weak) => "24 to 256 visible ASCII characters, at least 8 of them different",
-        Err(UnfitKeyText::OtherKind) => match kind {
-            KeyKind::Native => unreachable!("native keys look like anything"),
-            KeyKind::MareaDeveloper => "a text that begins with mk_dev_, as this kind does",
-            KeyKind::MareaUser => "a text that begins with mk_user_, as this kind does",
-            KeyKind::Agentmessage => "a text that begins with am_live_, as this kind does",
-        },
-        Err(UnfitKeyText::Checksum) => "a text with the right checksum, since it begins as keys of Waxwing do",
+        Err(unfit) => unfit,
     };
     if !findings.has_at("/secret") {
-        findings.add(Rule::InvalidFormat { expected }, "/secret");
+        findings.add(Rule::InvalidFormat { expected: unfit.expected(kind) }, "/secret");
     }
     None
 }

@@ -60,6 +60,7 @@ use serde_json::Value;
 
 pub use compat::document as contract_document;
 pub use document::document;
+pub use keys::scopes_of;
 pub use limit::{Defaults, PerSecond};
 pub use server::{serve, stand_by};
 pub use settings::{Configured, ConfiguredOrigin};

@@ -1,6 +1,6 @@
 //! `/v1/stream`: what happens, as it happens, as server-sent events (contract 4.4).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::io;
 use std::pin::{Pin, pin};
@@ -29,8 +29,8 @@ use super::{App, Tag};
 use crate::dispatch::feed::{DeliveryShown, Item, Shown, Viewer, What};
 use crate::domain::actor::{Actor, ActorId};
 use crate::domain::event_type::EventPattern;
-use crate::domain::id::{KeyId, SubscriptionId, TenantId};
-use crate::store::{AttemptSeen, Catalogue};
+use crate::domain::id::{SubscriptionId, TenantId};
+use crate::store::{AttemptSeen, Reach, Store, StoreError};
 
 /// Viewers of the whole instance …
 pub const VIEWERS_MAX: usize = 64;
@@ -218,12 +218,9 @@ impl StreamApi {
         let mut keep_alive = interval_at(Instant::now() + every, every);
         // Those that fell into a busy time are not made up for.
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let of_key = caller.reach().key.map(|key| {
-            let own = caller.tenant_entry().subscriptions().filter(|subscription| caller.sees(subscription));
-            OfKey { key, subscriptions: own.map(|subscription| subscription.id).collect() }
-        });
+        let reach = caller.reach();
         let stream = Stream {
-            of_key,
+            of_key: reach.key.map(|_| OfKey { reach, last: None }),
             of_tenant: (!wanted.is_of_the_instance).then(|| caller.tenant().id),
             wanted,
             viewer,
@@ -250,20 +247,22 @@ struct Stream {
     place: Place,
 }
 
-/// What a restricted key sees.
+/// What a restricted key sees: what concerns the subscriptions that it made, also those that were deleted since.
 struct OfKey {
-    key: KeyId,
-    /// Those that it made, also when they were deleted since: no more than it can make.
-    subscriptions: HashSet<SubscriptionId>,
+    reach: Reach,
+    /// The one that was asked about last, and the answer, which never changes: what ends in bulk is told one after
+    /// another, and the disk has to say whose a deleted one was.
+    last: Option<(SubscriptionId, bool)>,
 }
 
 impl OfKey {
-    fn sees(&mut self, catalogue: &Catalogue, subscription: SubscriptionId) -> bool {
-        let is_new = || catalogue.subscription(subscription).is_some_and(|it| it.owner.key() == Some(self.key));
-        if !self.subscriptions.contains(&subscription) && is_new() {
-            self.subscriptions.insert(subscription);
+    fn sees(&mut self, store: &Store, subscription: SubscriptionId) -> Result<bool, StoreError> {
+        if let Some((_, is_seen)) = self.last.filter(|(last, _)| *last == subscription) {
+            return Ok(is_seen);
         }
-        self.subscriptions.contains(&subscription)
+        let is_seen = store.reaches_subscription(self.reach, subscription)?;
+        self.last = Some((subscription, is_seen));
+        Ok(is_seen)
     }
 }
 
@@ -290,9 +289,10 @@ impl Stream {
         while self.write(&text).await.is_ok() {
             text = tokio::select! {
                 biased;
-                shown = self.viewer.next() => match shown {
-                    Some(shown) => self.render(&shown),
-                    None => return,
+                // A disk that cannot be read ends it: whoever comes back goes on where this was.
+                shown = self.viewer.next() => match shown.map(|shown| self.render(&shown)) {
+                    Some(Ok(text)) => text,
+                    Some(Err(_)) | None => return,
                 },
                 _ = &mut self.gone => return,
                 _ = self.keep_alive.tick() => ":\n\n".to_owned(),
@@ -323,23 +323,23 @@ impl Stream {
         }
     }
 
-    fn render(&mut self, shown: &Shown) -> String {
+    fn render(&mut self, shown: &Shown) -> Result<String, StoreError> {
         let mut text = String::new();
         match shown {
             Shown::Gap { up_to } => {
                 write_message(&mut text, *up_to, "gap", &GapMessage { reason: GapReasonName("missed") });
             }
             Shown::Items(items) => {
-                let catalogue = self.place.app.store.catalogue();
+                let store = &self.place.app.store;
                 for item in items.iter().filter(|item| self.wanted.wants(item, self.of_tenant)) {
-                    let is_seen = |of_key: &mut OfKey| of_key.sees(&catalogue, item.subscription);
-                    if self.of_key.as_mut().is_none_or(is_seen) {
+                    let is_seen = self.of_key.as_mut().map(|of_key| of_key.sees(store, item.subscription));
+                    if is_seen.transpose()?.unwrap_or(true) {
                         write_item(&mut text, item);
                     }
                 }
             }
         }
-        text
+        Ok(text)
     }
 }
 

@@ -48,8 +48,12 @@ impl Whose {
 impl Store {
     /// Whether the delivery is within the reach. Reads the disk when its subscription was deleted.
     pub fn reaches(&self, reach: Reach, delivery: &Delivery) -> Result<bool, StoreError> {
-        let snapshot = self.shared.snapshot()?;
-        Ok(delivery.tenant == reach.tenant && has(&snapshot, &self.catalogue(), reach, delivery.subscription)?)
+        Ok(delivery.tenant == reach.tenant && self.reaches_subscription(reach, delivery.subscription)?)
+    }
+
+    /// Whether what belongs to this subscription of the tenant is within the reach, also when it was deleted.
+    pub fn reaches_subscription(&self, reach: Reach, subscription: SubscriptionId) -> Result<bool, StoreError> {
+        has(&self.shared.snapshot()?, &self.catalogue(), reach, subscription)
     }
 
     /// An event with its deliveries, as one sees it who has this reach: none when it is outside. For a restricted key it

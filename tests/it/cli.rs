@@ -427,6 +427,85 @@ fn keys_are_made_and_ended_on_a_running_server_and_on_a_stopped_one() {
 }
 
 #[test]
+fn a_key_of_any_kind_is_made_restricted_or_imported_on_a_running_server_and_on_a_stopped_one() {
+    const IMPORTED: [&str; 2] = ["sk_live_51Hx8vK2eZvKYlo2C", "sk_live_62Iy9wL3fAwLZmp3D"];
+    let folder = folder();
+    let server = Server::start(folder.path(), &["--management-rate", "off"]);
+    let admin = admin_key(folder.path());
+    assert_eq!(server.call("POST", "/v1/tenants", &admin, r#"{"name":"Acme","external_id":"acme"}"#).0, 201);
+    assert_eq!(server.call("POST", "/v1/event-types", &admin, r#"{"name":"order.paid"}"#).0, 201);
+    let url = server.url.clone();
+    let mut server = Some(server);
+    for (place, imported) in [(["--url", url.as_str()], IMPORTED[0]), (["--data-dir", "waxwing-data"], IMPORTED[1])] {
+        if place[0] == "--data-dir" {
+            let running = server.take().expect("it is stopped once");
+            assert_eq!(running.terminate().0, 0);
+        }
+        std::fs::write(folder.path().join("key.txt"), format!("{imported}\n")).unwrap();
+        for (words, prefix, expected) in [
+            ("--preset subscriber", "ww_", r#"native subscriber [] []"#),
+            (
+                "--preset subscriber --tenant acme --allowed-event order.* --allowed-event order.paid --channel shop:1",
+                "ww_",
+                r#"native subscriber ["order.*","order.paid"] ["shop:1"]"#,
+            ),
+            (
+                "--tenant acme --kind agentmessage --scope webhooks:read --scope webhooks:write",
+                "am_live_",
+                "agentmessage subscriptions:read,subscriptions:write,deliveries:read,deliveries:write [] []",
+            ),
+            (
+                "--tenant acme --kind marea_user --scope developer:webhooks --channel sf:1",
+                "mk_user_",
+                r#"marea_user subscriptions:read,subscriptions:write,deliveries:read ["order.*"] ["sf:1"]"#,
+            ),
+            ("--preset read_only --import key.txt", "", "native read_only [] []"),
+        ] {
+            let words: Vec<&str> = words.split(' ').collect();
+            let made = [&["keys", "create", "--name", "k", "--json"][..], &words, &place].concat();
+            let made = good_json(folder.path(), &made);
+            let text = |name: &str| made[name].as_str().unwrap_or_default();
+            let shown = format!("{} {} {} {}", text("kind"), text("may"), made["allowed_events"], made["channels"]);
+            assert_eq!(shown, expected, "{words:?}");
+            let is_imported = words.contains(&"--import");
+            assert_eq!(made["secret"].is_null(), is_imported, "{made}");
+            assert!(text("secret").starts_with(prefix), "{made}");
+        }
+        for (words, expected) in [
+            ("--kind native", "--preset <preset>|--scope <scope>"),
+            ("--preset subscriber --scope events:read", "cannot be used with"),
+            ("--preset subscriber --channel shop:1", "bound to a tenant: give --tenant"),
+            ("--preset subscriber --tenant acme --kind marea_user", "exactly one"),
+            ("--preset subscriber --tenant acme --allowed-event order.lost", "there is no event type"),
+            ("--scope webhooks:read", "of the kind native it is one of subscriptions:read"),
+            ("--preset subscriber --import key.txt", "with this text already"),
+            ("--preset subscriber --import key.txt --kind agentmessage", "begins with am_live_"),
+            ("--preset subscriber --management-rate 0", "1 to 1000000, or off"),
+            ("--preset subscriber --kind native_", "it is one of native, marea_developer"),
+        ] {
+            let words: Vec<&str> = words.split(' ').collect();
+            let refused = run(folder.path(), &[&["keys", "create", "--name", "k"][..], &words, &place].concat());
+            assert!(
+                refused.to_lowercase().contains(expected) && !refused.ends_with("exit 0\n"),
+                "{words:?}: {refused}"
+            );
+        }
+    }
+    let limited = ["keys", "create", "--name", "slow", "--preset", "read_only", "--management-rate", "1"];
+    let slow = good_json(folder.path(), &[&limited[..], &["--data-dir", "waxwing-data", "--json"]].concat());
+    let server = Server::start(folder.path(), &["--management-rate", "off"]);
+    for key in IMPORTED {
+        assert_eq!(server.call("GET", "/v1/tenants", key, "").0, 200);
+    }
+    let statuses = (0..20).map(|_| server.call("GET", "/v1/tenants", slow["secret"].as_str().unwrap(), "").0);
+    assert!(statuses.collect::<Vec<_>>().contains(&429), "one call a second is the quota");
+    let listed = good_json(folder.path(), &["keys", "list", "--json", "--url", &server.url]);
+    let restricted = listed.as_array().unwrap().iter().filter(|key| key["channels"][0] == "shop:1").count();
+    assert_eq!(restricted, 2);
+    server.terminate();
+}
+
+#[test]
 fn the_first_user_follows_the_printed_link_and_a_lost_password_is_chosen_anew() {
     let folder = folder();
     let start = || Server::start(folder.path(), &["--management-rate", "off"]);

@@ -1,8 +1,8 @@
 //! AgentMessage: `X-AmCore-Signature: t=<seconds>,v1=<hex>` over `{t}\n{body}`, the secret's base64 decoded as the key.
 //!
 //! Source: agentmessage.io/docs/webhooks, "rotateWebhookSecret" (signature) and "createWebhookEndpoint" (secret). The
-//! page about deliveries is not public. So the envelope, the headers beside the signature and the `User-Agent` are our
-//! own choice, and the schedule is that of `standard`.
+//! page about deliveries is not public. GUESS: the envelope, the headers beside the signature, the `User-Agent`, that the
+//! key is the decoded secret, and that the schedule is that of `standard`.
 
 use std::io::Write;
 

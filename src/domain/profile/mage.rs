@@ -16,13 +16,15 @@ use super::{Headers, Message, Sending, branded};
 pub(super) const HEADER_PREFIX: &str = "x-webhook-";
 const SECRET_BYTES: usize = 32;
 
-/// Up to three retries with exponential backoff are published, their delays are not: 0, 1, 5, 30 min (contract 6).
+/// Up to three retries with exponential backoff are published. GUESS: their delays, 1, 5 and 30 min, and that the first
+/// attempt is not one of the three.
 pub(super) static SCHEDULE: Schedule = Schedule::new(
     &[Duration::ZERO, Duration::from_secs(60), Duration::from_secs(5 * 60), Duration::from_secs(30 * 60)],
     JITTER_PERCENT,
 );
 
 pub(super) const RECIPE: Recipe = Recipe {
+    // GUESS: the secret's text is the key. Helpers take it as a string, and none decodes it.
     key: KeyForm::Text,
     id_header: None,
     time: TimePlace::Rfc3339Header(HeaderRef::Branded("timestamp")),
@@ -44,6 +46,7 @@ pub(super) fn body(message: &Message<'_>) -> Bytes {
 pub(super) fn headers(message: &Message<'_>, body: &[u8], sending: &Sending<'_>) -> Headers {
     let Message { event, data: _, tenant } = message;
     let name = branded(HEADER_PREFIX, tenant.header_prefix.as_ref());
+    // GUESS: the moment of the attempt, where the body's is that of the event.
     let timestamp = sending.at.to_string();
     // One signature only: the published header has room for no second one.
     let signature = sign(sending.secrets[0], &timestamp, body);

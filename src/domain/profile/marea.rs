@@ -23,8 +23,7 @@ pub(super) const HEADER_PREFIX: &str = "x-marea-";
 pub(super) const API_VERSION: ApiVersion = ApiVersion::V2026_05_12;
 const SECRET_BYTES: usize = 32;
 
-/// Three attempts: at once, after 30 s, after 5 min. The page does not say from where the 5 minutes count: they are
-/// taken from the attempt before.
+/// Three attempts: at once, after 30 s, after 5 min. GUESS: the 5 minutes count from the attempt before.
 pub(super) static SCHEDULE: Schedule =
     Schedule::new(&[Duration::ZERO, Duration::from_secs(30), Duration::from_secs(5 * 60)], JITTER_PERCENT);
 
@@ -95,15 +94,15 @@ pub fn endpoint_id(id: SubscriptionId) -> MareaEndpointId {
     MareaEndpointId::from_bytes(*first)
 }
 
-/// One for each attempt: a probe has the number of the attempt that it stands for, so the moment counts too. Its form
-/// is not published.
+/// One for each attempt: a probe has the number of the attempt that it stands for, so the moment counts too. GUESS:
+/// its form.
 fn delivery_id(sending: &Sending<'_>) -> Uuid {
     let Sending { subscription: _, delivery, number, secrets: _, secret_version: _, at } = sending;
     Uuid::v4_of(&format!("{delivery}.{number}.{at}"))
 }
 
-/// `merchant` is an endpoint that gets the orders of its own storefront alone. The page names the two values and not where
-/// they come from.
+/// `merchant` is an endpoint that gets the orders of its own storefront alone. GUESS: the page names the two
+/// values, and not where they come from.
 pub fn scope(subscription: &Subscription) -> &'static str {
     SCOPES[usize::from(subscription.is_of_a_merchant())]
 }

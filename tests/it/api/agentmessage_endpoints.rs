@@ -4,15 +4,15 @@ use expect_test::expect;
 use poem::http::Method;
 use serde_json::{Value, json};
 
-use crate::support::app::{ADMIN_KEY, TEST_RECEIVER, TestApp};
+use crate::support::app::{ADMIN_KEY, Client, TEST_RECEIVER, TestApp};
 
 /// The organization `acme`, and a key of its own with these scopes.
-pub async fn organization(app: &TestApp, scopes: &[&str]) -> String {
+pub async fn organization(app: &Client, scopes: &[&str]) -> String {
     key_of(app, "acme", scopes).await
 }
 
 /// A key of this organization, which is made when it is new.
-pub async fn key_of(app: &TestApp, organization: &str, scopes: &[&str]) -> String {
+pub async fn key_of(app: &Client, organization: &str, scopes: &[&str]) -> String {
     app.post("/v1/tenants", json!({ "external_id": organization, "name": organization })).await;
     let key = json!({ "name": "agent", "kind": "agentmessage", "tenant": organization, "scopes": scopes });
     format!("Bearer {}", app.make_key(key).await)

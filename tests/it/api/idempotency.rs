@@ -115,16 +115,9 @@ async fn a_key_has_1_to_200_printable_characters() {
 #[tokio::test]
 async fn two_at_the_same_time_do_it_once() {
     let app = TestApp::start().await;
-    let call = || app.post(PATH, body()).header("idempotency-key", "once").into_future();
-    // While the disk does not answer, the one that came first cannot end.
-    app.disk.hold();
-    let (mut one, mut two) = (call(), call());
-    let (refused, first) = tokio::select! {
-        answer = &mut one => (answer, two),
-        answer = &mut two => (answer, one),
-    };
-    app.disk.release();
-    first.await.assert(201);
+    let call = || app.post(PATH, body()).header("idempotency-key", "once");
+    let (first, refused) = app.twice_at_once(call).await;
+    first.assert(201);
     let refused = refused.assert(409);
     assert_eq!(refused.json()["errors"][0]["code"], "idempotency_in_progress");
     assert_eq!(refused.header("retry-after"), Some("1"));

@@ -47,6 +47,12 @@ async fn the_page_shows_our_document_and_asks_no_other_host() {
     }
     // Without this, the page of a server that is not on localhost asked validator.swagger.io.
     assert!(page.contains("validatorUrl: null"));
+}
+
+#[cfg(not(feature = "console"))]
+#[tokio::test]
+async fn without_the_console_the_first_page_is_the_documentation() {
+    let app = TestApp::start().await;
     let root = app.get("/").without_key().await.assert(307);
     assert_eq!(root.header("location"), Some("/docs"));
 }

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use waxwing::domain::contract::Contracts;
 use waxwing::http::{Defaults, Settings};
 
-use crate::support::app::{Answer, Call, TestApp};
+use crate::support::app::{Answer, Call, Client, TestApp};
 
 pub const COLLECTION: &str = "/v1/webhook_endpoints";
 
 /// The five events, and the key of a developer.
-pub async fn account(app: &TestApp) -> String {
+pub async fn account(app: &Client) -> String {
     for name in ["user.verified", "user.cancelled", "order.created", "order.status_updated"] {
         app.post("/v1/event-types", json!({ "name": name })).await.assert(201);
     }
@@ -379,15 +379,8 @@ async fn a_request_that_is_still_running_is_a_conflict_that_passes() {
     let app = TestApp::start().await;
     let key = account(&app).await;
     let call = || app.post(COLLECTION, new_endpoint()).key(&key).header("idempotency-key", "twice");
-    // While the disk does not answer, the one that came first cannot end.
-    app.disk.hold();
-    let (mut one, mut two) = (call().into_future(), call().into_future());
-    let (refused, first) = tokio::select! {
-        answer = &mut one => (answer, two),
-        answer = &mut two => (answer, one),
-    };
-    app.disk.release();
-    first.await.assert(201);
+    let (first, refused) = app.twice_at_once(call).await;
+    first.assert(201);
     let refused = refused.assert(409);
     let error = error_of(&refused);
     assert_eq!((&error["type"], &error["code"]), (&json!("conflict"), &json!("conflict")));

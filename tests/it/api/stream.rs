@@ -144,6 +144,36 @@ async fn a_restricted_key_sees_what_concerns_its_own_subscriptions() {
     assert_eq!(made, [before, after]);
 }
 
+/// Somebody deleted a subscription while its owner was away, and the stream said nothing of what became of its deliveries.
+#[tokio::test]
+async fn a_restricted_key_that_comes_back_sees_what_became_of_its_deleted_subscription() {
+    let app = TestApp::start().await;
+    let key = app
+        .make_key(json!({ "name": "k", "preset": "full_access", "tenant": "default", "allowed_events": ["order.*"] }))
+        .await;
+    let make = async |key: &str| {
+        let body = json!({ "url": "https://example.com/x", "events": ["*"], "is_active": false });
+        app.post("/v1/webhook-subscriptions", body).key(key).await.assert(201).id()
+    };
+    let mut watcher = Watcher::of(&app, "", &key, &[]).await;
+    let (own, others) = (make(&key).await, make(ADMIN_KEY).await);
+    let seen = watcher.next_of("subscription.changed").await.id.to_string();
+    drop(watcher);
+    publish(&app, EVENT).await;
+    for id in [&others, &own] {
+        app.delete(&format!("/v1/webhook-subscriptions/{id}")).await.assert(204);
+    }
+    let are_canceled = |list: &Value| list["data"].as_array().is_some_and(|rows| rows.len() == 2);
+    app.wait_for("/v1/deliveries?filter[state]=canceled", are_canceled).await;
+    let mut watcher = Watcher::of(&app, "", &key, &[("last-event-id", &seen)]).await;
+    for expected in ["delivery.created", "delivery.changed"] {
+        let message = watcher.next().await.unwrap();
+        assert_eq!((message.event.as_str(), &message.data["subscription_id"]), (expected, &json!(own)), "{message:?}");
+    }
+    app.close_feed();
+    assert!(watcher.next().await.is_none(), "and nothing of the others");
+}
+
 #[tokio::test]
 async fn a_delivery_is_seen_from_its_beginning_to_its_end() {
     let app = TestApp::start().await;

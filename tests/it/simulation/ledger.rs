@@ -37,6 +37,8 @@ pub struct Ledger {
     /// order of ids cannot be told from it any more.
     order_is_lost: bool,
     pub requests: u64,
+    /// Those of them to subscriptions that a restricted key made.
+    pub requests_to_restricted: u64,
 }
 
 /// What the outside knows of one subscription's traffic.

@@ -15,6 +15,7 @@ use rand::rngs::StdRng;
 use waxwing::domain::delivery::Outcome;
 use waxwing::domain::profile::Profile;
 
+use ledger::Ledger;
 use world::{Plan, World};
 
 const SEEDS: u64 = 240;
@@ -58,26 +59,26 @@ fn nothing_acknowledged_is_lost_and_nothing_wrong_is_sent_whatever_fails() {
     let seeds = std::env::var("WAXWING_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("WAXWING_SEEDS is a number"));
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
     let share = |thread: u64| {
-        let (mut requests, mut cuts, mut events) = (0, 0, 0);
+        let mut done = [0; 4];
         for seed in (thread..seeds).step_by(threads as usize) {
-            let world = run(seed);
-            requests += world.ledger.requests;
-            cuts += world.ledger.power_cuts;
-            events += world.ledger.acknowledged.len();
+            let ledger = run(seed).ledger;
+            let Ledger { requests, requests_to_restricted, power_cuts, acknowledged, .. } = ledger;
+            let more = [requests, requests_to_restricted, u64::from(power_cuts), acknowledged.len() as u64];
+            done = sum(done, more);
         }
-        (requests, cuts, events)
+        done
     };
-    let (requests, cuts, events) = std::thread::scope(|scope| {
+    let done = std::thread::scope(|scope| {
         let shares: Vec<_> = (0..threads).map(|thread| scope.spawn(move || share(thread))).collect();
-        shares.into_iter().map(|share| share.join().unwrap_or_else(|panic| resume_unwind(panic))).fold(
-            (0, 0, 0),
-            |(requests, cuts, events), (more_requests, more_cuts, more_events)| {
-                (requests + more_requests, cuts + more_cuts, events + more_events)
-            },
-        )
+        shares.into_iter().map(|share| share.join().unwrap_or_else(|panic| resume_unwind(panic))).fold([0; 4], sum)
     });
-    println!("{seeds} seeds: {events} events, {requests} requests, {cuts} power cuts");
-    assert!(requests > 0 && cuts > 0 && events > 0, "the simulation did nothing");
+    let [requests, to_restricted, cuts, events] = done;
+    println!("{seeds} seeds: {events} events, {requests} requests ({to_restricted} restricted), {cuts} power cuts");
+    assert!(done.iter().all(|count| *count > 0), "the simulation did nothing");
+}
+
+fn sum(one: [u64; 4], other: [u64; 4]) -> [u64; 4] {
+    std::array::from_fn(|place| one[place] + other[place])
 }
 
 /// 347: in order, a probe of the delivery that blocks the lane broke the quiet that the receiver had asked for.
@@ -128,6 +129,7 @@ fn check_with(profile: Profile, retry_waits: Option<Vec<u32>>, script: &str, pic
         work_pause_max: Duration::ZERO,
         clock_jumps: 0,
         is_long: false,
+        restricted_share: 0.0,
     };
     let mut world = World::new(5, plan);
     world.script = script.split(' ').map(str::to_owned).collect();

@@ -19,14 +19,16 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use waxwing::clock::{Clock, ManualClock};
 use waxwing::dispatch::{Decided, Dispatcher, Finished, Happened, ReadDue, Send};
+use waxwing::domain::channel::Channel;
 use waxwing::domain::delivery::{Attempt, CanceledReason, Delivery, Phases, ShownState, State};
 use waxwing::domain::event::NewEvent;
 use waxwing::domain::event_type::EventTypeName;
 use waxwing::domain::header::CustomHeaders;
-use waxwing::domain::id::{AttemptId, DeliveryId, EventId, SubscriptionId, TenantId};
+use waxwing::domain::id::{AttemptId, DeliveryId, EventId, KeyId, SubscriptionId, TenantId};
 use waxwing::domain::job::{Job, JobKind};
 use waxwing::domain::profile::{Headers, Message, Profile, Sending};
 use waxwing::domain::public_id::PublicIds;
+use waxwing::domain::restriction::Restriction;
 use waxwing::domain::retry::Schedule;
 use waxwing::domain::secret::Secret;
 use waxwing::domain::subscription::{DeliveryOrder, Envelope, Owner, Signing, Subscription};
@@ -46,6 +48,9 @@ use crate::support::disk::SimDisk;
 const SECRET_KEY: [u8; 32] = [7; 32];
 
 const OF_A_DELETED_ONE: State = State::Canceled { reason: CanceledReason::SubscriptionDeleted };
+/// The channel of the restricted key, and another one.
+const OWN_CHANNEL: &str = "shop:1";
+const OTHER_CHANNEL: &str = "shop:2";
 /// More than a backlog is kept for.
 const LONG_SPAN: Duration = Duration::from_secs(10 * 24 * 3600);
 /// The shell looks at its clock at least this often.
@@ -84,6 +89,8 @@ pub struct Plan {
     pub clock_jumps: usize,
     /// It lasts so long that what waits for a paused subscription gets too old.
     pub is_long: bool,
+    /// The share of subscriptions that a restricted key made, which is gone. Events then differ in type and channels.
+    pub restricted_share: f64,
 }
 
 impl Plan {
@@ -112,6 +119,7 @@ impl Plan {
             work_pause_max: Duration::from_millis([50, 50, 600_000][chance.random_range(0..3)]),
             clock_jumps: [0, 0, 3][chance.random_range(0..3)],
             is_long: chance.random_bool(0.1),
+            restricted_share: [0.0, 0.0, 0.5][chance.random_range(0..3)],
         }
     }
 
@@ -119,7 +127,16 @@ impl Plan {
     pub fn draw_first(chance: &mut StdRng) -> Self {
         let nothing = Duration::ZERO;
         let (tenants, bulk_interventions, work_pause_max, clock_jumps, is_long) = (1, 0, nothing, 0, false);
-        Self { tenants, bulk_interventions, work_pause_max, clock_jumps, is_long, ..Self::draw(chance) }
+        let restricted_share = 0.0;
+        Self {
+            tenants,
+            bulk_interventions,
+            work_pause_max,
+            clock_jumps,
+            is_long,
+            restricted_share,
+            ..Self::draw(chance)
+        }
     }
 
     /// Over how long people do things and receivers change their mood.
@@ -208,6 +225,8 @@ pub struct World {
     machine: Machine,
     life: u32,
     moods: BTreeMap<SubscriptionId, Mood>,
+    /// What the subscriptions that a restricted key made are held to.
+    held_to: BTreeMap<SubscriptionId, Restriction>,
     urls: usize,
     agenda: BTreeMap<(Timestamp, u64), Task>,
     sequence: u64,
@@ -240,6 +259,7 @@ impl World {
             machine,
             life: 0,
             moods: BTreeMap::new(),
+            held_to: BTreeMap::new(),
             urls: 0,
             agenda: BTreeMap::new(),
             sequence: 0,
@@ -391,6 +411,13 @@ impl World {
         let (now, tenant) = (self.clock.now(), self.any_tenant());
         let url =
             TargetUrl::parse(&format!("https://receiver-{}.example.com/hook", self.urls), &TargetRules::default());
+        let restriction = match self.draws(self.plan.restricted_share) {
+            true => Restriction {
+                allowed_events: vec!["order.*".parse().expect("a pattern")],
+                channels: vec![OWN_CHANNEL.parse().expect("a channel")],
+            },
+            false => Restriction::default(),
+        };
         let subscription = Subscription {
             id: SubscriptionId::from_u128(0),
             tenant,
@@ -412,9 +439,12 @@ impl World {
             },
             circuit_breaker: self.plan.circuit_breaker.unwrap_or(self.plan.profile.has_circuit_breaker()),
             headers: CustomHeaders::new(),
-            channels: Vec::new(),
+            channels: restriction.channels.clone(),
             public_ids: PublicIds::default(),
-            owner: Owner::Tenant,
+            owner: match restriction.is_empty() {
+                true => Owner::Tenant,
+                false => Owner::Key { id: KeyId::from_u128(1), restriction: Box::new(restriction) },
+            },
             profile: self.plan.profile,
             envelope: Envelope::Profile,
             api_version: self.plan.profile.api_version_default(),
@@ -432,6 +462,11 @@ impl World {
         self.promise(async move { Kept::Created(mood, store.create_subscription(subscription, None).await) });
     }
 
+    /// Nothing is drawn for what the plan has no share of, so that older seeds stay what they were.
+    fn draws(&mut self, share: f64) -> bool {
+        share > 0.0 && self.chance.random_bool(share)
+    }
+
     fn publish(&mut self) {
         let is_rush = self.tenants.len() > 1 && self.chance.random_bool(0.3);
         let tenants = if is_rush { self.tenants.clone() } else { vec![self.any_tenant()] };
@@ -442,8 +477,15 @@ impl World {
 
     fn publish_to(&mut self, tenant: TenantId) {
         let count = if self.chance.random_bool(0.8) { 1 } else { self.chance.random_range(2..20) };
-        let event_type: EventTypeName = "order.paid".parse().expect("a name");
-        let is_scheduled = self.plan.scheduled_share > 0.0 && self.chance.random_bool(self.plan.scheduled_share);
+        let is_elsewhere = self.draws(self.plan.restricted_share);
+        let event_type: EventTypeName = if is_elsewhere { "user.left" } else { "order.paid" }.parse().expect("a name");
+        let on_channels: &[&str] = match self.plan.restricted_share > 0.0 {
+            true => [&[][..], &[OWN_CHANNEL], &[OTHER_CHANNEL], &[OWN_CHANNEL, OTHER_CHANNEL]]
+                [self.chance.random_range(0..4)],
+            false => &[],
+        };
+        let channels: Vec<Channel> = on_channels.iter().map(|text| text.parse().expect("a channel")).collect();
+        let is_scheduled = self.draws(self.plan.scheduled_share);
         let ahead = is_scheduled.then(|| Duration::from_secs(self.chance.random_range(0..7200)));
         let deliver_at = ahead.map(|ahead| self.clock.now().plus(ahead));
         let events = (0..count)
@@ -452,7 +494,7 @@ impl World {
                 event_type: event_type.clone(),
                 external_id: None,
                 occurred_at: None,
-                channels: Vec::new(),
+                channels: channels.clone(),
                 deliver_at,
                 data: Bytes::from(format!("{{\"n\":{}}}", self.chance.random::<u32>())),
             })
@@ -695,6 +737,10 @@ impl World {
         let catalogue = self.machine.store.catalogue();
         let current = catalogue.subscription(subscription.id).expect("nothing is sent to a deleted subscription");
         assert!(current.is_active, "{} is sent to a paused subscription", delivery);
+        if let Some(held_to) = self.held_to.get(&current.id) {
+            assert_eq!(current.owner.restriction(), Some(held_to), "the owner of {} changed", current.id);
+            self.ledger.requests_to_restricted += 1;
+        }
         let delays: Vec<Duration> = (0..current.schedule().attempts_max())
             .filter_map(|made| current.schedule().delay_after(made, 0.5))
             .collect();
@@ -926,6 +972,9 @@ impl World {
             }
             Kept::Created(mood, subscription) => {
                 let subscription = subscription.expect("there is room for it");
+                if let Some(restriction) = subscription.owner.restriction() {
+                    self.held_to.insert(subscription.id, restriction.clone());
+                }
                 self.ledger.knows_secret(subscription.id, subscription.secret);
                 let mood = if self.is_peace { Mood::Healthy } else { mood };
                 self.moods.insert(subscription.id, mood);
@@ -950,6 +999,7 @@ impl World {
             Kept::JobCanceled(Err(StoreError::InvalidState)) => {}
             Kept::Redelivered(event, Ok(redelivered)) => self.redelivered(event, redelivered),
             Kept::Redelivered(_, Err(StoreError::NotFound)) => {}
+            Kept::Redelivered(_, Err(StoreError::EventNotAllowed)) if !self.held_to.is_empty() => {}
             Kept::Deleted(Err(failure))
             | Kept::Started(Err(failure))
             | Kept::JobCanceled(Err(failure))
@@ -1017,6 +1067,10 @@ impl World {
             let deliveries = store.deliveries_of(event).expect("the disk reads");
             assert_eq!(deliveries.len(), event.deliveries as usize, "deliveries of {} were lost", event.id);
             for delivery in deliveries {
+                if let Some(held_to) = self.held_to.get(&delivery.subscription) {
+                    let is_within = held_to.admits(&event.event_type, &event.channels);
+                    assert!(is_within, "{} is beyond what its owner is restricted to", delivery.id);
+                }
                 let received = self.ledger.received.get(&delivery.id).cloned().unwrap_or_default();
                 match delivery.state {
                     State::Succeeded => assert!(received.answered_2xx > 0, "{} succeeded out of thin air", delivery.id),
@@ -1061,20 +1115,22 @@ impl Machine {
     }
 }
 
-/// Of what was decided together: while a tenant has four requests, every other that still has some has one. (Lanes with
-/// failures and those without go round apart, and take turns: of four requests two are of the same kind.)
+/// Of what was decided together, nobody waits for longer than a round. Lanes with failures and those without go round apart and
+/// alternate, so of the turns before a tenant's own half are of its kind, and among those each other tenant has one.
 fn tenants_take_turns(decided: &[Decided]) {
     let tenants = decided.iter().filter_map(|decided| match decided {
         Decided::Send(send) => Some(send.tenant),
         Decided::Record(_) | Decided::ReadDue(_) => None,
     });
     let tenants: Vec<TenantId> = tenants.collect();
-    for tenant in tenants.iter().copied().collect::<BTreeSet<_>>() {
-        let turns: Vec<usize> = (0..tenants.len()).filter(|place| tenants[*place] == tenant).collect();
-        for four in turns.windows(4) {
-            let (between, later) = (&tenants[four[0]..four[3]], &tenants[four[3]..]);
-            let passed_over = later.iter().find(|other| !between.contains(other));
-            assert_eq!(passed_over, None, "{tenant} has four turns in {tenants:?}");
-        }
+    for (place, tenant) in tenants.iter().enumerate() {
+        let since = tenants[..place].iter().rposition(|other| other == tenant).map_or(0, |last| last + 1);
+        let waited = &tenants[since..place];
+        let others = waited.iter().collect::<BTreeSet<_>>().len();
+        assert!(
+            waited.len() / 2 <= others,
+            "{tenant} waits for {} turns of {others} tenants in {tenants:?}",
+            waited.len()
+        );
     }
 }

@@ -14,15 +14,16 @@ use waxwing::domain::id::{
     DeliveryId, EventId, JobId, KeyId, PortalLinkId, SessionId, SubscriptionId, TenantId, UserId,
 };
 use waxwing::domain::job::JobKind;
-use waxwing::domain::key::KeyHash;
+use waxwing::domain::key::{ApiKey, KeyHash};
 use waxwing::domain::key_pair::KeyPair;
 use waxwing::domain::operational::{Announcement, What};
 use waxwing::domain::password::{Password, PasswordCost, PasswordHash, SALT_BYTES};
 use waxwing::domain::portal_link::PortalLink;
+use waxwing::domain::restriction::Restriction;
 use waxwing::domain::retry::Schedule;
 use waxwing::domain::session::{Session, SignedIn};
 use waxwing::domain::setting::SettingName;
-use waxwing::domain::subscription::{DisabledReason, Signing, Subscription};
+use waxwing::domain::subscription::{DisabledReason, Owner, Signing, Subscription};
 use waxwing::domain::tenant::Tenant;
 use waxwing::domain::time::Timestamp;
 use waxwing::domain::token::TokenHash;
@@ -48,6 +49,9 @@ struct Setting {
     deliveries: Vec<DeliveryId>,
     tenant: TenantId,
     key: KeyId,
+    /// Of the tenant, with a subscription that has a delivery.
+    restricted_key: KeyId,
+    of_restricted_key: SubscriptionId,
     /// One that was delivered twice already.
     event: EventId,
     /// It has done nothing yet.
@@ -84,6 +88,10 @@ fn set_up() -> (SimDisk, Setting) {
     of_tenant.tenant = tenant;
     world.subscribe(of_tenant);
     let key = world.run(store.create_key(key("k", Some(tenant)), None)).unwrap().id;
+    let restricted_key = ApiKey { restriction: restriction(), ..self::key("r", Some(tenant)) };
+    let restricted_key = world.run(store.create_key(restricted_key, None)).unwrap().id;
+    let owner = Owner::Key { id: restricted_key, restriction: Box::new(restriction()) };
+    let of_restricted_key = world.subscribe(Subscription { owner, tenant, ..subscription_to("*") }).id;
     world.run(store.create_event_type(event_type("order.paid"), None)).unwrap();
     let (mut deliveries, mut of_others) = (Vec::new(), Vec::new());
     for n in 0..4 {
@@ -92,14 +100,14 @@ fn set_up() -> (SimDisk, Setting) {
         let mut elsewhere = event("a");
         elsewhere.tenant = tenant;
         let published = world.publish(elsewhere).unwrap().event;
-        of_others.push(world.deliveries_of(&published)[0].id);
+        of_others.extend(world.deliveries_of(&published).iter().map(|delivery| delivery.id));
     }
     let done = world.publish(event("a")).unwrap().event;
     let done = world.deliveries_of(&done)[0].id;
     world.succeed(done);
     world.try_attempt(deliveries[0], Outcome::Status(503), retrying(world.now())).unwrap();
     world.index();
-    let parked = vec![of_others[0], deliveries[1]];
+    let parked = vec![of_others[0], of_others[1], deliveries[1]];
     world.record(Recordings { parked, settled_up_to: Some(deliveries[1]), ..Recordings::default() });
     let owner = Some(SecretOwner::Subscription(subscription));
     world.run(store.remember(RequestName([8; 32]), [9; 32], key, answer(owner))).unwrap();
@@ -118,7 +126,23 @@ fn set_up() -> (SimDisk, Setting) {
     let disk = world.disk.clone();
     drop(store);
     drop(world);
-    (disk, Setting { subscription, deliveries, tenant, key, event, job, link, owner, session, leaving })
+    (
+        disk,
+        Setting {
+            subscription,
+            deliveries,
+            tenant,
+            key,
+            restricted_key,
+            of_restricted_key,
+            event,
+            job,
+            link,
+            owner,
+            session,
+            leaving,
+        },
+    )
 }
 
 /// The first owner, in a session, with a link to a new password and an answer that showed it.
@@ -163,6 +187,11 @@ fn session(token: u8) -> Session {
         user_agent: Some("a browser".to_owned()),
         remote_address: None,
     }
+}
+
+/// To `a` alone.
+fn restriction() -> Restriction {
+    Restriction { allowed_events: vec!["a".parse().unwrap()], channels: Vec::new() }
 }
 
 fn retrying(now: Timestamp) -> State {
@@ -334,6 +363,30 @@ const SENTENCES: &[Sentence] = &[
     ("create a key", |world, setting| {
         let store = world.store.clone();
         world.run(store.create_key(key("x", None), remember(1, setting.key, None))).map(drop)
+    }),
+    ("create a restricted key", |world, setting| {
+        let store = world.store.clone();
+        let restricted = ApiKey { restriction: restriction(), ..key("x", Some(setting.tenant)) };
+        world.run(store.create_key(restricted, remember(1, setting.key, None))).map(drop)
+    }),
+    ("a restricted key creates a subscription", |world, setting| {
+        let store = world.store.clone();
+        let owner = Owner::Key { id: setting.restricted_key, restriction: Box::new(restriction()) };
+        let subscription = Subscription { owner, tenant: setting.tenant, ..subscription_to("x") };
+        world.run(store.create_subscription(subscription, remember(1, setting.key, None))).map(drop)
+    }),
+    ("accept an event that a restricted key's subscription may not have", |world, setting| {
+        let store = world.store.clone();
+        let event = NewEvent { tenant: setting.tenant, ..event("b") };
+        world.run(store.accept(vec![event], remember(1, setting.key, None))).map(drop)
+    }),
+    ("revoke a restricted key", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.revoke_key(setting.restricted_key))
+    }),
+    ("delete a restricted key's subscription", |world, setting| {
+        let store = world.store.clone();
+        world.run(store.delete_subscription(setting.of_restricted_key, None))
     }),
     ("revoke a key", |world, setting| {
         let store = world.store.clone();

@@ -1,6 +1,7 @@
 //! The real binary as a child process, and a plain HTTP client to talk to it.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,10 +10,14 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
+use waxwing::domain::contract::Contracts;
+
+use super::client::Client;
 
 /// An instance key that every started binary knows.
 pub const ADMIN_KEY: &str = "test-admin-key-0123456789-0123456789";
@@ -24,6 +29,72 @@ pub struct Waxwing {
     pub address: SocketAddr,
     pub api: Api,
     output: JoinHandle<String>,
+}
+
+/// The real binary with an empty folder of its own, asked over loopback as [`super::app::TestApp`] is in this process.
+pub struct RunningApp {
+    client: Client,
+    /// Killed when this is dropped.
+    _waxwing: Waxwing,
+    _folder: tempfile::TempDir,
+}
+
+impl RunningApp {
+    /// With the event types `order.paid` and `order.sent`, its quotas off.
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let waxwing = Start::as_installed(folder.path()).start().await;
+        for name in ["order.paid", "order.sent"] {
+            waxwing.api.create_event_type(name).await;
+        }
+        let client = Client::over_loopback(waxwing.address, Contracts::ALL, ADMIN_KEY);
+        Self { client, _waxwing: waxwing, _folder: folder }
+    }
+
+    /// Asks again until the answer is as wanted.
+    async fn wait_for(&self, path: &str, tenant: &str, is_there: impl Fn(&Value) -> bool) -> Value {
+        let look = async {
+            loop {
+                let answer = self.get(path).header("waxwing-tenant", tenant).await.assert(200).json();
+                if is_there(&answer) {
+                    return answer;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.expect("it becomes so in time")
+    }
+
+    /// The first attempt of the event's first delivery, once it arrived.
+    pub async fn first_attempt(&self, event: &str, tenant: &str) -> Sent {
+        let is_delivered = |event: &Value| event["data"]["attributes"]["state"] == "delivered";
+        let event = self.wait_for(&format!("/v1/events/{event}"), tenant, is_delivered).await;
+        let delivery = event["data"]["attributes"]["deliveries"][0]["id"].as_str().expect("an id");
+        let delivery = self.get(&format!("/v1/deliveries/{delivery}")).header("waxwing-tenant", tenant).await;
+        let request = delivery.assert(200).json()["data"]["attributes"]["attempts"][0]["request"].clone();
+        let headers = request["headers"].as_array().expect("its headers").clone();
+        Sent { headers, body: request["body"].as_str().expect("its body").to_owned() }
+    }
+}
+
+/// A request to a receiver, as it is recorded.
+pub struct Sent {
+    headers: Vec<Value>,
+    pub body: String,
+}
+
+impl Sent {
+    pub fn header(&self, name: &str) -> &str {
+        let header = self.headers.iter().find(|header| header["name"] == name);
+        header.and_then(|header| header["value"].as_str()).unwrap_or_else(|| panic!("no {name}: {:?}", self.headers))
+    }
+}
+
+impl Deref for RunningApp {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
 }
 
 /// How a binary is started.
@@ -52,6 +123,12 @@ impl Start {
             environment: Vec::new(),
             under: Vec::new(),
         }
+    }
+
+    /// As it is run, with quotas off, and receivers allowed at the addresses for documentation (RFC 5737).
+    fn as_installed(data_dir: &Path) -> Self {
+        let arguments = ["--allow-target-range", "192.0.2.0/24", "--management-rate", "off", "--publish-rate", "off"];
+        Self { arguments: arguments.map(str::to_owned).to_vec(), ..Self::in_dir(data_dir) }
     }
 
     pub fn with_environment(mut self, name: &str, value: &str) -> Self {
@@ -145,7 +222,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
@@ -223,7 +300,7 @@ impl Api {
     pub async fn subscribe(&self, url: &str, events: &[&str]) -> (String, String) {
         let body = serde_json::json!({ "url": url, "events": events }).to_string();
         let answer = self.post("/v1/webhook-subscriptions", body).await.expect(201).json();
-        let text = |value: &serde_json::Value| value.as_str().expect("a string").to_owned();
+        let text = |value: &Value| value.as_str().expect("a string").to_owned();
         (text(&answer["data"]["id"]), text(&answer["data"]["attributes"]["secret"]))
     }
 }

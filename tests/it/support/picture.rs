@@ -1,5 +1,7 @@
 //! Answers as text that a test can hold against a picture: ids, secrets and keys are redacted here, and nowhere else.
 
+use waxwing::domain::time::Timestamp;
+
 /// Indents JSON without changing its order or its values.
 pub fn indented(json: &str) -> String {
     let (mut out, mut depth, mut in_string, mut escaped) = (String::new(), 0_usize, false, false);
@@ -64,6 +66,16 @@ pub fn redacted(text: &str) -> String {
     }
     out.pop();
     out
+}
+
+/// Moments by the real clock → how precisely they are told.
+pub fn without_moments(text: &str) -> String {
+    let moment = |value: &str| match value.parse::<Timestamp>() {
+        Ok(_) if value.len() == "2026-02-18T12:00:00.000Z".len() && value.ends_with('Z') => "<moment in ms>".to_owned(),
+        Ok(_) if value.len() == "2026-02-18T12:00:00Z".len() && value.ends_with('Z') => "<moment in s>".to_owned(),
+        _ => value.to_owned(),
+    };
+    text.split('"').map(moment).collect::<Vec<_>>().join("\"")
 }
 
 /// `req_` and a UUID, whose groups would be words of their own.
