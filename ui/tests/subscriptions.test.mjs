@@ -65,6 +65,17 @@ visit("what is wrong with a form stands at its field", {}, async ({ page, server
   await shoot("subscription-form-refused");
 });
 
+visit("what is changed is saved, and only that", {}, async ({ page, server, receiving }) => {
+  const { id } = await standing({ page, server, receiving });
+  await page.getByRole("link", { name: "Edit" }).click();
+  await page.getByLabel("Description").fill("Enterprise resource planning");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Saved").waitFor();
+  await page.getByText("Enterprise resource planning").waitFor();
+  const { data } = await server.api("GET", `/v1/webhook-subscriptions/${id}`);
+  assert.deepEqual([data.attributes.description, data.attributes.events, data.attributes.retry_schedule], ["Enterprise resource planning", ["order.*"], [600]]);
+});
+
 visit("a test is sent now and its answer shown", {}, async ({ page, server, receiving, examine, shoot }) => {
   const { inbox } = await standing({ page, server, receiving }, () => 200);
   await page.getByRole("button", { name: "Send test" }).click();
