@@ -35,11 +35,11 @@ slow.visit("told to slow down, the page waits and shows everything all the same"
   const refusals = [];
   page.on("response", (response) => response.status() === 429 && refusals.push(response.url()));
   await signIn(page);
-  await page.getByRole("link", { name: "Subscriptions" }).click();
+  await page.getByRole("link", { name: "Subscriptions", exact: true }).click();
   await page.getByText("No subscriptions yet").waitFor();
-  await page.getByRole("link", { name: "Deliveries" }).click();
+  await page.getByRole("link", { name: "Deliveries", exact: true }).click();
   await page.getByText("No deliveries yet").waitFor();
-  await page.getByRole("link", { name: "Overview" }).click();
+  await page.getByRole("link", { name: "Overview", exact: true }).click();
   await page.getByText("Attempts per second").waitFor();
   await page.getByText("Waiting for something to happen").waitFor();
   assert.equal(await page.getByRole("alert").count(), 0);
