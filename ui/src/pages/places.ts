@@ -127,7 +127,7 @@ export const PLACES: readonly Place[] = [
   { name: "users", path: "/users", icon: "users", letter: "u", isMain: false, pages: [["/users", Users]] },
   { name: "settings", path: "/settings", icon: "settings", letter: "i", isMain: false, pages: [["/settings", Settings]] },
   { name: "audit", path: "/audit-log", icon: "audit", letter: "a", isMain: false, pages: [["/audit-log", AuditLog]] },
-  { name: "account", path: "/account", icon: "users", letter: "m", isMain: false, pages: [["/account", Account]] },
+  { name: "account", path: "/account", icon: "person", letter: "m", isMain: false, pages: [["/account", Account]] },
 ];
 
 /** The page at a path; null when there is none. */
