@@ -134,7 +134,7 @@ const CONSOLE: readonly Place[] = [
   { name: "users", path: "/users", icon: "users", letter: "u", isMain: false, pages: [["/users", Users]] },
   { name: "settings", path: "/settings", icon: "settings", letter: "i", isMain: false, pages: [["/settings", Settings]] },
   { name: "audit", path: "/audit-log", icon: "audit", letter: "a", isMain: false, pages: [["/audit-log", AuditLog]] },
-  { name: "account", path: "/account", icon: "users", letter: "m", isMain: false, pages: [["/account", Account]] },
+  { name: "account", path: "/account", icon: "person", letter: "m", isMain: false, pages: [["/account", Account]] },
 ];
 
 /** Under the addresses of the console, what a tenant's own people need. */
