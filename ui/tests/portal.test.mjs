@@ -282,8 +282,9 @@ visit("the portal works in a frame of a site that may show it, without cookies a
     [stranger, `${server.url}/`],
   ]) {
     from.shows = shows;
+    const refused = page.waitForEvent("console", (message) => /frame-ancestors/.test(message.text()));
     await page.goto(from.origin);
-    const refused = page.frames().find((one) => one.url().startsWith("chrome-error:"));
-    assert.ok(refused, `${from === friend ? "the friend" : "a stranger"} shows ${shows}: ${page.frames().map((one) => one.url())}`);
+    await refused;
+    assert.equal(await frame.locator("#app").count(), 0, `${from === friend ? "the friend" : "a stranger"} shows ${shows}`);
   }
 });
