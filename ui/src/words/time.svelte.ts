@@ -1,6 +1,6 @@
 /** Times in the reader's zone: relative to a clock that all of the page shares, or in full. */
 
-import { language } from "./words.svelte";
+import { locale } from "./words.svelte";
 
 const TICK_MILLISECONDS = 5_000;
 
@@ -30,8 +30,8 @@ export function relative(at: number, to: number, of: string): string {
   return new Intl.RelativeTimeFormat(of, { numeric: "auto", style: "short" }).format(whole, unit);
 }
 
-/** With the zone, to the millisecond. */
-export function absolute(at: number, of: string = language()): string {
+/** With the zone, to the second or the millisecond. */
+export function absolute(at: number, to: "second" | "millisecond", of: string = locale()): string {
   return new Intl.DateTimeFormat(of, {
     year: "numeric",
     month: "short",
@@ -39,13 +39,13 @@ export function absolute(at: number, of: string = language()): string {
     hour: "2-digit",
     minute: "2-digit",
     second: "2-digit",
-    fractionalSecondDigits: 3,
+    ...(to === "millisecond" ? { fractionalSecondDigits: 3 } : {}),
     timeZoneName: "short",
   }).format(at);
 }
 
 /** The time of the day, to the second: for lists of what happens now. */
-export function timeOfDay(at: number, of: string = language()): string {
+export function timeOfDay(at: number, of: string = locale()): string {
   return new Intl.DateTimeFormat(of, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(at);
 }
 

@@ -1,5 +1,7 @@
 /** The languages of the console: what is said in which, and how numbers and times are written. */
 
+import { remember, remembered } from "../remembered";
+
 export const LANGUAGES = ["en", "es", "pt"] as const;
 export type Language = (typeof LANGUAGES)[number];
 
@@ -19,7 +21,12 @@ export function language(): Language {
 
 export function speak(chosen: Language): void {
   spoken = chosen;
-  globalThis.localStorage?.setItem(REMEMBERED, chosen);
+  remember(REMEMBERED, chosen);
+}
+
+/** How numbers and times are written: as the reader's own region does, when it has the language that is spoken. */
+export function locale(of: Language = spoken, languages: readonly string[] = globalThis.navigator?.languages ?? []): string {
+  return languages.find((wish) => wish.toLowerCase().split("-")[0] === of) ?? of;
 }
 
 /** The first of the reader's languages that is spoken here; a region means its language. */
@@ -32,7 +39,7 @@ export function wished(languages: readonly string[]): Language {
 }
 
 function chosenBefore(): Language | undefined {
-  const stored = globalThis.localStorage?.getItem(REMEMBERED);
+  const stored = remembered(REMEMBERED);
   return LANGUAGES.find((known) => known === stored);
 }
 
@@ -51,7 +58,7 @@ export function fill(message: Message, values: Values, of: Language): string {
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => {
     const value = values[name];
     if (value === undefined) return whole;
-    return typeof value === "number" ? new Intl.NumberFormat(of).format(value) : value;
+    return typeof value === "number" ? new Intl.NumberFormat(locale(of)).format(value) : value;
   });
 }
 
@@ -67,13 +74,13 @@ export function number(value: number, style: "whole" | "compact" = "whole"): str
       : Math.abs(value) < 1
         ? { maximumSignificantDigits: 2 }
         : { maximumFractionDigits: Math.abs(value) < 10 ? 2 : Math.abs(value) < 100 ? 1 : 0 };
-  return new Intl.NumberFormat(spoken, options).format(value);
+  return new Intl.NumberFormat(locale(), options).format(value);
 }
 
 /** A part of one as percent. What is not all of it is never written as 100 %. */
 export function percent(part: number): string {
   const shown = part < 1 ? Math.min(part, 0.9999) : part;
-  return new Intl.NumberFormat(spoken, { style: "percent", maximumFractionDigits: shown > 0.99 && shown < 1 ? 2 : 1 }).format(shown);
+  return new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: shown > 0.99 && shown < 1 ? 2 : 1 }).format(shown);
 }
 
 /** A duration in milliseconds, in the unit that suits it. */
@@ -87,7 +94,7 @@ export function duration(milliseconds: number): string {
   const [size, unit] = units.find(([size]) => milliseconds >= size) ?? [1, "millisecond"];
   const value = milliseconds / size;
   const maximumFractionDigits = value < 1 ? 2 : value < 10 ? 1 : 0;
-  return new Intl.NumberFormat(spoken, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits }).format(value);
+  return new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "short", maximumFractionDigits }).format(value);
 }
 
 export function bytes(count: number): string {
@@ -96,6 +103,8 @@ export function bytes(count: number): string {
     [1 << 20, "megabyte"],
     [1 << 10, "kilobyte"],
   ];
-  const [size, unit] = units.find(([size]) => count >= size) ?? [1, "byte"];
-  return new Intl.NumberFormat(spoken, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: 1 }).format(count / size);
+  const [size, unit] = units.find(([size]) => count >= size) ?? [1, null];
+  // In English the short form of the unit would be "49 byte".
+  if (unit === null) return `${number(count)} B`;
+  return new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: 1 }).format(count / size);
 }

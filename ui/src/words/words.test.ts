@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { fill, speak, wished, words } from "./words.svelte";
+import { fill, locale, speak, wished, words } from "./words.svelte";
 import { relative } from "./time.svelte";
 
 test("the first language that is spoken here is taken, whatever its region", () => {
@@ -7,6 +7,12 @@ test("the first language that is spoken here is taken, whatever its region", () 
   expect(wished(["ES-mx"])).toBe("es");
   expect(wished(["de", "fr"])).toBe("en");
   expect(wished([])).toBe("en");
+});
+
+test("numbers and times are written as in the reader's region, when that speaks the chosen language", () => {
+  expect(locale("en", ["de-DE", "en-GB", "en-US"])).toBe("en-GB");
+  expect(locale("es", ["en-GB", "es-MX"])).toBe("es-MX");
+  expect(locale("pt", ["en-GB"])).toBe("pt");
 });
 
 test("a message says its values, in the form that their count asks for", () => {

@@ -27,9 +27,9 @@ test("sums weigh each point by its attempts, and are unknown where nothing was t
   expect(sum([])).toMatchObject({ attempts: 0, successRate: null, p50: null, p95: null });
 });
 
-test("lines are by second, and broken where nothing was tried", () => {
-  const lines = series([point(0, 60, 0, 100), point(1, 0, 0, null)], "minute");
-  expect(lines.succeeded).toEqual([1, 0]);
+test("lines count what is in each point, and broken where nothing was tried", () => {
+  const lines = series([point(0, 60, 0, 100), point(1, 0, 0, null)]);
+  expect(lines.succeeded).toEqual([60, 0]);
   expect(lines.successRate).toEqual([1, null]);
   expect(lines.p95).toEqual([100, null]);
   expect(lines.times[1]! - lines.times[0]!).toBe(60_000);

@@ -3,7 +3,7 @@
 import type { Schemas } from "../../api/client";
 
 type Point = Schemas["StatsPoint"];
-type Resolution = Schemas["StatsAttributes"]["resolution"];
+export type Resolution = Schemas["StatsAttributes"]["resolution"];
 
 /** The times that one can look at. */
 export const SPANS = {
@@ -13,8 +13,6 @@ export const SPANS = {
 } as const satisfies Record<string, { milliseconds: number; resolution: Resolution }>;
 
 export type Span = keyof typeof SPANS;
-
-const SECONDS: Record<Resolution, number> = { minute: 60, hour: 3_600, day: 86_400 };
 
 /** All of the points together. Percentiles cannot be added: what is told is their mean, weighted by attempts. */
 export function sum(points: readonly Point[]) {
@@ -46,18 +44,17 @@ export function sum(points: readonly Point[]) {
   };
 }
 
-/** Lines over the points. Counts are by second, so that the three spans can be compared. */
-export function series(points: readonly Point[], resolution: Resolution) {
-  const bySecond = (count: number) => count / SECONDS[resolution];
+/** Lines over the points. Counts are those of each point: one attempt in an hour is 1, and no thousandth of something per second. */
+export function series(points: readonly Point[]) {
   return {
     times: points.map(({ at }) => Date.parse(at)),
-    succeeded: points.map(({ attempts }) => bySecond(attempts.succeeded)),
-    failed: points.map(({ attempts }) => bySecond(attempts.failed)),
+    succeeded: points.map(({ attempts }) => attempts.succeeded),
+    failed: points.map(({ attempts }) => attempts.failed),
     successRate: points.map(({ attempts: { succeeded, failed } }) => (succeeded + failed === 0 ? null : succeeded / (succeeded + failed))),
     p50: points.map(({ latency_ms }) => latency_ms?.p50 ?? null),
     p95: points.map(({ latency_ms }) => latency_ms?.p95 ?? null),
-    created: points.map(({ deliveries }) => bySecond(deliveries.created)),
-    ended: points.map(({ deliveries }) => bySecond(endedOf(deliveries))),
+    created: points.map(({ deliveries }) => deliveries.created),
+    ended: points.map(({ deliveries }) => endedOf(deliveries)),
   };
 }
 
