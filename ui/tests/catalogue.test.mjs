@@ -100,6 +100,7 @@ visit("a key is made, its text shown once, and revoked", {}, async ({ page, serv
   await page.keyboard.press("Escape");
   const row = page.getByRole("row", { name: "Checkout" });
   await row.getByRole("button", { name: "Revoke" }).click();
+  await page.getByRole("dialog").getByRole("textbox").fill("Checkout");
   await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
   await page.getByText("The key is revoked").waitFor();
   await assert.rejects(server.api("POST", "/v1/events", event, { key }), /401/);
