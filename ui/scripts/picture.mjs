@@ -22,12 +22,14 @@ try {
     type: "order.paid",
     data: { order_id: "ord_8471", total: "129.90", currency: "EUR", customer: { name: "Ana Lucía Fernández", country: "ES" } },
   });
-  const visit = await visitor(launched, server, { size: { width: 1200, height: 760 } });
+  const visit = await visitor(launched, server, { size: { width: 1120, height: 700 } });
   await signIn(visit.page);
   await visit.page.goto(`${server.url}/#/deliveries?subscription_id=${subscription.data.id}&event_id=${event.data.id}`);
   await visit.page.getByRole("table").getByRole("link", { name: "order.paid" }).click();
   await visit.page.getByText("Attempt 3").waitFor();
   await visit.page.getByText("Delivered").first().waitFor();
+  // All three at a glance, and the first one open: why it failed.
+  for (const name of ["Attempt 3", "Attempt 1"]) await visit.page.getByText(name).click();
   await visit.page.screenshot({ path: FILE, animations: "disabled" });
   await visit.leave();
 } finally {

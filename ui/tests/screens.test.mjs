@@ -37,7 +37,8 @@ const SCREENS = [
   ["settings", () => "/settings", "heading", "Settings"],
   ["audit", () => "/audit-log", "table", "Audit log"],
   ["portal-links", () => "/portal-links", "heading", "Portal links"],
-  ["no-such-page", () => "/no/such/page", "heading", "There is no such page"],
+  ["users", () => "/users", "heading", "Users"],
+  ["no-such-page", () => "/no/such/page", "link", "To the overview"],
 ];
 
 const MODES = { light: {}, dark: { scheme: "dark" }, phone: { size: PHONE } };

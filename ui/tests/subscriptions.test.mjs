@@ -27,7 +27,7 @@ async function publish(server, data) {
 visit("a subscription is made: its secret is shown once and can be copied", {}, async ({ page, context, server, examine, shoot }) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await signIn(page);
-  await page.getByRole("link", { name: "Subscriptions" }).click();
+  await page.getByRole("link", { name: "Subscriptions", exact: true }).click();
   await page.getByText("No subscriptions yet").waitFor();
   await examine("no subscriptions");
   await shoot("subscriptions-empty");
@@ -63,6 +63,17 @@ visit("what is wrong with a form stands at its field", {}, async ({ page, server
   await page.locator("[aria-invalid=true]").first().waitFor();
   await examine("a refused form");
   await shoot("subscription-form-refused");
+});
+
+visit("what is changed is saved, and only that", {}, async ({ page, server, receiving }) => {
+  const { id } = await standing({ page, server, receiving });
+  await page.getByRole("link", { name: "Edit" }).click();
+  await page.getByLabel("Description").fill("Enterprise resource planning");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Saved").waitFor();
+  await page.getByText("Enterprise resource planning").waitFor();
+  const { data } = await server.api("GET", `/v1/webhook-subscriptions/${id}`);
+  assert.deepEqual([data.attributes.description, data.attributes.events, data.attributes.retry_schedule], ["Enterprise resource planning", ["order.*"], [600]]);
 });
 
 visit("a test is sent now and its answer shown", {}, async ({ page, server, receiving, examine, shoot }) => {

@@ -12,10 +12,10 @@ const TEST_MILLISECONDS_MAX = 240_000;
  * Sets the stage for the tests of a file; `prepare` is given the server before the first one. `visit(name, options, act)` is a test in which a visitor with a fresh profile has come to
  * the server's first page; at its end nothing may have gone wrong in the browser. `receiving` starts a receiver for the time of the test.
  */
-export function stage({ prepare = async () => {}, ...serverOptions } = {}) {
+export function stage({ prepare = async () => {} } = {}) {
   const set = { server: null, browser: null, visit };
   before(async () => {
-    [set.server, set.browser] = await Promise.all([waxwing(serverOptions), browser()]);
+    [set.server, set.browser] = await Promise.all([waxwing(), browser()]);
     await prepare(set.server);
   });
   after(async () => {

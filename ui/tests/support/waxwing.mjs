@@ -12,17 +12,14 @@ const BINARY = process.env["WAXWING_BINARY"] ?? new URL("../../../target/debug/w
 /** An instance key that every started program knows. */
 export const ADMIN_KEY = "test-admin-key-0123456789-0123456789";
 
-/** Receivers on loopback by plain http. */
-const ARGUMENTS = ["--allow-http-targets", "--allow-target-range", "127.0.0.0/8", "--publish-rate", "off"];
+/** Receivers on loopback by plain http, and as many requests with a key as one likes. */
+const ARGUMENTS = ["--allow-http-targets", "--allow-target-range", "127.0.0.0/8", "--management-rate", "off", "--publish-rate", "off"];
 
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
-/**
- * Starts one in a folder of its own. `stop` ends it and removes the folder; `end` and `start` are for a server that goes away and returns.
- * `managementRate` is in requests a second.
- */
-export async function waxwing({ managementRate = "off" } = {}) {
+/** Starts one in a folder of its own. `stop` ends it and removes the folder; `end` and `start` are for a server that goes away and returns. */
+export async function waxwing() {
   const folder = await mkdtemp(join(tmpdir(), "waxwing-browser-"));
   const server = { folder, url: "", said: [], child: null, api, start, end, stop };
   await server.start();
@@ -31,7 +28,7 @@ export async function waxwing({ managementRate = "off" } = {}) {
   async function start() {
     // The second time where it was the first time: the browser stands at that address.
     const listen = server.url ? new URL(server.url).host : "127.0.0.1:0";
-    const child = spawn(BINARY, ["serve", "--data-dir", folder, "--listen", listen, ...ARGUMENTS, "--management-rate", managementRate], {
+    const child = spawn(BINARY, ["serve", "--data-dir", folder, "--listen", listen, ...ARGUMENTS], {
       cwd: folder,
       env: { ...process.env, WAXWING_ADMIN_KEY: ADMIN_KEY },
       stdio: ["ignore", "pipe", "pipe"],
