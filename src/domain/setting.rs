@@ -208,12 +208,18 @@ fn picture(value: &Value) -> Option<String> {
 
 fn origins(value: &Value) -> Option<Vec<String>> {
     let origins = value.as_array().filter(|origins| origins.len() <= FRAME_ANCESTORS_MAX)?;
-    origins.iter().map(|origin| https_origin(origin.as_str()?)).collect()
+    origins.iter().map(|origin| frame_origin(origin.as_str()?)).collect()
 }
 
-/// What it is written into is a header of HTTP: nothing but scheme, host and port gets through.
-fn https_origin(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok().filter(|url| url.scheme() == "https")?;
+/// What it is written into is a header of HTTP: nothing but scheme, host and port gets through. Plain http is for the reader's own machine,
+/// where a site is being made.
+fn frame_origin(text: &str) -> Option<String> {
+    let is_own_machine = |url: &Url| matches!(url.host_str(), Some("localhost" | "127.0.0.1"));
+    let url = Url::parse(text).ok().filter(|url| match url.scheme() {
+        "https" => true,
+        "http" => is_own_machine(url),
+        _ => false,
+    })?;
     let origin = match url.origin() {
         origin @ Origin::Tuple(..) => origin.ascii_serialization(),
         Origin::Opaque(_) => return None,
@@ -266,7 +272,15 @@ mod tests {
                 json!(["https://Shop.example", "https://a.example:8443/"]),
                 Some(json!(["https://shop.example", "https://a.example:8443"])),
             ),
+            (
+                SettingName::PortalFrameAncestors,
+                json!(["http://localhost:3000", "http://127.0.0.1/"]),
+                Some(json!(["http://localhost:3000", "http://127.0.0.1"])),
+            ),
             (SettingName::PortalFrameAncestors, json!(["http://shop.example"]), None),
+            (SettingName::PortalFrameAncestors, json!(["http://localhost.example"]), None),
+            (SettingName::PortalFrameAncestors, json!(["http://localhost@shop.example"]), None),
+            (SettingName::PortalFrameAncestors, json!(["ws://localhost"]), None),
             (SettingName::PortalFrameAncestors, json!(["https://shop.example/path"]), None),
             (SettingName::PortalFrameAncestors, json!(["https://a.example; script-src *"]), None),
             (SettingName::PortalFrameAncestors, json!(["https://a.example *"]), None),

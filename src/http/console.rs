@@ -9,6 +9,8 @@ use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, Request, Response, Result, Route};
 use rust_embed::RustEmbed;
 
+use super::App;
+
 #[derive(RustEmbed)]
 #[folder = "$OUT_DIR/console"]
 struct Built;
@@ -19,8 +21,9 @@ const PORTAL: &str = "/portal";
 /// The build names these after their content.
 const HASHED: &str = "assets/";
 
-/// Everything is our own: no other host, nothing inline. Logos are data: URLs that the operator set.
-const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// Everything is our own: no other host, nothing inline. Logos are data: URLs that the operator set. Who may show it in a frame comes last.
+const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors ";
+const NOBODY: &str = "'none'";
 
 /// One file, ready to be sent.
 struct Page {
@@ -38,16 +41,19 @@ struct Form {
 
 /// Serves what no other route has.
 #[derive(Clone)]
-pub struct Console(Arc<HashMap<String, Page>>);
+pub struct Console {
+    pages: Arc<HashMap<String, Page>>,
+    app: Arc<App>,
+}
 
 /// Adds the console below the routes: whatever is not theirs is asked of it.
-pub fn with_console(routes: Route) -> Route {
-    let console = Console::built();
+pub fn with_console(routes: Route, app: Arc<App>) -> Route {
+    let console = Console { pages: Arc::new(Console::built()), app };
     routes.at("/", console.clone()).at("/*path", console)
 }
 
 impl Console {
-    fn built() -> Self {
+    fn built() -> HashMap<String, Page> {
         let form = |path: &str| {
             let file = Built::get(path)?;
             let etag = format!("\"{}\"", hex::encode(&file.metadata.sha256_hash()[..16]));
@@ -59,22 +65,30 @@ impl Console {
             let (as_is, gzipped) = (form(path)?, form(&format!("{path}.gz"))?);
             Some((path.to_owned(), Page { content_type: content_type(path)?, cache_control, as_is, gzipped }))
         };
-        Self(Arc::new(Built::iter().filter_map(|path| page(&path)).collect()))
+        Built::iter().filter_map(|path| page(&path)).collect()
     }
 
     fn answer(&self, request: &Request) -> Result<Response> {
         let path = request.uri().path();
-        let page = self.0.get(&path[1..]);
+        let page = self.pages.get(&path[1..]);
         let is_view = is_view(path);
-        let Some(page) = page.or_else(|| self.0.get(PAGE).filter(|_| is_view)) else {
+        let Some(page) = page.or_else(|| self.pages.get(PAGE).filter(|_| is_view)) else {
             return Err(NotFoundError.into());
         };
         match *request.method() {
-            Method::GET | Method::HEAD => Ok(send(page, request)),
+            Method::GET | Method::HEAD => Ok(send(page, request, self.policy(path))),
             // Nobody writes to a view; who writes to a path that could be one is looking for an API.
-            _ if is_view && path != "/" && path != PORTAL => Err(NotFoundError.into()),
+            _ if is_view && path != "/" && !is_portal(path) => Err(NotFoundError.into()),
             _ => Err(MethodNotAllowedError.into()),
         }
+    }
+
+    /// The portal may be shown in frames of the sites that are set at this moment; nothing else in any.
+    fn policy(&self, path: &str) -> HeaderValue {
+        let catalogue = self.app.store.catalogue();
+        let sites = catalogue.settings().portal.frame_ancestors.as_deref().filter(|_| is_portal(path));
+        let ancestors = sites.filter(|sites| !sites.is_empty()).map_or(NOBODY.to_owned(), |sites| sites.join(" "));
+        HeaderValue::from_str(&format!("{POLICY}{ancestors}")).expect("a stored origin is scheme, host and port")
     }
 }
 
@@ -86,13 +100,17 @@ impl Endpoint for Console {
     }
 }
 
+fn is_portal(path: &str) -> bool {
+    path.trim_end_matches('/') == PORTAL
+}
+
 /// Whether a browser that asks for this path is in the application. A file that is not there is missed (its name has a dot), and so
-/// is a version of the API that there is not: whoever asks for that expects no page.
+/// is a version of the API that there is not, or its documentation: whoever asks for those expects no page.
 fn is_view(path: &str) -> bool {
     let first = path[1..].split('/').next().unwrap_or_default();
     let is_version =
         first.strip_prefix('v').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|it| it.is_ascii_digit()));
-    !path.contains('.') && !is_version
+    !path.contains('.') && !is_version && first != "docs"
 }
 
 fn content_type(path: &str) -> Option<&'static str> {
@@ -105,7 +123,8 @@ fn content_type(path: &str) -> Option<&'static str> {
     })
 }
 
-fn send(page: &Page, request: &Request) -> Response {
+/// Who has the page already gets the policy all the same, which takes the place of the one that it knows (RFC 9111, 4.3.4).
+fn send(page: &Page, request: &Request, policy: HeaderValue) -> Response {
     let is_gzipped = takes_gzip(request.headers());
     let form = if is_gzipped { &page.gzipped } else { &page.as_is };
     let mut response = Response::builder().content_type(page.content_type).finish();
@@ -113,12 +132,12 @@ fn send(page: &Page, request: &Request) -> Response {
     for (name, value) in [
         (header::CACHE_CONTROL, page.cache_control),
         (header::VARY, "Accept-Encoding"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     headers.insert(header::ETAG, form.etag.clone());

@@ -292,7 +292,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
     let documents = || documents.iter().map(|(place, document)| (*place, document));
     let routes = document::with_pages(routes, documents());
     #[cfg(feature = "console")]
-    let routes = console::with_console(routes);
+    let routes = console::with_console(routes, app.clone());
     #[cfg(not(feature = "console"))]
     let routes = document::with_front_page(routes);
     let (marea, agentmessage) = (compat::marea::apis(&app), compat::agentmessage::apis(&app));

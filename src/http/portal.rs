@@ -12,6 +12,7 @@ use super::auth::{Call, Caller, refuse_guess, scope};
 use super::body::{Body, Fields, Findings, Wire};
 use super::browser::Guest;
 use super::idempotency::{Fingerprint, once};
+use super::keys::ScopeName;
 use super::page::{Listed, Numbered, Parameter, Parameters, Params, Query};
 use super::problem::{Ground, Refusal, Source};
 use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply};
@@ -91,6 +92,8 @@ struct PortalSessionAttributes {
     tenant_id: String,
     tenant_name: String,
     read_only: bool,
+    /// What the bearer may do
+    scopes: Vec<ScopeName>,
     expires_at: Time,
     brand: BrandView,
 }
@@ -266,6 +269,7 @@ impl PortalApi {
             tenant_id: link.tenant.to_string(),
             tenant_name: entry.tenant.name.clone(),
             read_only: link.is_read_only,
+            scopes: link.scopes().iter().map(|scope| ScopeName(scope.name())).collect(),
             expires_at: Time(expires_at),
             brand: BrandView { name: name.into(), color: color.into(), logo: logo.into() },
         };

@@ -154,7 +154,7 @@ struct ChangeSettings {
     /// A `data:` URL of a PNG, SVG or WebP picture, at most 64 KiB
     #[oai(rename = "portal.logo", nullable)]
     portal_logo: MaybeUndefined<Raw>,
-    /// At most 20 origins whose pages may show the portal in a frame: `https://shop.example`
+    /// At most 20 origins whose pages may show the portal in a frame: `https://shop.example`, or `http://localhost:3000` while a site is made
     #[oai(rename = "portal.frame_ancestors", nullable)]
     portal_frame_ancestors: MaybeUndefined<Raw>,
 }

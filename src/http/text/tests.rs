@@ -314,8 +314,11 @@ fn phrases_in(source: &str) -> Vec<String> {
         let (_, second) = rest.split(')').next()?.split_once(", ")?;
         Some(literal(second.trim_start().strip_prefix('"')?))
     });
-    // Arms of a match: names and codes are one word.
-    let arms = source.split("=> \"").skip(1).map(literal).filter(|phrase| phrase.contains(' '));
+    // Arms of a match: names and codes are one word, media types have a slash, and a text of its own begins with a capital.
+    let is_phrase = |arm: &String| {
+        arm.contains(' ') && !arm.contains("; charset=") && !arm.starts_with(|first: char| first.is_uppercase())
+    };
+    let arms = source.split("=> \"").skip(1).map(literal).filter(is_phrase);
     // An empty one is a unit that is none.
     named.chain(second).chain(arms).filter(|phrase| !phrase.is_empty()).collect()
 }

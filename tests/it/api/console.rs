@@ -2,6 +2,7 @@
 
 use expect_test::expect;
 use poem::http::Method;
+use serde_json::json;
 
 use crate::support::app::{Answer, TestApp};
 
@@ -138,4 +139,32 @@ async fn the_console_is_there_while_the_api_shuts_down() {
     app.settings.is_shutting_down.store(true, std::sync::atomic::Ordering::Release);
     app.get("/").without_key().await.assert(200);
     app.get("/v1/events").await.assert(503);
+}
+
+#[tokio::test]
+async fn the_portal_alone_is_shown_in_frames_of_the_sites_that_are_set_and_as_soon_as_they_are() {
+    let app = TestApp::start().await;
+    let ancestors = |answer: &Answer| {
+        let policy = answer.header("content-security-policy").expect("each page has one").to_owned();
+        policy.split_once("; frame-ancestors ").expect("it says so").1.to_owned()
+    };
+    let ask = async |path: &str| app.get(path).without_key().await.assert(200);
+    let etag = ask("/portal").await.header("etag").unwrap().to_owned();
+    let sites = json!(["https://shop.example", "http://localhost:3000"]);
+    for (set, expected) in [
+        (json!(null), "'none'"),
+        (sites, "https://shop.example http://localhost:3000"),
+        (json!(["https://other.example:8443"]), "https://other.example:8443"),
+        (json!([]), "'none'"),
+    ] {
+        app.patch("/v1/settings", json!({ "portal.frame_ancestors": set })).await.assert(200);
+        for path in ["/portal", "/portal/"] {
+            assert_eq!(ancestors(&ask(path).await), expected, "{path} with {set}");
+        }
+        for path in ["/", "/index.html", "/portal/x", "/portals", "/favicon.svg"] {
+            assert_eq!(ancestors(&ask(path).await), "'none'", "{path} with {set}");
+        }
+        let known = app.get("/portal").without_key().header("if-none-match", &etag).await.assert(304);
+        assert_eq!(ancestors(&known), expected, "who has the page already, with {set}");
+    }
 }

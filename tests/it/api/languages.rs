@@ -66,7 +66,7 @@ async fn every_kind_of_refusal_says_its_language_and_no_success_does() {
     let large = json!({ "name": "x".repeat(1024 * 1024) });
     for (call, status) in [
         (app.get("/v1/nothing"), 404),
-        (app.get("/nothing"), 404),
+        (app.get("/docs/nothing"), 404),
         (app.get("/v1/events/evt_none"), 404),
         (app.get("/v1/events").without_key(), 401),
         (app.get("/v1/events").key("ww_wrong"), 401),

@@ -1,6 +1,6 @@
 //! `/v1/portal-links`, `/v1/portal-sessions`, and what the bearer of a portal session can reach.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use expect_test::expect;
@@ -28,6 +28,13 @@ fn bearer(session: &Value) -> String {
     format!("Bearer {}", session["bearer"].as_str().expect("it is shown"))
 }
 
+/// What every session may do.
+const READS: [&str; 4] = ["subscriptions:read", "deliveries:read", "events:read", "event_types:read"];
+
+fn scopes(session: &Value) -> BTreeSet<&str> {
+    session["scopes"].as_array().expect("it is told").iter().filter_map(Value::as_str).collect()
+}
+
 /// A tenant with a bearer for its portal.
 async fn scene(body: Value) -> (TestApp, String, String) {
     let app = TestApp::start().await;
@@ -53,6 +60,8 @@ async fn a_link_lets_one_browser_in_once_and_shows_whose_portal_it_is() {
     assert_eq!(session["tenant_id"], *tenant);
     assert_eq!(session["tenant_name"], "Acme");
     assert_eq!(session["expires_at"], "2026-02-18T12:10:00.000Z");
+    let writes = ["subscriptions:write", "deliveries:write"];
+    assert_eq!(scopes(&session), [READS.as_slice(), &writes].concat().into_iter().collect());
     assert_eq!(session["brand"], json!({ "name": "Hooks", "color": "#0a7d5a", "logo": null }));
     assert_eq!(shown().await["data"]["attributes"]["used_at"], "2026-02-18T12:00:00.000Z");
     app.post("/v1/portal-sessions", json!({ "token": token(&link) })).without_key().await.check(expect![[r#"
@@ -110,7 +119,11 @@ async fn a_session_outlives_a_restart_and_is_stored_as_a_hash_alone() {
 
 #[tokio::test]
 async fn who_reads_only_changes_nothing() {
-    let (app, _, bearer) = scene(json!({ "read_only": true })).await;
+    let app = TestApp::start().await;
+    let session = enter(&app, &token(&link(&app, "default", json!({ "read_only": true })).await)).await;
+    assert_eq!(session["read_only"], true);
+    assert_eq!(scopes(&session), READS.into_iter().collect());
+    let bearer = bearer(&session);
     let list = app.get("/v1/webhook-subscriptions").key(&bearer).await.assert(200);
     assert_eq!(list.header("ratelimit-limit"), Some("50"));
     let body = json!({ "url": "https://example.com/a", "events": ["*"] });

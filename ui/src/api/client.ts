@@ -8,7 +8,7 @@ export type Schemas = components["schemas"];
 
 /** Whom the requests are from, and about. */
 export const caller = {
-  /** A key or a portal's bearer. Null: the browser's cookie says who it is. */
+  /** A portal's bearer. Null: the browser's cookie says who it is. */
   bearer: null as string | null,
   /** The tenant of each request, by id. Null: what the caller's own is, or the default. */
   tenant: null as string | null,
@@ -28,13 +28,18 @@ export function headers(method: string): Record<string, string> {
   return said;
 }
 
+/** Who has a bearer is who that says: a cookie of the same browser does not come along. */
+export function credentials(): RequestCredentials {
+  return caller.bearer ? "omit" : "same-origin";
+}
+
 export const api = createClient<paths>({
   baseUrl: globalThis.location?.origin ?? "http://127.0.0.1:8620",
   async fetch(request) {
     for (const [name, value] of Object.entries(headers(request.method))) {
       if (!request.headers.has(name)) request.headers.set(name, value);
     }
-    const response = await patiently((each) => fetch(each), request);
+    const response = await patiently((each) => fetch(each, { credentials: credentials() }), request);
     if (response.status === 401) caller.onUnauthorized();
     return response;
   },

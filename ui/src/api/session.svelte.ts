@@ -1,6 +1,7 @@
-/** Who is signed in, what they may do, and which tenant the pages are about. */
+/** Who is signed in, or has come into the portal, what they may do, and which tenant the pages are about. */
 
 import { type Answer, type Failure, ask } from "./answer";
+import { remember, remembered } from "../remembered";
 import { type Schemas, api, caller } from "./client";
 
 export type Scope = Schemas["SessionAttributes"]["scopes"][number];
@@ -12,6 +13,17 @@ export interface Who {
   /** Null for who came by a key */
   userId: string | null;
 }
+
+/** Whose portal it is, how it looks, and for how long. */
+export interface Portal {
+  tenantName: string;
+  isReadOnly: boolean;
+  expiresAt: string;
+  brand: Schemas["PortalBrand"];
+}
+
+/** Whether the portal was asked for, which people of one tenant enter by a link; not the console. */
+export const IS_PORTAL = globalThis.location?.pathname.replace(/\/+$/, "") === "/portal";
 
 /** In place of a tenant's id. */
 export const ALL = "all";
@@ -28,7 +40,9 @@ class Session {
   /** Nobody could be asked. */
   failure = $state.raw<Failure | null>(null);
   /** The tenant that was chosen: its id, or all of them, or null: the default one. */
-  chosen = $state<string | typeof ALL | null>(globalThis.localStorage?.getItem(REMEMBERED_TENANT) ?? null);
+  chosen = $state<string | typeof ALL | null>(IS_PORTAL ? null : remembered(REMEMBERED_TENANT));
+  /** Stays when the session is over, so that what is said then looks as before. */
+  portal = $state.raw<Portal | null>(null);
   /** The tenant that this page is about, whichever was chosen: it stands in the address. */
   shown = $state<string | null>(null);
   /** Of both, what holds now. */
@@ -37,7 +51,7 @@ class Session {
 
   /** Asks whose the browser's cookie is. */
   async start(): Promise<void> {
-    if (!globalThis.localStorage?.getItem(REMEMBERED_SESSION)) {
+    if (!remembered(REMEMBERED_SESSION)) {
       this.state = "out";
       return;
     }
@@ -59,11 +73,28 @@ class Session {
     return this.#enterBy(ask(api.POST("/v1/setup", { body })));
   }
 
+  /** With the token of a portal link, which works once. What lets one in from then on is kept nowhere but here. */
+  async follow(token: string): Promise<void> {
+    this.leave(false);
+    this.failure = null;
+    this.state = "asking";
+    const answer = await ask(api.POST("/v1/portal-sessions", { body: { token } }));
+    if (!answer.ok) {
+      this.failure = answer.failure;
+      this.state = "out";
+      return;
+    }
+    const { bearer, tenant_name, scopes, read_only, expires_at, brand } = answer.value.data.attributes;
+    caller.bearer = bearer;
+    this.portal = { tenantName: tenant_name, isReadOnly: read_only, expiresAt: expires_at, brand };
+    this.enter({ name: tenant_name, email: null, scopes, user_id: null });
+  }
+
   enter({ name, email, scopes, user_id }: Pick<Schemas["SessionAttributes"], "name" | "email" | "scopes" | "user_id">): void {
     this.who = { name: name || email || "", scopes, userId: user_id };
     this.hasEnded = false;
     this.failure = null;
-    globalThis.localStorage?.setItem(REMEMBERED_SESSION, "1");
+    if (!IS_PORTAL) remember(REMEMBERED_SESSION, "1");
     this.state = "in";
   }
 
@@ -78,7 +109,9 @@ class Session {
   leave(hasEnded: boolean): void {
     this.hasEnded = hasEnded;
     this.who = null;
-    globalThis.localStorage?.removeItem(REMEMBERED_SESSION);
+    caller.bearer = null;
+    // Who is signed in to the console in the same browser stays that.
+    if (!IS_PORTAL) remember(REMEMBERED_SESSION, null);
     this.state = "out";
   }
 
@@ -89,8 +122,7 @@ class Session {
 
   choose(tenant: string | null): void {
     this.chosen = tenant;
-    if (tenant) globalThis.localStorage?.setItem(REMEMBERED_TENANT, tenant);
-    else globalThis.localStorage?.removeItem(REMEMBERED_TENANT);
+    remember(REMEMBERED_TENANT, tenant);
   }
 
   async #enterBy(asked: Promise<Answer<{ data: Schemas["Session"] }>>): Promise<Failure | null> {

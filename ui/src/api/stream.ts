@@ -1,6 +1,6 @@
 /** `/v1/stream` read with `fetch`, since `EventSource` cannot send a bearer: what happens, as it happens, resumed where it broke off. */
 
-import { type Schemas, caller, headers } from "./client";
+import { type Schemas, caller, credentials, headers } from "./client";
 import { type Failure, failureOf } from "./answer";
 import { sleep } from "./patience";
 
@@ -82,7 +82,7 @@ export async function watch({ query = {}, onMessages, onState, signal }: Watch):
       const url = `/v1/stream?${new URLSearchParams(query)}`;
       const said = headers("GET");
       if (after) said["Last-Event-ID"] = after;
-      const response = await fetch(url, { headers: said, signal: attempt.signal, cache: "no-store" });
+      const response = await fetch(url, { headers: said, signal: attempt.signal, cache: "no-store", credentials: credentials() });
       if (!response.ok || !response.body) {
         failure = failureOf(response.status, await response.json().catch(() => null), response.headers.get("x-request-id"));
         if (response.status === 401) caller.onUnauthorized();

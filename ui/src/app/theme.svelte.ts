@@ -1,11 +1,13 @@
 /** Light or dark: as the system says, unless the reader chose. */
 
+import { remember, remembered } from "../remembered";
+
 export const THEMES = ["system", "light", "dark"] as const;
 export type Theme = (typeof THEMES)[number];
 
 const REMEMBERED = "waxwing.theme";
 
-let chosen = $state<Theme>(THEMES.find((known) => known === localStorage.getItem(REMEMBERED)) ?? "system");
+let chosen = $state<Theme>(THEMES.find((known) => known === remembered(REMEMBERED)) ?? "system");
 show();
 
 export function theme(): Theme {
@@ -14,7 +16,7 @@ export function theme(): Theme {
 
 export function chooseTheme(next: Theme): void {
   chosen = next;
-  localStorage.setItem(REMEMBERED, next);
+  remember(REMEMBERED, next);
   show();
 }
 

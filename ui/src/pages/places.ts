@@ -1,6 +1,7 @@
 /** Every page: its address, and how the navigation shows it. */
 
 import type { Component } from "svelte";
+import { IS_PORTAL, type Scope, session } from "../api/session.svelte";
 import type { IconName } from "../parts/Icon.svelte";
 import { match } from "../route/router.svelte";
 import Account from "./account/Account.svelte";
@@ -42,36 +43,55 @@ export interface Place {
   letter: string;
   /** Stands in the bar of a phone, where only a few have room */
   isMain: boolean;
-  /** By pattern; the first that fits */
-  pages: readonly (readonly [pattern: string, page: PageComponent])[];
+  /** By pattern; the first that fits. With a scope: for those alone who have it */
+  pages: readonly (readonly [pattern: string, page: PageComponent, needs?: Scope])[];
 }
 
-export const PLACES: readonly Place[] = [
+const SUBSCRIPTIONS: Place = {
+  name: "subscriptions",
+  path: "/subscriptions",
+  icon: "subscriptions",
+  letter: "s",
+  isMain: true,
+  pages: [
+    ["/subscriptions", Subscriptions],
+    ["/subscriptions/new", SubscriptionForm, "subscriptions:write"],
+    ["/subscriptions/:id", Subscription],
+    ["/subscriptions/:id/edit", SubscriptionForm, "subscriptions:write"],
+  ],
+};
+
+const DELIVERIES: Place = {
+  name: "deliveries",
+  path: "/deliveries",
+  icon: "deliveries",
+  letter: "d",
+  isMain: true,
+  pages: [
+    ["/deliveries", Deliveries],
+    ["/deliveries/:id", Delivery],
+  ],
+};
+
+const EVENT_TYPES: Place = {
+  name: "event_types",
+  path: "/event-types",
+  icon: "event_types",
+  letter: "c",
+  isMain: false,
+  pages: [
+    ["/event-types", EventTypes],
+    ["/event-types/new", EventTypeForm, "event_types:write"],
+    ["/event-types/import", ImportEventTypes, "event_types:write"],
+    ["/event-types/:name", EventType],
+    ["/event-types/:name/edit", EventTypeForm, "event_types:write"],
+  ],
+};
+
+const CONSOLE: readonly Place[] = [
   { name: "overview", path: "/", icon: "overview", letter: "o", isMain: true, pages: [["/", Overview]] },
-  {
-    name: "subscriptions",
-    path: "/subscriptions",
-    icon: "subscriptions",
-    letter: "s",
-    isMain: true,
-    pages: [
-      ["/subscriptions", Subscriptions],
-      ["/subscriptions/new", SubscriptionForm],
-      ["/subscriptions/:id", Subscription],
-      ["/subscriptions/:id/edit", SubscriptionForm],
-    ],
-  },
-  {
-    name: "deliveries",
-    path: "/deliveries",
-    icon: "deliveries",
-    letter: "d",
-    isMain: true,
-    pages: [
-      ["/deliveries", Deliveries],
-      ["/deliveries/:id", Delivery],
-    ],
-  },
+  SUBSCRIPTIONS,
+  DELIVERIES,
   {
     name: "events",
     path: "/events",
@@ -80,24 +100,11 @@ export const PLACES: readonly Place[] = [
     isMain: true,
     pages: [
       ["/events", Events],
-      ["/events/new", SendEvent],
+      ["/events/new", SendEvent, "events:write"],
       ["/events/:id", EventView],
     ],
   },
-  {
-    name: "event_types",
-    path: "/event-types",
-    icon: "event_types",
-    letter: "c",
-    isMain: false,
-    pages: [
-      ["/event-types", EventTypes],
-      ["/event-types/new", EventTypeForm],
-      ["/event-types/import", ImportEventTypes],
-      ["/event-types/:name", EventType],
-      ["/event-types/:name/edit", EventTypeForm],
-    ],
-  },
+  EVENT_TYPES,
   { name: "receiver", path: "/test-receiver", icon: "receiver", letter: "r", isMain: false, pages: [["/test-receiver", TestReceiver]] },
   {
     name: "tenants",
@@ -107,9 +114,9 @@ export const PLACES: readonly Place[] = [
     isMain: false,
     pages: [
       ["/tenants", Tenants],
-      ["/tenants/new", TenantForm],
+      ["/tenants/new", TenantForm, "tenants:write"],
       ["/tenants/:id", Tenant],
-      ["/tenants/:id/edit", TenantForm],
+      ["/tenants/:id/edit", TenantForm, "tenants:write"],
     ],
   },
   {
@@ -120,7 +127,7 @@ export const PLACES: readonly Place[] = [
     isMain: false,
     pages: [
       ["/keys", Keys],
-      ["/keys/new", KeyForm],
+      ["/keys/new", KeyForm, "keys:write"],
     ],
   },
   { name: "portal_links", path: "/portal-links", icon: "link", letter: "p", isMain: false, pages: [["/portal-links", PortalLinks]] },
@@ -130,11 +137,30 @@ export const PLACES: readonly Place[] = [
   { name: "account", path: "/account", icon: "person", letter: "m", isMain: false, pages: [["/account", Account]] },
 ];
 
-/** The page at a path; null when there is none. */
+/** Under the addresses of the console, what a tenant's own people need. */
+const PORTAL: readonly Place[] = [
+  { ...SUBSCRIPTIONS, pages: [["/", Subscriptions], ...SUBSCRIPTIONS.pages] },
+  DELIVERIES,
+  {
+    ...EVENT_TYPES,
+    isMain: true,
+    pages: [
+      ["/event-types", EventTypes],
+      ["/event-types/:name", EventType],
+    ],
+  },
+];
+
+export const PLACES = IS_PORTAL ? PORTAL : CONSOLE;
+/** Where "/" leads. */
+export const FRONT = PLACES[0] as Place;
+
+/** The page at a path; null when there is none, or none for who is here. */
 export function pageAt(path: string): { place: Place; page: PageComponent; values: Record<string, string> } | null {
   for (const place of PLACES) {
-    for (const [pattern, page] of place.pages) {
+    for (const [pattern, page, needs] of place.pages) {
       const values = match(pattern, path);
+      if (values && needs && !session.may(needs)) return null;
       if (values) return { place, page, values };
     }
   }

@@ -1,5 +1,7 @@
 /** The languages of the console: what is said in which, and how numbers and times are written. */
 
+import { remember, remembered } from "../remembered";
+
 export const LANGUAGES = ["en", "es", "pt"] as const;
 export type Language = (typeof LANGUAGES)[number];
 
@@ -19,7 +21,7 @@ export function language(): Language {
 
 export function speak(chosen: Language): void {
   spoken = chosen;
-  globalThis.localStorage?.setItem(REMEMBERED, chosen);
+  remember(REMEMBERED, chosen);
 }
 
 /** How numbers and times are written: as the reader's own region does, when it has the language that is spoken. */
@@ -37,7 +39,7 @@ export function wished(languages: readonly string[]): Language {
 }
 
 function chosenBefore(): Language | undefined {
-  const stored = globalThis.localStorage?.getItem(REMEMBERED);
+  const stored = remembered(REMEMBERED);
   return LANGUAGES.find((known) => known === stored);
 }
 

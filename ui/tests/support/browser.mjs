@@ -59,10 +59,11 @@ export async function visitor(launched, server, { size = DESK, scheme = "light",
   context.setDefaultTimeout(PATIENCE_MILLISECONDS);
   const troubles = [];
   const expected = [];
+  const allowed = [new URL(server.url).origin];
   const isExpected = (text) => expected.some((pattern) => pattern.test(text));
   context.on("request", (request) => {
     const { protocol, origin } = new URL(request.url());
-    if (/^https?:$/.test(protocol) && origin !== new URL(server.url).origin) troubles.push(`another host was asked: ${request.url()}`);
+    if (/^https?:$/.test(protocol) && !allowed.includes(origin)) troubles.push(`another host was asked: ${request.url()}`);
   });
   context.on("console", (message) => {
     const text = `${message.text()} (${message.location().url})`;
@@ -80,6 +81,8 @@ export async function visitor(launched, server, { size = DESK, scheme = "light",
     context,
     page,
     expect: (pattern) => expected.push(pattern),
+    /** Names another host that the test itself asks. */
+    allow: (origin) => allowed.push(origin),
     /** Has axe-core look at the page as it is. */
     async examine(name) {
       await page.evaluate(axe.source);
