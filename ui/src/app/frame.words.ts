@@ -32,7 +32,7 @@ export const frame = words({
   },
   es: {
     all_tenants: "Todos los inquilinos",
-    api_docs: "Documentación de la API",
+    api_docs: "Docs de la API",
     choose_tenant: "Elegir un inquilino",
     default_tenant: "Inquilino predeterminado",
     find_tenant: "Nombre o id de un inquilino",
@@ -59,7 +59,7 @@ export const frame = words({
   },
   pt: {
     all_tenants: "Todos os inquilinos",
-    api_docs: "Documentação da API",
+    api_docs: "Docs da API",
     choose_tenant: "Escolher um inquilino",
     default_tenant: "Inquilino padrão",
     find_tenant: "Nome ou id de um inquilino",

@@ -13,7 +13,7 @@ export const common = words({
     delete: "Delete",
     edit: "Edit",
     indent: "Indent",
-    kept_it: "I have kept it",
+    kept_it: "I have it",
     loading: "Loading …",
     more: "More",
     next: "Next",

@@ -98,11 +98,19 @@ export const HEALTHS: readonly Health[] = ["healthy", "degraded", "failing", "di
 
 export const healthTone: Record<Health, Tone> = { healthy: "good", degraded: "warn", failing: "bad", disabled: "bad" };
 
+const ERROR_CLASSES: readonly ErrorClass[] = ["blocked_address", "dns", "connect", "tls", "timeout", "http"];
+
 export const errorName = words<ErrorClass>({
   en: { blocked_address: "The address is not allowed", dns: "The name was not found", connect: "No connection", tls: "No secure connection", timeout: "Time-out", http: "No valid answer" },
   es: { blocked_address: "La dirección no está permitida", dns: "No se encontró el nombre", connect: "Sin conexión", tls: "Sin conexión segura", timeout: "Tiempo agotado", http: "Respuesta no válida" },
   pt: { blocked_address: "O endereço não é permitido", dns: "O nome não foi encontrado", connect: "Sem conexão", tls: "Sem conexão segura", timeout: "Tempo esgotado", http: "Resposta inválida" },
 });
+
+/** Of a test delivery's `error`; null for `http_<status>`, which says no more than the status. */
+export function testErrorName(error: string): string | null {
+  const known = ERROR_CLASSES.find((one) => one === error);
+  return known ? errorName(known) : null;
+}
 
 export const triggerName = words<Trigger>({
   en: { schedule: "By schedule", manual: "By hand", probe: "Probe" },
