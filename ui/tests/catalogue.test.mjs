@@ -29,6 +29,8 @@ visit("an event type is made, an event of it sent by hand, found by its text, an
   const arrived = inbox.next();
   await page.getByRole("button", { name: "Send", exact: true }).click();
   assert.match((await arrived).body, /"customer":"Ana Lucía"/);
+  // The form leads to what it sent.
+  await page.getByText("As it came").first().waitFor();
   await page.goto(`${server.url}/#/events`);
   await page.getByLabel("Id, or text in the payload").fill("Ana Lucía");
   await page.keyboard.press("Enter");
