@@ -57,6 +57,16 @@ export function replace(address: string): void {
   current = parse(location.hash);
 }
 
+/** Which page of its list the address asks for, from 1. */
+export function pageNumber(): number {
+  return Math.max(1, Number(current.query.get("page")) || 1);
+}
+
+/** To another page of the same list, its filters kept. */
+export function turnTo(page: number): void {
+  replace(href(current.path, { ...Object.fromEntries(current.query), page: String(page) }));
+}
+
 function split(text: string, at: string): [string, string] {
   const place = text.indexOf(at);
   return place < 0 ? [text, ""] : [text.slice(0, place), text.slice(place + 1)];
