@@ -5,12 +5,12 @@ use std::num::NonZeroU32;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::client::{Server, ServerArgs};
+use super::client::Server;
+use super::place::Place;
 use super::stopped::on_stopped;
 use super::table::table;
 use super::{Context, Failure, Verdict, print, print_json, read_named};
 use crate::clock::Clock;
-use crate::config::Args;
 use crate::domain::channel::Channel;
 use crate::domain::event_type::EventPattern;
 use crate::domain::id::{KeyId, TenantId};
@@ -64,19 +64,6 @@ enum KeysCommand {
         #[command(flatten)]
         place: Place,
     },
-}
-
-/// Where the keys are.
-#[derive(Debug, clap::Args)]
-struct Place {
-    /// Work on the store of a stopped server in this folder
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "key"])]
-    data_dir: Option<String>,
-    #[command(flatten)]
-    server: ServerArgs,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// What a new key is to be.
@@ -154,7 +141,7 @@ fn create(wanted: Wanted, place: Place, context: &Context) -> Result<Verdict, Fa
             on_stopped(place.data_dir, context, async |store| create_in_store(wanted, scopes, imported, store).await)??
         }
         None => {
-            let server = server(&place, context)?;
+            let server = place.server(context)?;
             let answer = server.post("/v1/api-keys", &wanted.into_body(imported).to_string(), None)?.body;
             let text = answer["data"]["attributes"]["secret"].as_str().map(str::to_owned);
             (Shown::from_api(&answer["data"]), text)
@@ -252,7 +239,7 @@ fn list(place: Place, context: &Context) -> Result<Verdict, Failure> {
             let catalogue = store.catalogue();
             catalogue.keys().filter(|key| key.revoked_at.is_none()).map(|key| Shown::from_store(key, store)).collect()
         })?,
-        None => list_from(&server(&place, context)?)?,
+        None => list_from(&place.server(context)?)?,
     };
     if json {
         print_json(&shown.iter().map(Shown::to_json).collect())?;
@@ -288,7 +275,7 @@ fn revoke(id: KeyId, place: Place, context: &Context) -> Result<Verdict, Failure
     match &place.data_dir {
         Some(_) => on_stopped(place.data_dir, context, async |store| revoke_in_store(id, store).await)??,
         None => {
-            server(&place, context)?.delete(&format!("/v1/api-keys/{id}"))?;
+            place.server(context)?.delete(&format!("/v1/api-keys/{id}"))?;
         }
     }
     if json {
@@ -297,10 +284,6 @@ fn revoke(id: KeyId, place: Place, context: &Context) -> Result<Verdict, Failure
         print(&format!("{id} is revoked"))?
     }
     Ok(Verdict::Good)
-}
-
-fn server(place: &Place, context: &Context) -> Result<Server, Failure> {
-    Server::find(&place.server, context, &context.config(&Args::default())?)
 }
 
 async fn create_in_store(

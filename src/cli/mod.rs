@@ -11,6 +11,7 @@ mod export;
 mod import;
 mod keys;
 mod openapi;
+mod place;
 mod rows;
 mod send;
 mod serve;

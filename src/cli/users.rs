@@ -3,7 +3,8 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::client::{Server, ServerArgs};
+use super::client::Server;
+use super::place::Place;
 use super::stopped::on_stopped;
 use super::table::table;
 use super::{Context, Failure, Verdict, print, print_json};
@@ -57,19 +58,6 @@ pub(super) struct SetupLink {
     place: Place,
 }
 
-/// Where the users are.
-#[derive(Debug, clap::Args)]
-struct Place {
-    /// Work on the store of a stopped server in this folder
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "key"])]
-    data_dir: Option<String>,
-    #[command(flatten)]
-    server: ServerArgs,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// A user as it is printed.
 struct Shown {
     id: String,
@@ -94,7 +82,7 @@ impl SetupLink {
         let json = place.json;
         let url = match &place.data_dir {
             Some(_) => link_on_stopped(place, context, |_| Ok(Invited::FirstOwner))?,
-            None => link_of(&server(&place, context)?.post("/v1/setup/invitation", "{}", None)?.body),
+            None => link_of(&place.server(context)?.post("/v1/setup/invitation", "{}", None)?.body),
         };
         show_link(&url, json)
     }
@@ -106,7 +94,7 @@ fn list(place: Place, context: &Context) -> Result<Verdict, Failure> {
         Some(_) => on_stopped(place.data_dir, context, async |store| {
             store.catalogue().users().map(|user| Shown::from_store(user)).collect()
         })?,
-        None => objects(&server(&place, context)?)?.iter().map(Shown::from_api).collect(),
+        None => objects(&place.server(context)?)?.iter().map(Shown::from_api).collect(),
     };
     if json {
         print_json(&shown.iter().map(Shown::to_json).collect())?;
@@ -136,7 +124,7 @@ fn reset_password(email: &Email, place: Place, context: &Context) -> Result<Verd
             store.catalogue().user_by_email(email).map(|user| Invited::User(user.id)).ok_or_else(unknown)
         })?,
         None => {
-            let server = server(&place, context)?;
+            let server = place.server(context)?;
             let all = objects(&server)?;
             let user = all.iter().find(|user| user["attributes"]["email"] == email.as_str()).ok_or_else(unknown)?;
             let id = user["id"].as_str().unwrap_or_default();
@@ -177,10 +165,6 @@ fn show_link(url: &str, json: bool) -> Result<Verdict, Failure> {
         print(url)?;
     }
     Ok(Verdict::Good)
-}
-
-fn server(place: &Place, context: &Context) -> Result<Server, Failure> {
-    Server::find(&place.server, context, &context.config(&Args::default())?)
 }
 
 impl Shown {

@@ -1,7 +1,6 @@
 //! The audit log: every write that somebody asked for leaves an entry, at the one place that every answer passes; and
 //! `/v1/audit-log`, where it is read.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use poem::http::{Method, StatusCode};
@@ -14,6 +13,7 @@ use super::auth::{Caller, find_tenant, scope};
 use super::page::{Cursor, CursorId, Parameter, Parameters, Params, Query, Walked, moment_parameter, text_parameter};
 use super::problem::Refusal;
 use super::reply::{Answer, Attributes, Object as ResourceObject, Reply};
+use super::template::Templates;
 use super::value::{Nullable, Time};
 use super::visit::Visit;
 use super::{App, Tag, read_disk};
@@ -30,6 +30,7 @@ const OF_TENANTS: [&str; 6] =
 /// What the documents say of a write.
 #[derive(Debug, Clone)]
 struct Operation {
+    method: Method,
     id: String,
     /// Kind of the object that the path names; none: the path names none.
     kind: Option<String>,
@@ -39,16 +40,16 @@ struct Operation {
     is_open: bool,
 }
 
-/// Every audited operation: its method and path, with each parameter as an empty part.
+/// Every audited operation.
 pub struct Operations {
-    audited: HashMap<(Method, Vec<String>), Operation>,
+    audited: Templates<Operation>,
     /// The paths of [`NOT_AUDITED`]: nothing is asked so often.
     quiet: Vec<String>,
 }
 
 impl Operations {
     pub fn of<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Self {
-        let (mut audited, mut quiet) = (HashMap::new(), Vec::new());
+        let (mut audited, mut quiet) = (Vec::new(), Vec::new());
         for document in documents {
             for (path, operations) in document["paths"].as_object().into_iter().flatten() {
                 for (method, operation) in operations.as_object().into_iter().flatten() {
@@ -59,22 +60,20 @@ impl Operations {
                     if method == "get" || NOT_AUDITED.contains(&id) {
                         continue;
                     }
-                    let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("it is a method");
                     let parts: Vec<&str> = path.split('/').collect();
                     let id_at = parts.iter().position(|part| part.starts_with('{'));
-                    let kind = id_at.map(|at| kind_at(document, &parts[..=at].join("/"), id));
                     let operation = Operation {
+                        method: Method::from_bytes(method.to_uppercase().as_bytes()).expect("it is a method"),
                         id: id.to_owned(),
-                        kind,
+                        kind: id_at.map(|at| kind_at(document, &parts[..=at].join("/"), id)),
                         id_at: id_at.unwrap_or_default(),
                         is_open: operation.get("security").is_none(),
                     };
-                    let parts = parts.into_iter().map(|part| if part.starts_with('{') { "" } else { part }.to_owned());
-                    audited.insert((method, parts.collect()), operation);
+                    audited.push((path.as_str(), operation));
                 }
             }
         }
-        Self { audited, quiet }
+        Self { audited: audited.into_iter().collect(), quiet }
     }
 
     fn find(&self, method: &Method, path: &str) -> Option<&Operation> {
@@ -83,16 +82,7 @@ impl Operations {
         {
             return None;
         }
-        let parts: Vec<&str> = path.split('/').collect();
-        let fits = |known: &[String]| {
-            let mut pairs = known.iter().zip(&parts).skip(1);
-            known.len() == parts.len() && pairs.all(|(known, part)| known.is_empty() || known == part)
-        };
-        let found = self.audited.iter().filter(|((known, parts), _)| known == method && fits(parts));
-        // `/v1/users/me` also fits `/v1/users/{id}`: the path without a parameter there is the one that was asked.
-        found
-            .min_by_key(|((_, parts), _)| parts.iter().skip(1).filter(|part| part.is_empty()).count())
-            .map(|(_, it)| it)
+        self.audited.find(path, |operation| operation.method == method)
     }
 }
 
@@ -145,7 +135,7 @@ impl Asked {
             return Ok(response);
         }
         let (shown, response) = if status.is_success() { shown(response).await } else { (None, response) };
-        let Self { operation: Operation { id, kind, id_at, is_open: _ }, path, is_of_tenant } = self;
+        let Self { operation: Operation { method: _, id, kind, id_at, is_open: _ }, path, is_of_tenant } = self;
         let object = match kind {
             Some(kind) => path.split('/').nth(id_at).map(|id| AuditObject { kind, id: decoded(id) }),
             None => shown,

@@ -15,6 +15,7 @@ use super::auth::client_address;
 use super::compat;
 use super::problem::{Ground, Refusal};
 use super::reply::Finished;
+use super::template::Templates;
 use super::visit::Visit;
 use crate::domain::time::Timestamp;
 
@@ -149,33 +150,25 @@ fn ground_of(status: StatusCode) -> Ground {
 }
 
 /// Which methods each path takes, from the documents.
-struct Paths(Vec<(Vec<String>, String)>);
+struct Paths(Templates<String>);
 
 impl Paths {
     fn of<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Self {
         let paths = documents.into_iter().flat_map(|document| document["paths"].as_object().into_iter().flatten());
-        let entry = |(path, operations): (&String, &Value)| {
+        let entry = |(path, operations): (&'a String, &Value)| {
             let mut methods: Vec<String> =
                 operations.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase()).collect();
             if methods.iter().any(|method| method == "GET") {
                 methods.push("HEAD".to_owned());
             }
             methods.sort();
-            (path.split('/').map(str::to_owned).collect(), methods.join(", "))
+            (path.as_str(), methods.join(", "))
         };
         Self(paths.map(entry).collect())
     }
 
     fn allow(&self, path: &str) -> String {
-        let parts: Vec<&str> = path.split('/').collect();
-        let fits = |known: &[String]| {
-            known.len() == parts.len()
-                && known.iter().zip(&parts).all(|(known, part)| known.starts_with('{') || known == part)
-        };
-        // `/v1/events/batch` also fits `/v1/events/{id}`: the path without a parameter there is the one that was asked.
-        let known = self.0.iter().filter(|(known, _)| fits(known));
-        let best = known.min_by_key(|(known, _)| known.iter().filter(|part| part.starts_with('{')).count());
         // The pages outside the document are read only.
-        best.map_or_else(|| "GET, HEAD".to_owned(), |(_, methods)| methods.clone())
+        self.0.find(path, |_| true).map_or_else(|| "GET, HEAD".to_owned(), String::clone)
     }
 }

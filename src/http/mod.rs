@@ -39,6 +39,7 @@ mod standby;
 mod stats;
 mod stream;
 mod subscriptions;
+mod template;
 mod tenants;
 mod test_receiver;
 mod text;
