@@ -129,17 +129,10 @@ fn send(page: &Page, request: &Request, policy: HeaderValue) -> Response {
     let form = if is_gzipped { &page.gzipped } else { &page.as_is };
     let mut response = Response::builder().content_type(page.content_type).finish();
     let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CACHE_CONTROL, page.cache_control),
-        (header::VARY, "Accept-Encoding"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ] {
+    for (name, value) in [(header::CACHE_CONTROL, page.cache_control), (header::VARY, "Accept-Encoding")] {
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     headers.insert(header::ETAG, form.etag.clone());
     if request.headers().get(header::IF_NONE_MATCH).is_some_and(|known| names(known, &form.etag)) {
         headers.remove(header::CONTENT_TYPE);

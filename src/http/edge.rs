@@ -12,9 +12,11 @@ use ulid::Ulid;
 use super::App;
 use super::audit::{Asked, Operations};
 use super::auth::client_address;
+use super::browser::Way;
 use super::compat;
 use super::problem::{Ground, Refusal};
 use super::reply::Finished;
+use super::safeguards;
 use super::template::Templates;
 use super::visit::Visit;
 use crate::domain::time::Timestamp;
@@ -58,12 +60,13 @@ impl<E: Endpoint> Edge<E> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let own_headers = compat::headers_for(&visit, &request);
         let is_api = uri.path().starts_with("/v1/");
+        request.extensions_mut().insert(visit.clone());
+        let way = Way::of(&request, &self.app.settings.trusted_proxies);
         let mut response = if is_api && self.app.settings.is_shutting_down.load(Ordering::Acquire) {
             compat::render(&Refusal::new(Ground::ShuttingDown).retry_after(1), &visit).into_response()
         } else {
             // What fails is logged with the request's id in any case; the span is for whoever looks closer.
             let span = tracing::debug_span!("request", id = visit.id, %method, path = uri.path());
-            request.extensions_mut().insert(visit.clone());
             let asked = Asked::of(&self.audited, &request);
             let answer = match self.inner.call(request).instrument(span).await {
                 Ok(output) => output.into_response(),
@@ -81,7 +84,7 @@ impl<E: Endpoint> Edge<E> {
             response = self.explain(response, &visit, &method, uri.path());
         }
         response.headers_mut().extend(own_headers);
-        self.finish(response, &visit)
+        self.finish(response, &visit, way)
     }
 
     /// Gives an error its body: ours as it was refused, poem's by its status.
@@ -108,13 +111,14 @@ impl<E: Endpoint> Edge<E> {
         answer
     }
 
-    fn finish(&self, mut response: Response, visit: &Visit) -> Response {
+    fn finish(&self, mut response: Response, visit: &Visit, way: Way) -> Response {
         self.app.answers.count(response.status());
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, HeaderValue::from_str(&visit.id).expect("a ULID or UUID is ASCII"));
         if let Some(allowance) = visit.allowance.get() {
             compat::show_allowance(visit, allowance, headers);
         }
+        safeguards::add(headers, way);
         response
     }
 }

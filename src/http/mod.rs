@@ -30,6 +30,7 @@ mod portal;
 mod problem;
 mod public_keys;
 mod reply;
+mod safeguards;
 mod server;
 mod sessions;
 mod settings;

@@ -288,10 +288,7 @@ pub(super) fn new_session(guest: &Guest, token: &Token, of: SignedIn) -> Session
 
 pub(super) fn begun_reply(app: &App, guest: &Guest, token: &Token, session: &Session) -> Reply {
     let reply = answer(StatusCode::CREATED, app, &app.store.catalogue(), session, Some(session.id));
-    reply
-        .header("location", format!("/v1/sessions/{}", session.id))
-        .header("set-cookie", guest.cookie(token, AGE_MAX))
-        .header("cache-control", "no-store".to_owned())
+    reply.header("location", format!("/v1/sessions/{}", session.id)).header("set-cookie", guest.cookie(token, AGE_MAX))
 }
 
 /// One of the actor's own; `current` is the one of the request.

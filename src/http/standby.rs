@@ -1,12 +1,15 @@
 //! What is answered while there is no store: the process lives, and takes no work until the store can be opened again.
 
+use poem::http::uri::Scheme;
 use poem::http::{HeaderValue, Method, header};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
 
+use super::browser::Way;
 use super::edge::{REQUEST_ID, new_id};
 use super::health;
 use super::language::accepted;
 use super::problem::{Ground, Refusal};
+use super::safeguards;
 use crate::clock::Clock;
 use crate::domain::language::Language;
 
@@ -40,6 +43,8 @@ impl Endpoint for Standby {
             response.set_body(());
         }
         response.headers_mut().insert(REQUEST_ID, HeaderValue::from_str(&id).expect("a ULID is ASCII"));
+        let way = if *request.scheme() == Scheme::HTTPS { Way::Tls } else { Way::Open };
+        safeguards::add(response.headers_mut(), way);
         Ok(response)
     }
 }
@@ -60,6 +65,7 @@ mod tests {
         let response = standby.get_response(request.finish()).await;
         let status = response.status();
         let id = response.header("x-request-id").expect("each answer has one").to_owned();
+        assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{path}");
         let body = response.into_body().into_bytes().await.expect("a body in memory");
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
         if status.is_server_error() && !body.is_null() {

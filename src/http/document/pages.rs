@@ -1,8 +1,13 @@
 //! Documents as they are served, and the pages that show them.
 
-use poem::web::Html;
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use poem::http::header;
 use poem::{IntoResponse, Response, Route, get};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// Where a document and its page are.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +26,46 @@ struct Pages {
     json: String,
     yaml: String,
     html: String,
+    /// What the page may do: run its own scripts, and ask this server when somebody tries an operation.
+    policy: String,
+}
+
+/// The page's program is the same in all of them.
+static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+    let page = poem_openapi::OpenApiService::new((), "", "").swagger_ui_html();
+    scripts(&page).first().map(|text| source(text)).unwrap_or_default()
+});
+
+/// The texts of the scripts in a page, as browsers hash them.
+fn scripts(page: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = page;
+    while let Some((text, behind)) = rest
+        .split_once("<script")
+        .and_then(|(_, behind)| behind.split_once('>'))
+        .and_then(|(_, behind)| behind.split_once("</script>"))
+    {
+        found.push(text);
+        rest = behind;
+    }
+    found
+}
+
+/// As a policy names it.
+fn source(script: &str) -> String {
+    format!("'sha256-{}'", STANDARD.encode(Sha256::digest(script)))
+}
+
+fn policy(page: &str) -> String {
+    let sources =
+        scripts(page).into_iter().enumerate().map(|(n, text)| if n == 0 { PROGRAM.clone() } else { source(text) });
+    let sources: Vec<String> = sources.collect();
+    // The program sets styles and images of its own, in places that no policy can list.
+    format!(
+        "default-src 'none'; script-src {}; style-src 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        sources.join(" ")
+    )
 }
 
 fn pages(document: &Value) -> Pages {
@@ -35,7 +80,8 @@ fn pages(document: &Value) -> Pages {
         .replacen("Swagger UI", &title, 1)
         // By default the page asks a public service to judge the document.
         .replacen("deepLinking: true,", "deepLinking: true, validatorUrl: null,", 1);
-    Pages { json, yaml, html }
+    let policy = policy(&html);
+    Pages { json, yaml, html, policy }
 }
 
 /// Adds documents and their pages to the routes. All of them work without a key.
@@ -46,11 +92,17 @@ pub fn with_pages<'a>(mut routes: Route, documents: impl IntoIterator<Item = (Pl
         }))
     };
     for (place, document) in documents {
-        let Pages { json, yaml, html } = pages(document);
-        routes = routes
-            .at(place.json, fixed("application/json", json))
-            .at(place.yaml, fixed("application/yaml", yaml))
-            .at(place.page, get(poem::endpoint::make_sync(move |_| Html(html.clone()))));
+        let Pages { json, yaml, html, policy } = pages(document);
+        routes =
+            routes.at(place.json, fixed("application/json", json)).at(place.yaml, fixed("application/yaml", yaml)).at(
+                place.page,
+                get(poem::endpoint::make_sync(move |_| {
+                    Response::builder()
+                        .content_type("text/html; charset=utf-8")
+                        .header(header::CONTENT_SECURITY_POLICY, &policy)
+                        .body(html.clone())
+                })),
+            );
     }
     routes
 }

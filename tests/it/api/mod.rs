@@ -33,6 +33,7 @@ mod marea_rotate;
 mod portal;
 mod rate_limits;
 mod restricted_keys;
+mod safeguards;
 mod sessions;
 mod settings;
 mod setup;
