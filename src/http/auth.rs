@@ -22,7 +22,7 @@ use super::limit::{Charge, Over, whole_seconds};
 use super::problem::{Ground, Refusal, Source};
 use super::visit::Visit;
 use crate::domain::actor::Actor;
-use crate::domain::id::{KeyId, TenantId};
+use crate::domain::id::{KeyId, TenantId, UserId};
 use crate::domain::key::{ApiKey, KeyHash, KeyKind, Preset, RateLimits, Scope, may_be_a_key};
 use crate::domain::portal_link::BEARER_PREFIX;
 use crate::domain::restriction::Restriction;
@@ -83,16 +83,70 @@ pub trait Needs: Send + Sync + 'static {
 }
 
 macro_rules! needs {
-    ($($scope:ident $security:literal),* $(,)?) => {
+    ($($scope:ident $name:literal),* $(,)?) => {
         pub mod scope {
             use super::*;
             $(
+    /// How much the caller must have of what there is, besides the scope.
+    const BREADTH: Breadth = Breadth::Part;
                 pub struct $scope;
                 impl Needs for $scope {
+    /// How the document says who may do it to others, when it is open to anybody for oneself.
+    const SECURITY_FOR_OTHERS: Option<&'static str> = None;
                     const SCOPE: Option<Scope> = Some(Scope::$scope);
-                    const SECURITY: &'static str = $security;
+                    const SECURITY: &'static str = concat!("ApiKey ", $name);
+                }
+                impl Scoped for $scope {
+                    const OWN: Scope = Scope::$scope;
+                    const FOR_OTHERS: &'static str = concat!("x-scope-for-others ", $name);
                 }
             )*
+/// How much of what there is a caller has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breadth {
+    /// What its key is restricted to, at least.
+    Part,
+    /// All of its tenant: a restricted key has less.
+    Tenant,
+    /// All tenants.
+    Instance,
+}
+
+/// What only those may ask who have all of their tenant.
+pub struct OfTenant<S>(PhantomData<fn() -> S>);
+
+impl<S: Needs> Needs for OfTenant<S> {
+    const SCOPE: Option<Scope> = S::SCOPE;
+    const BREADTH: Breadth = Breadth::Tenant;
+    const SECURITY: &'static str = S::SECURITY;
+    const CHARGE: Option<Charge> = S::CHARGE;
+}
+
+/// What only those may ask who have the whole instance.
+pub struct OfInstance<S>(PhantomData<fn() -> S>);
+
+impl<S: Needs> Needs for OfInstance<S> {
+    const SCOPE: Option<Scope> = S::SCOPE;
+    const BREADTH: Breadth = Breadth::Instance;
+    const SECURITY: &'static str = S::SECURITY;
+    const CHARGE: Option<Charge> = S::CHARGE;
+}
+
+/// What everybody may ask for oneself, and who has the scope and the whole instance for anybody: see [`Caller::is_about`].
+pub struct ForOthers<S>(PhantomData<fn() -> S>);
+
+impl<S: Scoped> Needs for ForOthers<S> {
+    const SCOPE: Option<Scope> = None;
+    const SECURITY: &'static str = scope::Anybody::SECURITY;
+    const SECURITY_FOR_OTHERS: Option<&'static str> = Some(S::FOR_OTHERS);
+}
+
+/// A scope by itself.
+pub trait Scoped: Needs {
+    const OWN: Scope;
+    const FOR_OTHERS: &'static str;
+}
+
 
             /// Anybody who is let in.
             pub struct Anybody;
@@ -113,22 +167,22 @@ macro_rules! needs {
 }
 
 needs! {
-    SubscriptionsRead "ApiKey subscriptions:read",
-    SubscriptionsWrite "ApiKey subscriptions:write",
-    EventsRead "ApiKey events:read",
-    DeliveriesRead "ApiKey deliveries:read",
-    DeliveriesWrite "ApiKey deliveries:write",
-    EventTypesRead "ApiKey event_types:read",
-    EventTypesWrite "ApiKey event_types:write",
-    TenantsRead "ApiKey tenants:read",
-    TenantsWrite "ApiKey tenants:write",
-    KeysRead "ApiKey keys:read",
-    KeysWrite "ApiKey keys:write",
-    SettingsRead "ApiKey settings:read",
-    SettingsWrite "ApiKey settings:write",
-    AuditRead "ApiKey audit:read",
-    UsersRead "ApiKey users:read",
-    UsersWrite "ApiKey users:write",
+    SubscriptionsRead "subscriptions:read",
+    SubscriptionsWrite "subscriptions:write",
+    EventsRead "events:read",
+    DeliveriesRead "deliveries:read",
+    DeliveriesWrite "deliveries:write",
+    EventTypesRead "event_types:read",
+    EventTypesWrite "event_types:write",
+    TenantsRead "tenants:read",
+    TenantsWrite "tenants:write",
+    KeysRead "keys:read",
+    KeysWrite "keys:write",
+    SettingsRead "settings:read",
+    SettingsWrite "settings:write",
+    AuditRead "audit:read",
+    UsersRead "users:read",
+    UsersWrite "users:write",
 }
 
 impl<'a, S: Needs> ApiExtractor<'a> for Caller<S> {
@@ -157,7 +211,12 @@ impl<'a, S: Needs> ApiExtractor<'a> for Caller<S> {
     }
 
     fn security_schemes() -> Vec<&'static str> {
-        vec![S::SECURITY]
+        let breadth = match S::BREADTH {
+            Breadth::Part => None,
+            Breadth::Tenant => Some("x-reach tenant"),
+            Breadth::Instance => Some("x-reach instance"),
+        };
+        [S::SECURITY].into_iter().chain(breadth).chain(S::SECURITY_FOR_OTHERS).collect()
     }
 
     async fn from_request(
@@ -183,10 +242,26 @@ impl Call {
         let catalogue = app.store.catalogue();
         let now = app.clock.now();
         let actor = match authenticate(&visit, &catalogue, request, now) {
+        match S::BREADTH {
+            Breadth::Part => {}
+            Breadth::Tenant => call.unrestricted_key_only()?,
+            Breadth::Instance => call.instance_key_only()?,
+        }
             Ok(actor) => actor,
             Err(ground) => return Err(refuse_credentials(app, visit.client, ground, now)),
         };
         app.store.actor_used(actor.id(), now);
+impl<S: Scoped> Caller<ForOthers<S>> {
+    /// Refuses who asks about another user and may not.
+    pub fn is_about(&self, user: Option<UserId>) -> Result<(), Refusal> {
+        if user.is_some() && self.actor.user() == user {
+            return Ok(());
+        }
+        self.require(S::OWN)?;
+        self.instance_key_only()
+    }
+}
+
         let _ = visit.actor.set(actor.clone());
         if let Some(charge) = charge {
             charge_actor(&visit, &catalogue, &actor, charge)?;
@@ -399,6 +474,7 @@ fn authenticate_key(visit: &Visit, catalogue: &Catalogue, text: &str, now: Times
 }
 
 /// Whether the key is good for anything.
+    let key = app.key_of(catalogue, &hash).ok_or(Ground::InvalidApiKey)?.clone();
 fn check_alive(key: &ApiKey, now: Timestamp) -> Result<(), Ground> {
     if key.revoked_at.is_some() {
         return Err(Ground::KeyRevoked);

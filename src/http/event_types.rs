@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::auth::{Call, Caller, scope};
+use super::auth::{Call, Caller, OfInstance, scope};
 use super::body::{Body, Fields, Findings, Nothing, Wire};
 use super::etag::{self, IfMatch};
 use super::events::check_schema;
@@ -177,11 +177,10 @@ impl EventTypesApi {
     #[oai(path = "/", method = "post", operation_id = "event_types.create")]
     async fn create(
         &self,
-        caller: Caller<scope::EventTypesWrite>,
+        caller: Caller<OfInstance<scope::EventTypesWrite>>,
         body: Body<CreateEventType>,
     ) -> Result<Answer<One<EventTypeAttributes>, 201>, Refusal> {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
-            caller.instance_key_only()?;
             let (wire, findings) = body.read()?;
             let event_type = new_event_type(wire, findings, self.app.clock.now())?;
             let count = subscription_count(&caller, &event_type.name);
@@ -202,11 +201,10 @@ impl EventTypesApi {
     #[oai(path = "/import", method = "post", operation_id = "event_types.import")]
     async fn import(
         &self,
-        caller: Caller<scope::EventTypesWrite>,
+        caller: Caller<OfInstance<scope::EventTypesWrite>>,
         body: Body<ImportEventTypes>,
     ) -> Result<Answer<One<EventTypeImportAttributes>, 200>, Refusal> {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
-            caller.instance_key_only()?;
             let (ImportEventTypes { document: Raw(document), dry_run }, mut findings) = body.read()?;
             let document: Value = serde_json::from_str(document.get()).unwrap_or_default();
             let imported = if findings.is_sound("document") {
@@ -268,7 +266,7 @@ impl EventTypesApi {
     #[oai(path = "/:name", method = "put", operation_id = "event_types.put")]
     async fn put(
         &self,
-        caller: Caller<scope::EventTypesWrite>,
+        caller: Caller<OfInstance<scope::EventTypesWrite>>,
         name: Path<String>,
         body: Body<UpdateEventType>,
     ) -> Result<Answer<One<EventTypeAttributes>, 200>, Refusal> {
@@ -281,7 +279,7 @@ impl EventTypesApi {
     #[oai(path = "/:name", method = "patch", operation_id = "event_types.update")]
     async fn update(
         &self,
-        caller: Caller<scope::EventTypesWrite>,
+        caller: Caller<OfInstance<scope::EventTypesWrite>>,
         name: Path<String>,
         body: Body<UpdateEventType>,
     ) -> Result<Answer<One<EventTypeAttributes>, 200>, Refusal> {
@@ -294,10 +292,9 @@ impl EventTypesApi {
     #[oai(path = "/:name", method = "delete", operation_id = "event_types.delete")]
     async fn delete(
         &self,
-        caller: Caller<scope::EventTypesWrite>,
+        caller: Caller<OfInstance<scope::EventTypesWrite>>,
         name: Path<String>,
     ) -> Result<Answer<(), 204>, Refusal> {
-        caller.instance_key_only()?;
         let event_type = find(&caller, &name)?;
         let expected = IfMatch::of(&caller).expect(event_type.revision)?;
         self.app.store.delete_event_type(event_type.name.clone(), expected).await?;
@@ -310,7 +307,7 @@ impl EventTypesApi {
     #[oai(path = "/:name/archive", method = "post", operation_id = "event_types.archive")]
     async fn archive(
         &self,
-        caller: Caller<scope::EventTypesWrite>,
+        caller: Caller<OfInstance<scope::EventTypesWrite>>,
         name: Path<String>,
         body: Body<Nothing>,
     ) -> Result<Answer<One<EventTypeAttributes>, 200>, Refusal> {
@@ -326,7 +323,7 @@ impl EventTypesApi {
     #[oai(path = "/:name/unarchive", method = "post", operation_id = "event_types.unarchive")]
     async fn unarchive(
         &self,
-        caller: Caller<scope::EventTypesWrite>,
+        caller: Caller<OfInstance<scope::EventTypesWrite>>,
         name: Path<String>,
         body: Body<Nothing>,
     ) -> Result<Answer<One<EventTypeAttributes>, 200>, Refusal> {
@@ -345,7 +342,6 @@ impl EventTypesApi {
         name: &str,
         body: &Body<UpdateEventType>,
     ) -> Result<Answer<One<EventTypeAttributes>, 200>, Refusal> {
-        call.instance_key_only()?;
         let current = find(call, name)?;
         let (wire, mut findings) = body.read()?;
         let UpdateEventType { description, schema, example } = wire;
@@ -386,7 +382,6 @@ impl EventTypesApi {
         edit: impl FnOnce(&mut EventType) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<Answer<One<EventTypeAttributes>, 200>, Refusal> {
         once(call, Fingerprint::Json(body.bytes()), async |memory| {
-            call.instance_key_only()?;
             body.read()?.1.finish()?;
             let name = find(call, name)?.name.clone();
             let count = subscription_count(call, &name);

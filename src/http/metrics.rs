@@ -8,7 +8,7 @@ use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 use poem_openapi::payload::{PlainText, Response};
 
-use super::auth::{Caller, scope};
+use super::auth::{Caller, OfInstance, scope};
 use super::problem::Refusal;
 use super::{App, Tag, read_disk};
 use crate::dispatch::Figures;
@@ -35,8 +35,10 @@ impl MetricsApi {
     ///
     /// In the text format. Only for instance keys.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics.read")]
-    async fn read(&self, caller: Caller<scope::SettingsRead>) -> Result<Response<PlainText<String>>, Refusal> {
-        caller.instance_key_only()?;
+    async fn read(
+        &self,
+        caller: Caller<OfInstance<scope::SettingsRead>>,
+    ) -> Result<Response<PlainText<String>>, Refusal> {
         let sizes = read_disk(&self.app.store, |store| Ok(store.sizes())).await?;
         let text = write(&self.app.answers, self.app.dispatch.figures(), sizes, caller.catalogue.subscriptions_count());
         Ok(Response::new(PlainText(text)).header("content-type", "text/plain; version=0.0.4"))

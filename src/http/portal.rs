@@ -8,7 +8,7 @@ use poem_openapi::param::Path;
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 
-use super::auth::{Call, Caller, refuse_guess, scope};
+use super::auth::{Call, Caller, OfTenant, refuse_guess, scope};
 use super::body::{Body, Fields, Findings, Wire};
 use super::browser::Guest;
 use super::idempotency::{Fingerprint, once};
@@ -157,12 +157,11 @@ impl PortalApi {
     #[oai(path = "/portal-links", method = "post", operation_id = "portal_links.create")]
     async fn create(
         &self,
-        caller: Caller<scope::KeysWrite>,
+        caller: Caller<OfTenant<scope::KeysWrite>>,
         guest: Guest,
         body: Body<CreatePortalLink>,
     ) -> Result<Answer<One<PortalLinkAttributes>, 201>, Refusal> {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
-            caller.unrestricted_key_only()?;
             let (CreatePortalLink { read_only, expires_in_seconds, session_seconds }, mut findings) = body.read()?;
             let link_seconds = check_seconds(
                 expires_in_seconds,
@@ -209,10 +208,9 @@ impl PortalApi {
     #[oai(path = "/portal-links", method = "get", operation_id = "portal_links.list")]
     async fn list(
         &self,
-        caller: Caller<scope::KeysRead>,
+        caller: Caller<OfTenant<scope::KeysRead>>,
         query: Query<PortalLinkList>,
     ) -> Result<Answer<Listed<PortalLinkAttributes>, 200>, Refusal> {
-        caller.unrestricted_key_only()?;
         let own = caller.catalogue.portal_links().filter(|link| link.tenant == caller.tenant().id);
         let page = query.0.0.cut(&caller, own.collect(), |link| object(link, None));
         Ok(Reply::json(StatusCode::OK, &page).into())
@@ -222,10 +220,9 @@ impl PortalApi {
     #[oai(path = "/portal-links/:id", method = "get", operation_id = "portal_links.get")]
     async fn get(
         &self,
-        caller: Caller<scope::KeysRead>,
+        caller: Caller<OfTenant<scope::KeysRead>>,
         id: Path<String>,
     ) -> Result<Answer<One<PortalLinkAttributes>, 200>, Refusal> {
-        caller.unrestricted_key_only()?;
         let data = object(find(&caller, &id)?, None);
         Ok(Reply::json(StatusCode::OK, &One { data }).into())
     }
@@ -234,8 +231,11 @@ impl PortalApi {
     ///
     /// It and the session that was made from it end at once.
     #[oai(path = "/portal-links/:id", method = "delete", operation_id = "portal_links.revoke")]
-    async fn revoke(&self, caller: Caller<scope::KeysWrite>, id: Path<String>) -> Result<Answer<(), 204>, Refusal> {
-        caller.unrestricted_key_only()?;
+    async fn revoke(
+        &self,
+        caller: Caller<OfTenant<scope::KeysWrite>>,
+        id: Path<String>,
+    ) -> Result<Answer<(), 204>, Refusal> {
         self.app.store.revoke_portal_link(find(&caller, &id)?.id).await?;
         Ok(Reply::empty(StatusCode::NO_CONTENT).into())
     }
@@ -276,7 +276,7 @@ impl PortalApi {
         let reply = Reply::json(StatusCode::CREATED, &One::new(link.session_id().to_string(), attributes));
         let _ = visit.tenant.set(link.tenant);
         let _ = visit.actor.set(Actor::Portal(Arc::new(link)));
-        Ok(reply.header("cache-control", "no-store".to_owned()).into())
+        Ok(reply.into())
     }
 }
 

@@ -9,7 +9,7 @@ use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::auth::{Caller, scope};
+use super::auth::{Caller, OfInstance, scope};
 use super::body::{Body, Fields, Wire, pointer_of};
 use super::problem::{Ground, Refusal, Source};
 use super::reply::{
@@ -229,8 +229,10 @@ impl SettingsApi {
     ///
     /// What the process was started with, and what is stored.
     #[oai(path = "/", method = "get", operation_id = "settings.list")]
-    async fn list(&self, caller: Caller<scope::SettingsRead>) -> Result<Answer<SettingsBody, 200>, Refusal> {
-        caller.instance_key_only()?;
+    async fn list(
+        &self,
+        _caller: Caller<OfInstance<scope::SettingsRead>>,
+    ) -> Result<Answer<SettingsBody, 200>, Refusal> {
         Ok(self.all().into())
     }
 
@@ -240,10 +242,9 @@ impl SettingsApi {
     #[oai(path = "/", method = "patch", operation_id = "settings.update")]
     async fn update(
         &self,
-        caller: Caller<scope::SettingsWrite>,
+        caller: Caller<OfInstance<scope::SettingsWrite>>,
         body: Body<ChangeSettings>,
     ) -> Result<Answer<SettingsBody, 200>, Refusal> {
-        caller.instance_key_only()?;
         let (wire, mut findings) = body.read()?;
         let changes = wire.changes();
         let mut changed = caller.catalogue.settings().clone();

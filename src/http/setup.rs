@@ -6,7 +6,7 @@ use poem::http::StatusCode;
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 
-use super::auth::{Caller, refuse_guess, scope};
+use super::auth::{Caller, OfInstance, refuse_guess, scope};
 use super::body::{Body, Fields, Nothing, Wire};
 use super::browser::Guest;
 use super::problem::{Ground, Refusal};
@@ -147,11 +147,10 @@ impl SetupApi {
     #[oai(path = "/invitation", method = "post", operation_id = "setup.invite")]
     async fn invite(
         &self,
-        caller: Caller<scope::UsersWrite>,
+        caller: Caller<OfInstance<scope::UsersWrite>>,
         guest: Guest,
         body: Body<Nothing>,
     ) -> Result<Answer<One<SetupLinkAttributes>, 200>, Refusal> {
-        caller.instance_key_only()?;
         let (Nothing {}, findings) = body.read()?;
         findings.finish()?;
         refuse_more_than_own(&caller, Role::Owner)?;

@@ -10,7 +10,7 @@ use poem_openapi::types::MaybeUndefined;
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 
-use super::auth::{Call, Caller, find_tenant, scope};
+use super::auth::{Call, Caller, OfInstance, OfTenant, find_tenant, scope};
 use super::body::{Body, Fields, Findings, Wire};
 use super::etag::{self, IfMatch};
 use super::idempotency::{Fingerprint, once};
@@ -183,11 +183,10 @@ impl TenantsApi {
     #[oai(path = "/", method = "post", operation_id = "tenants.create")]
     async fn create(
         &self,
-        caller: Caller<scope::TenantsWrite>,
+        caller: Caller<OfInstance<scope::TenantsWrite>>,
         body: Body<CreateTenant>,
     ) -> Result<Answer<One<TenantAttributes>, 201>, Refusal> {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
-            caller.instance_key_only()?;
             let (wire, findings) = body.read()?;
             let tenant = new_tenant(wire, findings, self.app.clock.now())?;
             let render = |made: &Tenant| {
@@ -234,7 +233,7 @@ impl TenantsApi {
     #[oai(path = "/:id", method = "put", operation_id = "tenants.put")]
     async fn put(
         &self,
-        caller: Caller<scope::TenantsWrite>,
+        caller: Caller<OfInstance<scope::TenantsWrite>>,
         id: Path<String>,
         body: Body<UpdateTenant>,
     ) -> Result<Answer<One<TenantAttributes>, 200>, Refusal> {
@@ -247,7 +246,7 @@ impl TenantsApi {
     #[oai(path = "/:id", method = "patch", operation_id = "tenants.update")]
     async fn update(
         &self,
-        caller: Caller<scope::TenantsWrite>,
+        caller: Caller<OfInstance<scope::TenantsWrite>>,
         id: Path<String>,
         body: Body<UpdateTenant>,
     ) -> Result<Answer<One<TenantAttributes>, 200>, Refusal> {
@@ -259,8 +258,11 @@ impl TenantsApi {
     /// Its keys end at once and its `external_id` is free again; its data is erased in the background. `default` and
     /// `system` stay.
     #[oai(path = "/:id", method = "delete", operation_id = "tenants.delete")]
-    async fn delete(&self, caller: Caller<scope::TenantsWrite>, id: Path<String>) -> Result<Answer<(), 204>, Refusal> {
-        caller.instance_key_only()?;
+    async fn delete(
+        &self,
+        caller: Caller<OfInstance<scope::TenantsWrite>>,
+        id: Path<String>,
+    ) -> Result<Answer<(), 204>, Refusal> {
         let entry = find(&caller, &id)?;
         if entry.tenant.is_permanent() {
             return Err(Ground::InvalidState.into());
@@ -278,7 +280,7 @@ impl TenantsApi {
     #[oai(path = "/:id/rotate-secret", method = "post", operation_id = "tenants.rotate_secret")]
     async fn rotate_secret(
         &self,
-        caller: Caller<scope::TenantsWrite>,
+        caller: Caller<OfTenant<scope::TenantsWrite>>,
         id: Path<String>,
         body: Body<RotateSecret>,
     ) -> Result<Answer<One<TenantAttributes>, 200>, Refusal> {
@@ -304,7 +306,6 @@ impl TenantsApi {
         id: &str,
         body: &Body<UpdateTenant>,
     ) -> Result<Answer<One<TenantAttributes>, 200>, Refusal> {
-        call.instance_key_only()?;
         let entry = find(call, id)?;
         let (wire, mut findings) = body.read()?;
         let UpdateTenant { name, external_id, profile, header_prefix, metadata, subscriptions_max } = wire;
@@ -353,14 +354,14 @@ impl TenantsApi {
     }
 }
 
-/// Gives a tenant a new secret; the last one goes on signing beside it for as long as `overlap`.
+/// Gives a tenant a new secret; the last one goes on signing beside it for as long as `overlap`. Only for whoever has all of it
+/// (see `auth::OfTenant`).
 pub async fn rotate_secret(
     call: &Call,
     id: TenantId,
     overlap: Duration,
     remember: Option<Remember<Tenant>>,
 ) -> Result<Tenant, Refusal> {
-    call.unrestricted_key_only()?;
     let app = &call.visit.app;
     let (secret, now) = (Secret::generate(&mut rand::rng()), app.clock.now());
     let change: Edit<Tenant> = Box::new(move |tenant| {

@@ -7,7 +7,7 @@ use poem_openapi::param::Path;
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 
-use super::auth::{Caller, scope};
+use super::auth::{Caller, OfInstance, scope};
 use super::body::{Body, Fields, Wire, required_fields};
 use super::page::{Cursor, CursorId, Listed, Numbered, Parameter, Parameters, Params, Query, Walked, text_parameter};
 use super::problem::{Ground, Refusal};
@@ -150,10 +150,9 @@ impl TestReceiverApi {
     #[oai(path = "/requests", method = "get", operation_id = "test_receiver.list_requests")]
     async fn list_requests(
         &self,
-        caller: Caller<scope::DeliveriesRead>,
+        caller: Caller<OfInstance<scope::DeliveriesRead>>,
         query: Query<RequestList>,
     ) -> Result<Answer<Walked<ReceivedRequestAttributes>, 200>, Refusal> {
-        caller.instance_key_only()?;
         let Query(RequestList { cursor, receiver }) = query;
         let (range, from_oldest) = match cursor.walk.from {
             store::From::Newest => (0..u64::MAX, false),
@@ -188,10 +187,9 @@ impl TestReceiverApi {
     #[oai(path = "/receivers", method = "get", operation_id = "test_receiver.list")]
     async fn list(
         &self,
-        caller: Caller<scope::DeliveriesRead>,
+        caller: Caller<OfInstance<scope::DeliveriesRead>>,
         query: Query<ReceiverList>,
     ) -> Result<Answer<Listed<TestReceiverAttributes>, 200>, Refusal> {
-        caller.instance_key_only()?;
         let mut all = self.app.net.test_receiver().receivers();
         all.sort_by_key(|receiver| receiver.last_received_at);
         Ok(Reply::json(StatusCode::OK, &query.0.0.cut(&caller, all, object)).into())
@@ -203,10 +201,9 @@ impl TestReceiverApi {
     #[oai(path = "/receivers/:id", method = "get", operation_id = "test_receiver.get")]
     async fn get(
         &self,
-        caller: Caller<scope::DeliveriesRead>,
+        _caller: Caller<OfInstance<scope::DeliveriesRead>>,
         id: Path<String>,
     ) -> Result<Answer<One<TestReceiverAttributes>, 200>, Refusal> {
-        caller.instance_key_only()?;
         Ok(answer(self.app.net.test_receiver().receiver(&id)).into())
     }
 
@@ -216,11 +213,10 @@ impl TestReceiverApi {
     #[oai(path = "/receivers/:id", method = "put", operation_id = "test_receiver.put")]
     async fn put(
         &self,
-        caller: Caller<scope::SubscriptionsWrite>,
+        _caller: Caller<OfInstance<scope::SubscriptionsWrite>>,
         id: Path<String>,
         body: Body<SwitchTestReceiver>,
     ) -> Result<Answer<One<TestReceiverAttributes>, 200>, Refusal> {
-        caller.instance_key_only()?;
         let (SwitchTestReceiver { behaviour: BehaviourText(name) }, mut findings) = body.read()?;
         let behaviour = Behaviour::from_name(&name);
         if behaviour.is_none() && findings.is_sound("behaviour") {
@@ -239,10 +235,9 @@ impl TestReceiverApi {
     #[oai(path = "/receivers/:id", method = "delete", operation_id = "test_receiver.delete")]
     async fn delete(
         &self,
-        caller: Caller<scope::SubscriptionsWrite>,
+        _caller: Caller<OfInstance<scope::SubscriptionsWrite>>,
         id: Path<String>,
     ) -> Result<Answer<(), 204>, Refusal> {
-        caller.instance_key_only()?;
         self.app.net.test_receiver().forget(&id);
         Ok(Reply::empty(StatusCode::NO_CONTENT).into())
     }

@@ -8,13 +8,12 @@ use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 use url::form_urlencoded::byte_serialize;
 
-use super::auth::{Call, Caller, scope};
+use super::auth::{Caller, ForOthers, scope};
 use super::body::{Body, Fields, Findings, Nothing, Wire};
 use super::problem::{Ground, Refusal};
 use super::reply::{Answer, Attributes, One, Reply};
-use super::users::{UserAttributes, answer, find, refuse_more_than_own};
+use super::users::{UserAttributes, answer, find_allowed, refuse_more_than_own};
 use super::{App, Tag};
-use crate::domain::key::Scope;
 use crate::domain::password::Password;
 use crate::domain::totp::Totp;
 use crate::domain::user::User;
@@ -81,7 +80,7 @@ impl TotpApi {
     #[oai(path = "/:id/totp", method = "post", operation_id = "totp.create")]
     async fn create(
         &self,
-        caller: Caller<scope::Anybody>,
+        caller: Caller<ForOthers<scope::UsersWrite>>,
         id: Path<String>,
         body: Body<Nothing>,
     ) -> Result<Answer<One<TotpAttributes>, 201>, Refusal> {
@@ -113,7 +112,7 @@ impl TotpApi {
     #[oai(path = "/:id/totp/confirm", method = "post", operation_id = "totp.confirm")]
     async fn confirm(
         &self,
-        caller: Caller<scope::Anybody>,
+        caller: Caller<ForOthers<scope::UsersWrite>>,
         id: Path<String>,
         body: Body<ConfirmTotp>,
     ) -> Result<Answer<One<UserAttributes>, 200>, Refusal> {
@@ -145,11 +144,11 @@ impl TotpApi {
     #[oai(path = "/:id/totp", method = "delete", operation_id = "totp.delete")]
     async fn delete(
         &self,
-        caller: Caller<scope::Anybody>,
+        caller: Caller<ForOthers<scope::UsersWrite>>,
         id: Path<String>,
         body: Body<RemoveTotp>,
     ) -> Result<Answer<(), 204>, Refusal> {
-        let user = find(&caller, &id, Scope::UsersWrite)?;
+        let user = find_allowed(&caller, &id)?;
         let (RemoveTotp { password }, mut findings) = body.read()?;
         if caller.actor.user() == Some(user.id) {
             if password.is_none() && findings.is_sound("password") {
@@ -172,7 +171,7 @@ impl TotpApi {
 }
 
 /// Nobody sets up an app for somebody else.
-fn oneself<'a>(call: &'a Call, id: &str) -> Result<&'a Arc<User>, Refusal> {
-    let user = find(call, id, Scope::UsersWrite)?;
-    if call.actor.user() == Some(user.id) { Ok(user) } else { Err(Ground::OneselfOnly.into()) }
+fn oneself<'a>(caller: &'a Caller<ForOthers<scope::UsersWrite>>, id: &str) -> Result<&'a Arc<User>, Refusal> {
+    let user = find_allowed(caller, id)?;
+    if caller.actor.user() == Some(user.id) { Ok(user) } else { Err(Ground::OneselfOnly.into()) }
 }

@@ -7,7 +7,7 @@ use poem_openapi::param::Path;
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 
-use super::auth::{Call, Caller, scope};
+use super::auth::{Call, Caller, ForOthers, OfInstance, Scoped, scope};
 use super::body::{Body, Fields, Findings, Nothing, Wire, required_fields};
 use super::browser::Guest;
 use super::idempotency::{Fingerprint, once};
@@ -131,12 +131,11 @@ impl UsersApi {
     #[oai(path = "/", method = "post", operation_id = "users.create")]
     async fn create(
         &self,
-        caller: Caller<scope::UsersWrite>,
+        caller: Caller<OfInstance<scope::UsersWrite>>,
         guest: Guest,
         body: Body<CreateUser>,
     ) -> Result<Answer<One<UserAttributes>, 201>, Refusal> {
         once(&caller, Fingerprint::Json(body.bytes()), async |_| {
-            caller.instance_key_only()?;
             let (CreateUser { email, name, role }, mut findings) = body.read()?;
             let email = check_email(&email, &mut findings);
             let role = check_role(Some(&role), &mut findings);
@@ -175,10 +174,9 @@ impl UsersApi {
     #[oai(path = "/", method = "get", operation_id = "users.list")]
     async fn list(
         &self,
-        caller: Caller<scope::UsersRead>,
+        caller: Caller<OfInstance<scope::UsersRead>>,
         query: Query<UserList>,
     ) -> Result<Answer<Listed<UserAttributes>, 200>, Refusal> {
-        caller.instance_key_only()?;
         let Query(UserList(page)) = query;
         let rows: Vec<_> = caller.catalogue.users().collect();
         let page = page.cut(&caller, rows, |user| ResourceObject::new(user.id.to_string(), attributes(user, None)));
@@ -191,10 +189,10 @@ impl UsersApi {
     #[oai(path = "/:id", method = "get", operation_id = "users.get")]
     async fn get(
         &self,
-        caller: Caller<scope::Anybody>,
+        caller: Caller<ForOthers<scope::UsersRead>>,
         id: Path<String>,
     ) -> Result<Answer<One<UserAttributes>, 200>, Refusal> {
-        let user = find(&caller, &id, Scope::UsersRead)?;
+        let user = find_allowed(&caller, &id)?;
         Ok(answer(StatusCode::OK, user, None).into())
     }
 
@@ -204,11 +202,11 @@ impl UsersApi {
     #[oai(path = "/:id", method = "patch", operation_id = "users.update")]
     async fn update(
         &self,
-        caller: Caller<scope::Anybody>,
+        caller: Caller<ForOthers<scope::UsersWrite>>,
         id: Path<String>,
         body: Body<UpdateUser>,
     ) -> Result<Answer<One<UserAttributes>, 200>, Refusal> {
-        let user = find(&caller, &id, Scope::UsersWrite)?;
+        let user = find_allowed(&caller, &id)?;
         let is_own = caller.actor.user() == Some(user.id);
         let (UpdateUser { name, role, password, current_password }, mut findings) = body.read()?;
         if let Some(name) = &name {
@@ -261,8 +259,12 @@ impl UsersApi {
     ///
     /// The sessions end at once. The last owner stays.
     #[oai(path = "/:id", method = "delete", operation_id = "users.delete")]
-    async fn delete(&self, caller: Caller<scope::UsersWrite>, id: Path<String>) -> Result<Answer<(), 204>, Refusal> {
-        let user = find(&caller, &id, Scope::UsersWrite)?;
+    async fn delete(
+        &self,
+        caller: Caller<OfInstance<scope::UsersWrite>>,
+        id: Path<String>,
+    ) -> Result<Answer<(), 204>, Refusal> {
+        let user = find(&caller, &id)?;
         refuse_more_than_own(&caller, user.role)?;
         self.app.store.delete_user(user.id).await.map_err(last_owner)?;
         Ok(Reply::empty(StatusCode::NO_CONTENT).into())
@@ -275,13 +277,13 @@ impl UsersApi {
     #[oai(path = "/:id/invitation", method = "post", operation_id = "users.invite")]
     async fn invite(
         &self,
-        caller: Caller<scope::UsersWrite>,
+        caller: Caller<OfInstance<scope::UsersWrite>>,
         guest: Guest,
         id: Path<String>,
         body: Body<Nothing>,
     ) -> Result<Answer<One<UserAttributes>, 200>, Refusal> {
         once(&caller, Fingerprint::Json(body.bytes()), async |_| {
-            let user = find(&caller, &id, Scope::UsersWrite)?;
+            let user = find(&caller, &id)?;
             let (Nothing {}, findings) = body.read()?;
             findings.finish()?;
             refuse_more_than_own(&caller, user.role)?;
@@ -320,13 +322,16 @@ impl App {
 }
 
 /// Oneself, or who has the scope sees anybody.
-pub(super) fn find<'a>(call: &'a Call, id: &str, scope: Scope) -> Result<&'a Arc<User>, Refusal> {
-    let id_asked: Option<UserId> = id.parse().ok();
-    if id_asked.is_none() || call.actor.user() != id_asked {
-        call.require(scope)?;
-        call.instance_key_only()?;
-    }
-    id_asked.and_then(|id| call.catalogue.user(id)).ok_or_else(|| Refusal::not_found(THING, id))
+pub(super) fn find_allowed<'a, S: Scoped>(
+    caller: &'a Caller<ForOthers<S>>,
+    id: &str,
+) -> Result<&'a Arc<User>, Refusal> {
+    caller.is_about(id.parse().ok())?;
+    find(caller, id)
+}
+
+fn find<'a>(call: &'a Call, id: &str) -> Result<&'a Arc<User>, Refusal> {
+    id.parse().ok().and_then(|id| call.catalogue.user(id)).ok_or_else(|| Refusal::not_found(THING, id))
 }
 
 /// Who gives a role, or a new password for it, must have all that it gives.

@@ -195,9 +195,22 @@ impl Operation<'_> {
     }
 
     /// `auth::Needs` names the scheme and the scope in one text. A contract calls the scope by the first of its own that
-    /// grants it.
+    /// grants it, and `x-scope` says which of ours it is. `x-reach` says how much of what there is the caller must have,
+    /// besides the scope: `tenant`, so no restricted key, or `instance`. `x-scope-for-others` is what it takes to ask about
+    /// somebody else.
     fn split_security(&mut self, scopes: &[(&str, &[Scope])]) {
         let Some(requirements) = self.operation.get_mut("security").and_then(Value::as_array_mut) else { return };
+        // What no scheme of OpenAPI can say stands in members of the operation's own.
+        let names = requirements.iter().filter_map(Value::as_object).flat_map(Map::keys);
+        let pairs = names.filter_map(|name| name.split_once(' '));
+        let mut own: Vec<(String, Value)> = pairs
+            .filter(|(name, _)| name.starts_with("x-"))
+            .map(|(name, text)| (name.to_owned(), json!(text)))
+            .collect();
+        let is_scheme = |requirement: &Value| {
+            requirement.as_object().is_some_and(|names| names.keys().all(|name| !name.starts_with("x-")))
+        };
+        requirements.retain(is_scheme);
         let called = |scope: &str| {
             let grants = |granted: &[Scope]| granted.iter().any(|granted| granted.name() == scope);
             let own = scopes.iter().find(|(_, granted)| grants(granted)).map(|(name, _)| *name);
@@ -208,8 +221,12 @@ impl Operation<'_> {
                 requirement.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
             let pairs = names.iter().filter_map(|name| name.split_once(' '));
             let scopes = |scope: &str| if scope.is_empty() { json!([]) } else { json!([called(scope)]) };
-            *requirement = pairs.map(|(scheme, scope)| (scheme.to_owned(), scopes(scope))).collect();
+            *requirement = pairs.clone().map(|(scheme, scope)| (scheme.to_owned(), scopes(scope))).collect();
+            // A contract's scope may grant several of ours.
+            let scope = pairs.map(|(_, scope)| scope).find(|scope| !scope.is_empty() && called(scope) != **scope);
+            own.extend(scope.map(|scope| ("x-scope".to_owned(), json!(scope))));
         }
+        self.operation.as_object_mut().expect("an operation is an object").extend(own);
     }
 
     fn add_header_parameters(&mut self, shape: &Shape) {

@@ -1,5 +1,6 @@
 //! The HTTP contract, a module for each resource.
 
+mod access;
 mod agentmessage_deliveries;
 mod agentmessage_endpoints;
 mod agentmessage_rotate;

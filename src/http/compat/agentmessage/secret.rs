@@ -8,7 +8,7 @@ use super::AgentMessageTag;
 use super::wire::{Bare, Described, Seconds};
 use crate::domain::profile::Profile;
 use crate::domain::tenant::SECRET_OVERLAP_DEFAULT;
-use crate::http::auth::{Caller, scope};
+use crate::http::auth::{Caller, OfTenant, scope};
 use crate::http::body::{Body, Nothing};
 use crate::http::problem::{Ground, Refusal};
 use crate::http::reply::{Answer, Reply};
@@ -41,7 +41,7 @@ impl SecretApi {
     #[oai(path = "/rotate", method = "post", operation_id = "webhook_secret.rotate")]
     async fn rotate(
         &self,
-        caller: Caller<scope::TenantsWrite>,
+        caller: Caller<OfTenant<scope::TenantsWrite>>,
         body: Body<Nothing>,
     ) -> Result<Answer<Bare<SecretView>, 200>, Refusal> {
         body.read()?.1.finish()?;
