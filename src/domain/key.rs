@@ -1,9 +1,11 @@
 //! API keys: who may call what. Only a hash of a key's text is ever stored.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use rand::{Rng, RngExt};
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::contract::Contract;
@@ -51,8 +53,21 @@ pub enum Quota {
 }
 
 /// SHA-256 of the key's text. The text has 190 random bits, so a slow hash would protect nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Eq)]
 pub struct KeyHash(pub [u8; 32]);
+
+/// In constant time.
+impl PartialEq for KeyHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Hash for KeyHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
 
 impl KeyHash {
     pub fn of(text: &str) -> Self {

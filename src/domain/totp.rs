@@ -3,18 +3,14 @@
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit, Mac};
 use rand::{Rng, RngExt};
-use sha1::Sha1;
-use subtle::ConstantTimeEq;
+use totp_rs::{Builder, Secret};
 use zeroize::Zeroizing;
 
 use super::time::Timestamp;
 
-const STEP_SECONDS: i64 = 30;
-const DIGITS: usize = 6;
 /// How many steps a phone's clock may be off, in each direction.
-const STEPS_OFF_MAX: i64 = 1;
+const STEPS_OFF_MAX: u16 = 1;
 /// RFC 4226, 4: at least 128 bits, 160 recommended.
 pub const SECRET_BYTES: usize = 20;
 
@@ -35,39 +31,23 @@ impl Totp {
 
     /// The step of the code, when it is one of now and not used up.
     pub fn step_of(&self, code: &str, now: Timestamp) -> Option<i64> {
-        let current = now.as_seconds().div_euclid(STEP_SECONDS);
-        let steps = (current - STEPS_OFF_MAX)..=(current + STEPS_OFF_MAX);
-        let is_it = |step: &i64| bool::from(self.code_of(*step).as_bytes().ct_eq(code.as_bytes()));
-        // All are compared, so that the time tells nothing.
-        let fitting = steps.filter(is_it).fold(None, |_, step| Some(step));
-        fitting.filter(|step| *step > self.last_step)
-    }
-
-    fn code_of(&self, step: i64) -> String {
-        let mut mac = Hmac::<Sha1>::new_from_slice(&self.secret[..]).expect("HMAC takes keys of any length");
-        mac.update(&step.to_be_bytes());
-        let hash: [u8; 20] = mac.finalize().into_bytes().into();
-        // RFC 4226, 5.3.
-        let at = usize::from(hash[19] & 0x0f);
-        let number = u32::from_be_bytes([hash[at] & 0x7f, hash[at + 1], hash[at + 2], hash[at + 3]]);
-        format!("{:0width$}", number % 10_u32.pow(DIGITS as u32), width = DIGITS)
+        let step = self.codes().check(code, seconds(now))?;
+        i64::try_from(step).ok().filter(|step| *step > self.last_step)
     }
 
     /// The code at a moment: what the app shows.
     pub fn code_at(&self, now: Timestamp) -> String {
-        self.code_of(now.as_seconds().div_euclid(STEP_SECONDS))
+        self.codes().generate(seconds(now)).to_string()
+    }
+
+    fn codes(&self) -> totp_rs::Totp {
+        let codes = Builder::new().with_secret(Secret::new_stack(*self.secret)).with_skew(STEPS_OFF_MAX);
+        codes.build().expect("the secret is as long as RFC 4226 wants it")
     }
 
     /// In base32 without padding, as apps take it.
     pub fn secret_text(&self) -> Zeroizing<String> {
-        const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-        let mut text = Zeroizing::new(String::with_capacity(SECRET_BYTES.div_ceil(5) * 8));
-        // 20 bytes are four groups of 40 bits, each eight characters.
-        for group in self.secret.chunks_exact(5) {
-            let bits = group.iter().fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
-            text.extend((0..8).rev().map(|place| char::from(ALPHABET[(bits >> (place * 5)) as usize & 31])));
-        }
-        text
+        Zeroizing::new(Secret::new_stack(*self.secret).to_base32())
     }
 
     /// What an app reads from a QR code. `account` is percent-encoded already.
@@ -75,6 +55,10 @@ impl Totp {
         let secret = self.secret_text();
         Zeroizing::new(format!("otpauth://totp/Waxwing:{account}?secret={}&issuer=Waxwing", secret.as_str()))
     }
+}
+
+fn seconds(now: Timestamp) -> u64 {
+    u64::try_from(now.as_seconds()).unwrap_or(0)
 }
 
 impl fmt::Debug for Totp {
@@ -124,7 +108,7 @@ mod tests {
         assert_eq!(totp.step_of(&totp.code_at(at(60)), at(60)), None, "again");
         assert_eq!(totp.step_of(&totp.code_at(at(30)), at(60)), None, "an older one");
         assert!(totp.step_of(&totp.code_at(at(90)), at(60)).is_some());
-        for wrong in ["", "28708", "2870820", "abcdef"] {
+        for wrong in ["", "28708", "2870820", "abcdef", "+28708", " 28708", "０８１８０４"] {
             assert_eq!(totp.step_of(wrong, at(60)), None);
         }
     }

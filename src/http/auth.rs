@@ -1,4 +1,16 @@
 //! Who calls, what they may do, and for which tenant: checked before an operation runs or an answer is repeated.
+//!
+//! What is secret is compared in constant time, everywhere:
+//!
+//! | what | how |
+//! | --- | --- |
+//! | keys | SHA-256 of the text. `KeyHash` compares by `subtle`; a look-up goes by the hash, whose bytes tell nothing of the text |
+//! | a key that was good lately | its text, by `subtle` (see [`super::keyring`]) |
+//! | tokens of sessions, invitations, portal links and their sessions | SHA-256 too: `TokenHash` compares by `subtle` |
+//! | codes of an authenticator app | `totp-rs`, in constant time (`domain::totp`) |
+//! | passwords | argon2id, whose crate compares in constant time; an unknown user costs one as well (see [`super::passwords`]) |
+//! | the header against other sites | no secret: that a page can set it at all is what counts (see [`super::browser`]) |
+//! | what decrypts | a Poly1305 tag, in constant time (`store::crypt`) |
 
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -12,7 +24,6 @@ use poem::http::{HeaderMap, HeaderName, Method, header};
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use subtle::ConstantTimeEq;
 
 use super::App;
 use super::browser;
@@ -76,31 +87,16 @@ impl<S> Deref for Caller<S> {
 pub trait Needs: Send + Sync + 'static {
     /// None: anybody who is let in. The operation says itself what it is about.
     const SCOPE: Option<Scope>;
+    /// How much the caller must have of what there is, besides the scope.
+    const BREADTH: Breadth = Breadth::Part;
     /// How the document calls the scheme together with the scope, if there is one; `document` takes the two apart.
     const SECURITY: &'static str;
+    /// How the document says who may do it to others, when it is open to anybody for oneself.
+    const SECURITY_FOR_OTHERS: Option<&'static str> = None;
     /// None: the operation charges by itself, since it has to count first.
     const CHARGE: Option<Charge> = Some(Charge::Management);
 }
 
-macro_rules! needs {
-    ($($scope:ident $name:literal),* $(,)?) => {
-        pub mod scope {
-            use super::*;
-            $(
-    /// How much the caller must have of what there is, besides the scope.
-    const BREADTH: Breadth = Breadth::Part;
-                pub struct $scope;
-                impl Needs for $scope {
-    /// How the document says who may do it to others, when it is open to anybody for oneself.
-    const SECURITY_FOR_OTHERS: Option<&'static str> = None;
-                    const SCOPE: Option<Scope> = Some(Scope::$scope);
-                    const SECURITY: &'static str = concat!("ApiKey ", $name);
-                }
-                impl Scoped for $scope {
-                    const OWN: Scope = Scope::$scope;
-                    const FOR_OTHERS: &'static str = concat!("x-scope-for-others ", $name);
-                }
-            )*
 /// How much of what there is a caller has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Breadth {
@@ -147,6 +143,21 @@ pub trait Scoped: Needs {
     const FOR_OTHERS: &'static str;
 }
 
+macro_rules! needs {
+    ($($scope:ident $name:literal),* $(,)?) => {
+        pub mod scope {
+            use super::*;
+            $(
+                pub struct $scope;
+                impl Needs for $scope {
+                    const SCOPE: Option<Scope> = Some(Scope::$scope);
+                    const SECURITY: &'static str = concat!("ApiKey ", $name);
+                }
+                impl Scoped for $scope {
+                    const OWN: Scope = Scope::$scope;
+                    const FOR_OTHERS: &'static str = concat!("x-scope-for-others ", $name);
+                }
+            )*
 
             /// Anybody who is let in.
             pub struct Anybody;
@@ -231,26 +242,15 @@ impl<'a, S: Needs> ApiExtractor<'a> for Caller<S> {
 impl<S: Needs> Caller<S> {
     pub fn admit(request: &Request) -> Result<Self, Refusal> {
         let call = Call::admit(request, S::SCOPE, S::CHARGE)?;
-        Ok(Self { call, scope: PhantomData })
-    }
-}
-
-impl Call {
-    fn admit(request: &Request, scope: Option<Scope>, charge: Option<Charge>) -> Result<Self, Refusal> {
-        let visit = Visit::of(request).clone();
-        let app = &visit.app;
-        let catalogue = app.store.catalogue();
-        let now = app.clock.now();
-        let actor = match authenticate(&visit, &catalogue, request, now) {
         match S::BREADTH {
             Breadth::Part => {}
             Breadth::Tenant => call.unrestricted_key_only()?,
             Breadth::Instance => call.instance_key_only()?,
         }
-            Ok(actor) => actor,
-            Err(ground) => return Err(refuse_credentials(app, visit.client, ground, now)),
-        };
-        app.store.actor_used(actor.id(), now);
+        Ok(Self { call, scope: PhantomData })
+    }
+}
+
 impl<S: Scoped> Caller<ForOthers<S>> {
     /// Refuses who asks about another user and may not.
     pub fn is_about(&self, user: Option<UserId>) -> Result<(), Refusal> {
@@ -262,6 +262,17 @@ impl<S: Scoped> Caller<ForOthers<S>> {
     }
 }
 
+impl Call {
+    fn admit(request: &Request, scope: Option<Scope>, charge: Option<Charge>) -> Result<Self, Refusal> {
+        let visit = Visit::of(request).clone();
+        let app = &visit.app;
+        let catalogue = app.store.catalogue();
+        let now = app.clock.now();
+        let actor = match authenticate(&visit, &catalogue, request, now) {
+            Ok(actor) => actor,
+            Err(ground) => return Err(refuse_credentials(app, visit.client, ground, now)),
+        };
+        app.store.actor_used(actor.id(), now);
         let _ = visit.actor.set(actor.clone());
         if let Some(charge) = charge {
             charge_actor(&visit, &catalogue, &actor, charge)?;
@@ -439,10 +450,11 @@ impl App {
 
     /// Also the one of the environment; revoked and expired ones as well.
     pub(super) fn key_of<'a>(&'a self, catalogue: &'a Catalogue, hash: &KeyHash) -> Option<&'a Arc<ApiKey>> {
-        let is_it = |key: &&Arc<ApiKey>| bool::from(key.hash.0.ct_eq(&hash.0));
-        let of_environment = self.admin_key.as_ref().filter(is_it);
-        // The look-up is by hash, whose bytes tell nothing about the key; the comparison is constant all the same.
-        of_environment.or_else(|| catalogue.key_by_hash(hash).filter(is_it))
+        self.key_of_environment(hash).or_else(|| catalogue.key_by_hash(hash))
+    }
+
+    fn key_of_environment(&self, hash: &KeyHash) -> Option<&Arc<ApiKey>> {
+        self.admin_key.as_ref().filter(|key| key.hash == *hash)
     }
 }
 
@@ -458,11 +470,11 @@ fn authenticate_key(visit: &Visit, catalogue: &Catalogue, text: &str, now: Times
     let app = &visit.app;
     let known = app.keyring.hash_of(text);
     let hash = known.unwrap_or_else(|| KeyHash::of(text));
-    let key = app.key_of(catalogue, &hash).ok_or(Ground::InvalidApiKey)?.clone();
-    // A typo, unless it is the text of the environment's key, which may look like anything.
-    if known.is_none() && key.id != KeyId::ENVIRONMENT && !may_be_a_key(text) {
+    // A typo is looked up nowhere. The text of the environment's key may look like anything.
+    if known.is_none() && !may_be_a_key(text) && app.key_of_environment(&hash).is_none() {
         return Err(Ground::InvalidApiKey);
     }
+    let key = app.key_of(catalogue, &hash).ok_or(Ground::InvalidApiKey)?.clone();
     check_alive(&key, now)?;
     if !compat::takes(visit.contract, key.kind) {
         return Err(Ground::InvalidApiKey);
@@ -474,7 +486,6 @@ fn authenticate_key(visit: &Visit, catalogue: &Catalogue, text: &str, now: Times
 }
 
 /// Whether the key is good for anything.
-    let key = app.key_of(catalogue, &hash).ok_or(Ground::InvalidApiKey)?.clone();
 fn check_alive(key: &ApiKey, now: Timestamp) -> Result<(), Ground> {
     if key.revoked_at.is_some() {
         return Err(Ground::KeyRevoked);
@@ -608,15 +619,29 @@ mod tests {
             ("203.0.113.9", "", "203.0.113.9"),
             ("203.0.113.9", "198.51.100.1", "203.0.113.9"),
             ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
+            // Several hops, all of them ours.
             ("10.0.0.1", "198.51.100.1, 10.0.0.2", "198.51.100.1"),
+            ("10.0.0.1", "198.51.100.1, 10.0.0.3, 10.0.0.2", "198.51.100.1"),
+            ("10.0.0.1", "198.51.100.1|10.0.0.2", "198.51.100.1"),
+            ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+            // What the client wrote itself stands further left, whatever it pretends.
             ("10.0.0.1", "1.2.3.4, 198.51.100.1", "198.51.100.1"),
+            ("10.0.0.1", "1.2.3.4, 10.0.0.9, 198.51.100.1, 10.0.0.2", "198.51.100.1"),
+            ("10.0.0.1", "1.2.3.4|198.51.100.1", "198.51.100.1"),
+            ("10.0.0.1", "127.0.0.1, 198.51.100.1", "198.51.100.1"),
             ("10.0.0.1", "nonsense", "10.0.0.1"),
+            ("10.0.0.1", "198.51.100.1, nonsense", "10.0.0.1"),
+            ("10.0.0.1", "198.51.100.1, ", "10.0.0.1"),
+            ("10.0.0.1", "198.51.100.1, nonsense, 10.0.0.2", "10.0.0.2"),
             ("10.0.0.1", "", "10.0.0.1"),
             ("::ffff:10.0.0.1", "2001:db8::1", "2001:db8::1"),
+            ("10.0.0.1", "::ffff:198.51.100.1, ::ffff:10.0.0.2", "198.51.100.1"),
+            ("fd00::1", "2001:db8::1, fd00::2", "2001:db8::1"),
         ] {
             let mut headers = HeaderMap::new();
-            if !forwarded.is_empty() {
-                headers.insert("x-forwarded-for", forwarded.parse().unwrap());
+            // A proxy may add a line of its own.
+            for line in forwarded.split('|').filter(|line| !line.is_empty()) {
+                headers.append("x-forwarded-for", line.parse().unwrap());
             }
             let client = client_address(Some(peer.parse().unwrap()), &headers, &trusted);
             assert_eq!(client, Some(expected.parse().unwrap()), "{peer} {forwarded}");

@@ -17,6 +17,8 @@ use crate::domain::token::Token;
 const COOKIE: &str = "waxwing_session";
 /// A page of another site cannot send it: browsers ask first for a header that is not a simple one, and nobody answers.
 const CONSOLE: HeaderName = HeaderName::from_static("waxwing-console");
+/// Where the page is that asked, as browsers say by themselves; no page can set it.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// What says that there is a proxy between.
@@ -147,7 +149,8 @@ pub fn refuse_other_sites(request: &Request, trusted: &[IpNet]) -> Result<(), Gr
         asked.is_some() && asked == host(request, trusted)
     };
     let is_of_console = headers.get(CONSOLE).is_some_and(|value| value == "1");
-    if is_of_console && origin.is_none_or(is_ours) { Ok(()) } else { Err(Ground::CrossSiteRequest) }
+    let is_from_here = headers.get(FETCH_SITE).is_none_or(|site| site == "same-origin");
+    if is_of_console && is_from_here && origin.is_none_or(is_ours) { Ok(()) } else { Err(Ground::CrossSiteRequest) }
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub fn document() -> Value {
         examples: EXAMPLES,
         cookie: Some(
             "What `POST /v1/sessions` sets. A request with it and another method than GET or HEAD needs the header \
-             `Waxwing-Console: 1`, and an `Origin` that is this server when it has one",
+             `Waxwing-Console: 1`, and an `Origin` and a `Sec-Fetch-Site` that are this server when it has them",
         ),
         refusals: &REFUSALS,
         refusal_schema: "Errors",
