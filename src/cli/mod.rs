@@ -13,6 +13,7 @@ mod keys;
 mod openapi;
 mod place;
 mod rows;
+mod secret_key;
 mod send;
 mod serve;
 mod stopped;
@@ -58,6 +59,7 @@ enum Command {
     Export(export::Export),
     Config(config::ShowConfig),
     Check(check::Check),
+    SecretKey(secret_key::SecretKey),
     Openapi(openapi::Openapi),
 }
 
@@ -107,6 +109,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>, environment: BTreeMap<Stri
         Command::Export(command) => command.run(&context),
         Command::Config(command) => command.run(&context),
         Command::Check(command) => command.run(&context),
+        Command::SecretKey(command) => command.run(&context),
         Command::Openapi(command) => command.run(),
     };
     match ended {

@@ -22,6 +22,20 @@ const CHECK_LABEL: &[u8] = b"meta/key_check";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sealed(Bytes);
 
+/// From one key to another.
+pub(super) struct KeyChange<'a> {
+    pub(super) from: &'a Crypt,
+    pub(super) to: &'a Crypt,
+}
+
+impl KeyChange<'_> {
+    /// Seals the same under the new key. None when the old one does not open it.
+    pub(super) fn reseal(&self, sealed: &mut Sealed, label: &[u8]) -> Option<()> {
+        *sealed = self.to.seal(&self.from.open(sealed, label)?, label);
+        Some(())
+    }
+}
+
 pub(super) struct Crypt {
     cipher: XChaCha20Poly1305,
     chance: Chance,

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rand::TryRng;
@@ -36,7 +36,11 @@ pub(super) fn open_journal(directory: &Path) -> Result<[Box<dyn StorageBackend>;
 /// The database's file, which is there.
 pub(super) fn open_file(path: &Path) -> Result<Box<dyn StorageBackend>, OpenError> {
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(at(path))?;
-    Ok(Box::new(FileBackend::new(file)?))
+    let opened = file.metadata().map_err(at(path))?.ino();
+    let locked = FileBackend::new(file)?;
+    // Whoever had the lock a moment ago may have put another file in its place (see `rekey`).
+    let named = std::fs::metadata(path).map_err(at(path))?.ino();
+    if opened == named { Ok(Box::new(locked)) } else { Err(OpenError::Locked) }
 }
 
 pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {

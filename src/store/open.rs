@@ -28,7 +28,7 @@ use super::schema::{
 };
 use super::space::{Place, Space};
 use super::tables::{Read, Snapshot, damaged, disk};
-use super::{Catalogue, Change, Location, Options, Store, StoreError, Writer, settings, stats};
+use super::{Catalogue, Change, Location, Options, Store, StoreError, Writer, rekey, settings, stats};
 use crate::domain::id::{EventId, IdGenerator, SubscriptionId};
 use crate::domain::time::Timestamp;
 
@@ -52,6 +52,8 @@ pub enum OpenError {
     Newer { found: u32, known: u32 },
     #[error("there is no store")]
     Absent,
+    #[error("the disk has {free} bytes free, and {needed} are needed")]
+    NoRoom { needed: u64, free: u64 },
     #[error("the store cannot be read: {0}")]
     Storage(String),
 }
@@ -88,6 +90,7 @@ impl Store {
             Location::Directory(directory) => {
                 make_directory(&directory)?;
                 let file = directory.join(STORE_FILE);
+                rekey::finish(&directory)?;
                 let key = match secret_key {
                     Some(key) => Zeroizing::new(key),
                     None => read_or_make_key(&directory, holds_something(&file)?)?,
@@ -189,6 +192,7 @@ pub(super) fn open_to_check(location: Location, secret_key: Option<[u8; 32]>) ->
             if !holds_something(&file)? {
                 return Err(OpenError::Absent);
             }
+            rekey::finish(&directory)?;
             let key = match secret_key {
                 Some(key) => Zeroizing::new(key),
                 None => read_key(&directory.join(KEY_FILE))?.ok_or(OpenError::KeyMissing)?,

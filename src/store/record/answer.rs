@@ -7,7 +7,7 @@ use super::{IdBytes, Record};
 use crate::domain::actor::ActorId;
 use crate::domain::id::{KeyId, SubscriptionId, TenantId, UserId};
 use crate::domain::time::Timestamp;
-use crate::store::crypt::{Crypt, Sealed};
+use crate::store::crypt::{Crypt, KeyChange, Sealed};
 use crate::store::{RequestName, SecretOwner, StoredAnswer};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,13 @@ impl AnswerRecord {
                 Some(SecretOwner::Tenant(TenantId::from_bytes(*id)))
             }
             BodyRecord::Sealed(SecretOwnerRecord::User(id), _) => Some(SecretOwner::User(UserId::from_bytes(*id))),
+        }
+    }
+
+    pub(in crate::store) fn reseal(&mut self, request: RequestName, change: &KeyChange<'_>) -> Option<()> {
+        match &mut self.body {
+            BodyRecord::Plain(_) => Some(()),
+            BodyRecord::Sealed(_, sealed) => change.reseal(sealed, &answer_label(request)),
         }
     }
 

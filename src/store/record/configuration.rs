@@ -26,7 +26,7 @@ use crate::domain::subscription::{Owner, Subscription};
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::{Tenant, TenantSecret};
 use crate::domain::time::Timestamp;
-use crate::store::crypt::{Crypt, Sealed};
+use crate::store::crypt::{Crypt, KeyChange, Sealed};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct TenantRecord {
@@ -119,6 +119,14 @@ impl TenantRecord {
             header_prefix: header_prefix.as_ref().map(|prefix| prefix.as_str().to_owned()),
             secret: secret.as_ref().map(|secret| TenantSecretRecord::from_domain(*id, secret, crypt)),
         }
+    }
+
+    pub(in crate::store) fn reseal(&mut self, id: TenantId, change: &KeyChange<'_>) -> Option<()> {
+        let Some(TenantSecretRecord { secret, version: _, previous }) = &mut self.secret else { return Some(()) };
+        change.reseal(secret, &tenant_secret_label(id, "current"))?;
+        previous
+            .as_mut()
+            .map_or(Some(()), |(previous, _)| change.reseal(previous, &tenant_secret_label(id, "previous")))
     }
 
     pub(in crate::store) fn has_secret(&self) -> bool {
@@ -476,6 +484,24 @@ fn ids_from_stored(stored: &[(u8, String)]) -> Option<PublicIds> {
 }
 
 impl SubscriptionRecord {
+    /// Also of one that was deleted: its row still holds what it had.
+    pub(in crate::store) fn reseal(&mut self, id: SubscriptionId, change: &KeyChange<'_>) -> Option<()> {
+        change.reseal(&mut self.secret, &secret_label(id, "current"))?;
+        if let Some((previous, _)) = &mut self.previous_secret {
+            change.reseal(previous, &secret_label(id, "previous"))?;
+        }
+        for (name, sealed) in &mut self.headers {
+            change.reseal(sealed, &header_label(id, name))?;
+        }
+        if let Some(KeyPairsRecord { current, previous }) = &mut self.key_pairs {
+            change.reseal(current, &secret_label(id, "pair"))?;
+            if let Some((previous, _)) = previous {
+                change.reseal(previous, &secret_label(id, "previous-pair"))?;
+            }
+        }
+        Some(())
+    }
+
     pub(in crate::store) fn from_domain(subscription: &Subscription, crypt: &Crypt) -> Self {
         let Subscription {
             id,

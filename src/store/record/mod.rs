@@ -13,7 +13,7 @@ mod job;
 mod portal_link;
 mod stats;
 #[cfg(test)]
-mod tests;
+pub(in crate::store) mod tests;
 mod user;
 
 use bytes::Bytes;

@@ -77,7 +77,7 @@ fn a_secret(byte: u8) -> Secret {
     Secret::from_bytes(vec![byte; 32]).unwrap()
 }
 
-fn a_full_tenant() -> Tenant {
+pub(in crate::store) fn a_full_tenant() -> Tenant {
     Tenant {
         id: TenantId::from_u128(1),
         external_id: Some("acme".parse().unwrap()),
@@ -238,7 +238,7 @@ fn an_event_type() {
     assert_eq!(read.schema.unwrap().get(), "{ }", "as it came");
 }
 
-fn a_full_subscription() -> Subscription {
+pub(in crate::store) fn a_full_subscription() -> Subscription {
     let header = |name: &str, value: &str| (name.parse().unwrap(), value.parse().unwrap());
     Subscription {
         id: SubscriptionId::from_u128(1),
@@ -665,9 +665,8 @@ fn a_portal_link() {
     assert_eq!(read.into_domain(link.id), link);
 }
 
-#[test]
-fn a_user() {
-    let user = User {
+pub(in crate::store) fn a_full_user() -> User {
+    User {
         id: UserId::from_u128(1),
         email: "ann@example.com".parse().unwrap(),
         name: "Ann".to_owned(),
@@ -677,7 +676,12 @@ fn a_user() {
         last_signed_in_at: Some(AT),
         created_at: AT,
         updated_at: LATER,
-    };
+    }
+}
+
+#[test]
+fn a_user() {
+    let user = a_full_user();
     let record = bytes_of(
         UserRecord::from_domain(&user, &crypt()),
         expect![

@@ -14,7 +14,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::TokenHash;
 use crate::domain::totp::Totp;
 use crate::domain::user::{Invitation, Invited, User};
-use crate::store::crypt::{Crypt, Sealed};
+use crate::store::crypt::{Crypt, KeyChange, Sealed};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct UserRecord {
@@ -59,6 +59,11 @@ impl UserRecord {
             created_at: created_at.as_millis(),
             updated_at: updated_at.as_millis(),
         }
+    }
+
+    pub(in crate::store) fn reseal(&mut self, id: UserId, change: &KeyChange<'_>) -> Option<()> {
+        let Some(TotpRecord { secret, is_confirmed: _, last_step: _ }) = &mut self.totp else { return Some(()) };
+        change.reseal(secret, &totp_label(id))
     }
 
     pub(in crate::store) fn into_domain(self, id: UserId, crypt: &Crypt) -> Option<User> {
