@@ -262,7 +262,7 @@ fn some_sentences_as_people_read_them() {
         es No encontrado: No se encontró la suscripción de webhook 'whsub_1'
         pt Não encontrado: Não foi possível encontrar a assinatura de webhook 'whsub_1'
         en Too Many Requests: No more than 100 viewers of the whole instance can watch at once: close one, then try again
-        es Demasiadas solicitudes: El máximo es de 100 conexiones simultáneas en toda la instancia: cierre una y vuelva a intentarlo
+        es Demasiadas solicitudes: El máximo es de 100 conexiones simultáneas en toda la instancia: cierra una y vuelve a intentarlo
         pt Muitas requisições: O máximo é de 100 conexões simultâneas em toda a instância: feche uma e tente novamente
         en Bad Request: This must be 1 to 30 seconds
         es Solicitud incorrecta: Debe estar entre 1 y 30 segundos
