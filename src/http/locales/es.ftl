@@ -36,10 +36,15 @@ setup-done = Ya hay un usuario: crea un enlace para él
 last-owner = El último propietario no puede irse: haz antes propietario a otro usuario
 email-taken = Otro usuario tiene esta dirección de correo
 read-only-key = Esta clave de API es de solo lectura y no puede realizar operaciones de escritura
+read-only-portal = Esta visita al portal es de solo lectura y no puede cambiar nada
 missing-scope = Esta clave de API no tiene el permiso { $scope }
+missing-scope-of-role = Tu rol no tiene el permiso { $scope }
+missing-scope-of-portal = El portal no da el permiso { $scope }
 instance-key-only = Esto afecta a toda la instancia y esta clave de API pertenece a un solo tenant
+not-in-portal = Esto afecta a toda la instancia y el portal es de un solo tenant
 unrestricted-key-only = Esto afecta a todo el tenant y esta clave de API está restringida a una parte de él
 beyond-own-key = Una clave no puede conceder más de lo que tiene: { $what }
+beyond-own-role = Un rol no puede conceder más de lo que tiene: { $what }
 unknown-tenant = No se encontró el tenant '{ $name }'
 setting-fixed = { $place } define '{ $name }': solo se puede cambiar ahí
 system-tenant = No se puede publicar en el tenant 'system'
@@ -263,7 +268,7 @@ phrase-port = el puerto no es un número de 1 a 65535
 ## What a key does not have itself ($what)
 
 phrase-own-scopes = le faltan algunos de estos permisos
-phrase-own-role = le faltan algunos permisos del papel
+phrase-own-role = le faltan algunos permisos del rol
 phrase-own-events = no puede recibir algunos de estos eventos
 phrase-own-channels = está limitada a otros canales
 phrase-own-expiry = caduca antes
