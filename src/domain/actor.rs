@@ -30,6 +30,15 @@ pub enum Actor {
     },
 }
 
+/// As what somebody came in: what refusals and the audit log call them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActorKind {
+    /// Also in the console.
+    Key,
+    User,
+    Portal,
+}
+
 /// What quotas, idempotency keys and viewers go by. The ids of all kinds come from one generator, so that no two have the
 /// same bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +60,14 @@ impl Actor {
             Self::Key(key) => ActorId::Key(key.id),
             Self::User { session, .. } | Self::KeyInSession { session, .. } => ActorId::Session(session.id),
             Self::Portal(link) => ActorId::Portal(link.id),
+        }
+    }
+
+    pub fn kind(&self) -> ActorKind {
+        match self {
+            Self::Key(_) | Self::KeyInSession { .. } => ActorKind::Key,
+            Self::User { .. } => ActorKind::User,
+            Self::Portal(_) => ActorKind::Portal,
         }
     }
 
@@ -147,12 +164,30 @@ impl Actor {
         }
     }
 
+    /// The link that it came into the portal by.
+    pub fn portal_link(&self) -> Option<PortalLinkId> {
+        match self {
+            Self::Portal(link) => Some(link.id),
+            Self::Key(_) | Self::User { .. } | Self::KeyInSession { .. } => None,
+        }
+    }
+
     /// Whose sessions are its own.
     pub fn signed_in(&self) -> Option<SignedIn> {
         match self {
             Self::User { session, .. } | Self::KeyInSession { session, .. } => Some(session.of),
             Self::Key(key) => Some(SignedIn::Key(key.hash)),
             Self::Portal(_) => None,
+        }
+    }
+}
+
+impl ActorKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::User => "user",
+            Self::Portal => "portal",
         }
     }
 }

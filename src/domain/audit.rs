@@ -7,7 +7,8 @@ use super::id::TenantId;
 /// One write that somebody asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// The operation, as the API's document calls it: `subscriptions.create`; one that was refused ends with `_failed`.
+    /// The operation, as the API's document calls it: `subscriptions.create`; one that was refused ends with `_failed`, a
+    /// trial with `_dry_run`.
     pub action: String,
     /// None: it was asked without being let in as anybody.
     pub actor: Option<AuditActor>,

@@ -40,6 +40,25 @@ struct Operation {
     is_open: bool,
 }
 
+/// How an operation ended, where its name and its status alone would tell something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing was changed, as it was asked.
+    DryRun,
+    /// The password was right, and the code is still to come.
+    TotpRequired,
+}
+
+impl Ending {
+    /// What the action ends with.
+    fn name(self) -> &'static str {
+        match self {
+            Self::DryRun => "dry_run",
+            Self::TotpRequired => "totp_required",
+        }
+    }
+}
+
 /// Every audited operation.
 pub struct Operations {
     audited: Templates<Operation>,
@@ -141,7 +160,11 @@ impl Asked {
             None => shown,
         };
         let entry = AuditEntry {
-            action: if status.is_success() { id } else { format!("{id}_failed") },
+            action: match visit.ending.get() {
+                Some(ending) => format!("{id}_{}", ending.name()),
+                None if status.is_success() => id,
+                None => format!("{id}_failed"),
+            },
             actor: visit.actor.get().map(actor),
             tenant: visit.tenant.get().copied().filter(|_| is_of_tenant),
             object,
@@ -168,19 +191,20 @@ fn decoded(part: &str) -> String {
 }
 
 fn actor(actor: &Actor) -> AuditActor {
-    let (kind, id) = match actor {
-        Actor::Key(key) | Actor::KeyInSession { key, .. } => ("key", key.id.to_string()),
-        Actor::User { user, .. } => ("user", user.id.to_string()),
-        Actor::Portal(link) => ("portal", link.session_id().to_string()),
+    let id = match actor {
+        Actor::Key(key) | Actor::KeyInSession { key, .. } => key.id.to_string(),
+        Actor::User { user, .. } => user.id.to_string(),
+        Actor::Portal(link) => link.session_id().to_string(),
     };
-    AuditActor { kind: kind.to_owned(), id, name: actor.name().to_owned() }
+    AuditActor { kind: actor.kind().name().to_owned(), id, name: actor.name().to_owned() }
 }
 
 /// One write that somebody asked for
 #[derive(Debug, Serialize, Object)]
 struct AuditAttributes {
     at: Time,
-    /// The operation as this document calls it; one that was refused ends with `_failed`
+    /// The operation as this document calls it. One that was refused ends with `_failed`, one that changed nothing since it was
+    /// a trial with `_dry_run`; `sessions.create_totp_required` is a right password without the code
     action: String,
     /// Null: it was asked without signing in
     actor: Nullable<ActorView>,

@@ -32,7 +32,7 @@ use super::failures::Verdict;
 use super::limit::{Charge, Over, whole_seconds};
 use super::problem::{Ground, Refusal, Source};
 use super::visit::Visit;
-use crate::domain::actor::Actor;
+use crate::domain::actor::{Actor, ActorKind};
 use crate::domain::id::{KeyId, TenantId, UserId};
 use crate::domain::key::{ApiKey, KeyHash, KeyKind, Preset, RateLimits, Scope, may_be_a_key};
 use crate::domain::portal_link::BEARER_PREFIX;
@@ -340,7 +340,7 @@ impl Call {
 
     /// Refuses who is bound to a tenant.
     pub fn instance_key_only(&self) -> Result<(), Refusal> {
-        if self.is_of_the_instance() { Ok(()) } else { Err(Ground::InstanceKeyOnly.into()) }
+        if self.is_of_the_instance() { Ok(()) } else { Err(Ground::InstanceKeyOnly(self.actor.kind()).into()) }
     }
 
     /// Refuses a key that sees only a part of its tenant.
@@ -360,8 +360,8 @@ fn require(actor: &Actor, scope: Scope) -> Result<(), Refusal> {
     if actor.scopes().contains(scope) {
         return Ok(());
     }
-    let is_read_only = actor.is_read_only_for(scope);
-    Err(if is_read_only { Ground::ReadOnlyKey } else { Ground::MissingScope(scope) }.into())
+    let (kind, is_read_only) = (actor.kind(), actor.is_read_only_for(scope));
+    Err(if is_read_only { Ground::ReadOnlyKey(kind) } else { Ground::MissingScope(kind, scope) }.into())
 }
 
 fn charge_actor(visit: &Visit, catalogue: &Catalogue, actor: &Actor, charge: Charge) -> Result<(), Refusal> {
@@ -463,7 +463,7 @@ pub fn instance_key(visit: &Visit, text: &str) -> Result<Arc<ApiKey>, Refusal> {
     let (app, now) = (&visit.app, visit.came_at);
     let key = authenticate_key(visit, &app.store.catalogue(), text.trim(), now)
         .map_err(|ground| refuse_credentials(app, visit.client, ground, now))?;
-    if key.tenant.is_some() { Err(Ground::InstanceKeyOnly.into()) } else { Ok(key) }
+    if key.tenant.is_some() { Err(Ground::InstanceKeyOnly(ActorKind::Key).into()) } else { Ok(key) }
 }
 
 fn authenticate_key(visit: &Visit, catalogue: &Catalogue, text: &str, now: Timestamp) -> Result<Arc<ApiKey>, Ground> {

@@ -177,7 +177,8 @@ impl DeliveriesApi {
     /// List deliveries
     ///
     /// Newest first. With a filter a page can come out short and still have a next one: at most 10,000 rows are looked
-    /// at for each.
+    /// at for each. What was just accepted is listed within about a second; at once with `filter[event_id]`, and with
+    /// `filter[state]` of those that are not over.
     #[oai(path = "/", method = "get", operation_id = "deliveries.list")]
     async fn list(
         &self,

@@ -53,6 +53,7 @@ impl<E: Endpoint> Edge<E> {
             accept_language: request.headers().get_all(header::ACCEPT_LANGUAGE).iter().cloned().collect(),
             actor: Default::default(),
             tenant: Default::default(),
+            ending: Default::default(),
             allowance: Default::default(),
             app: self.app.clone(),
         });

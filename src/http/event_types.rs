@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::audit::Ending;
 use super::auth::{Call, Caller, OfInstance, scope};
 use super::body::{Body, Fields, Findings, Nothing, Wire};
 use super::etag::{self, IfMatch};
@@ -214,6 +215,9 @@ impl EventTypesApi {
             };
             findings.finish()?;
             let dry_run = dry_run.unwrap_or_default();
+            if dry_run {
+                let _ = caller.visit.ending.set(Ending::DryRun);
+            }
             let render = move |imported: &Imported| {
                 let names = |all: &[EventTypeName]| all.iter().map(ToString::to_string).collect();
                 let Imported { made, changed, unchanged } = imported;

@@ -11,6 +11,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi, types};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::audit::Ending;
 use super::auth::{Call, Caller, scope};
 use super::body::{Body, Fields, Findings, Scalar, Wire, nested};
 use super::idempotency::{Fingerprint, Memory, once};
@@ -315,6 +316,7 @@ impl JobsApi {
     async fn start(&self, call: &Call, kind: JobKind, dry_run: Option<bool>, memory: Memory) -> Result<Reply, Refusal> {
         let reach = call.reach();
         if dry_run == Some(true) {
+            let _ = call.visit.ending.set(Ending::DryRun);
             let counted = read_disk(&self.app.store, move |store| store.count_for_job(reach, &kind)).await?;
             let Counted { matched, is_complete } = counted;
             return Ok(Reply::json(

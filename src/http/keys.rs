@@ -377,8 +377,10 @@ impl KeysApi {
 
     fn refuse_more_than_own(&self, call: &Call, key: &ApiKey) -> Result<(), Refusal> {
         let own = &call.actor;
-        let beyond =
-            |what, pointer: &str| Err(Refusal::at(Ground::BeyondOwnKey { what }, Source::Pointer(pointer.to_owned())));
+        let whose = own.kind();
+        let beyond = |what, pointer: &str| {
+            Err(Refusal::at(Ground::BeyondOwnKey { whose, what }, Source::Pointer(pointer.to_owned())))
+        };
         if !key.scopes.is_subset_of(own.scopes()) {
             return beyond("it lacks some of these scopes", "/scopes");
         }

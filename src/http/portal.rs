@@ -31,6 +31,8 @@ use crate::domain::violation::Rule;
 use crate::store::StoreError;
 
 const THING: &str = "Portal link";
+/// What a request is in that came with a bearer.
+const SESSION: &str = "Session";
 
 /// A link into the portal, as it stands
 #[derive(Debug, Serialize, Object)]
@@ -243,7 +245,8 @@ impl PortalApi {
     /// Enter the portal
     ///
     /// Takes the token of a portal link, which is of no use from then on, and answers with a bearer for that link's tenant.
-    /// The bearer is a credential like a key: `Authorization: Bearer wp_…`.
+    /// The bearer is a credential like a key: `Authorization: Bearer wp_…`. An `Idempotency-Key` is ignored: the
+    /// answer would be kept with it.
     #[oai(path = "/portal-sessions", method = "post", operation_id = "portal_sessions.create")]
     async fn enter(
         &self,
@@ -278,14 +281,24 @@ impl PortalApi {
         let _ = visit.actor.set(Actor::Portal(Arc::new(link)));
         Ok(reply.into())
     }
+
+    /// Leave the portal
+    ///
+    /// Ends the session of the bearer that came; its link lets nobody in again. 404 for a request with a key or a cookie.
+    #[oai(path = "/portal-sessions/current", method = "delete", operation_id = "portal_sessions.end_current")]
+    async fn leave(&self, caller: Caller<scope::Anybody>) -> Result<Answer<(), 204>, Refusal> {
+        let link = caller.actor.portal_link().ok_or_else(|| Refusal::not_found(SESSION, "current"))?;
+        self.app.store.end_portal_session(link).await?;
+        Ok(Reply::empty(StatusCode::NO_CONTENT).into())
+    }
 }
 
 fn refuse_more_than_own(call: &Call, link: &PortalLink) -> Result<(), Refusal> {
     if link.scopes().is_subset_of(call.actor.scopes()) {
         return Ok(());
     }
-    let what = "it lacks some of these scopes";
-    Err(Refusal::at(Ground::BeyondOwnKey { what }, Source::Pointer("/read_only".to_owned())))
+    let (whose, what) = (call.actor.kind(), "it lacks some of these scopes");
+    Err(Refusal::at(Ground::BeyondOwnKey { whose, what }, Source::Pointer("/read_only".to_owned())))
 }
 
 fn check_seconds(seconds: Option<i64>, name: &str, min: u32, max: u32, findings: &mut Findings) -> Option<u32> {

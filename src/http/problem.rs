@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::reply::Reply;
 use super::text::{Text, text};
+use crate::domain::actor::ActorKind;
 use crate::domain::key::Scope;
 use crate::domain::language::Language;
 use crate::domain::violation::{Rule, Violation};
@@ -63,18 +64,19 @@ pub enum Ground {
     InsecureTransport,
     /// With a session's cookie, and perhaps from a page of another site.
     CrossSiteRequest,
-    ReadOnlyKey,
-    MissingScope(Scope),
-    /// The operation concerns the whole instance, and the key is bound to a tenant.
-    InstanceKeyOnly,
+    ReadOnlyKey(ActorKind),
+    MissingScope(ActorKind, Scope),
+    /// The operation concerns the whole instance, and who asks is bound to a tenant.
+    InstanceKeyOnly(ActorKind),
     /// The operation concerns a whole tenant, and the key is restricted to a part of it.
     UnrestrictedKeyOnly,
     /// Nobody sets another's password.
     OwnPasswordOnly,
     /// Nobody but the user.
     OneselfOnly,
-    /// A key would give more than it has itself.
+    /// Somebody would give more than they have themselves.
     BeyondOwnKey {
+        whose: ActorKind,
         what: &'static str,
     },
     NoSuchPath,
@@ -166,9 +168,9 @@ impl Ground {
             | Self::CrossSiteRequest
             | Self::OwnPasswordOnly
             | Self::OneselfOnly
-            | Self::ReadOnlyKey
-            | Self::MissingScope(_)
-            | Self::InstanceKeyOnly
+            | Self::ReadOnlyKey(_)
+            | Self::MissingScope(..)
+            | Self::InstanceKeyOnly(_)
             | Self::UnrestrictedKeyOnly
             | Self::BeyondOwnKey { .. } => StatusCode::FORBIDDEN,
             Self::NoSuchPath | Self::NotFound { .. } | Self::UnknownTenant { .. } => StatusCode::NOT_FOUND,
@@ -216,9 +218,9 @@ impl Ground {
             Self::InvalidInvitation => "invalid_invitation",
             Self::InsecureTransport => "insecure_transport",
             Self::CrossSiteRequest => "cross_site_request",
-            Self::ReadOnlyKey => "read_only_key",
-            Self::MissingScope(_)
-            | Self::InstanceKeyOnly
+            Self::ReadOnlyKey(_) => "read_only_key",
+            Self::MissingScope(..)
+            | Self::InstanceKeyOnly(_)
             | Self::UnrestrictedKeyOnly
             | Self::OwnPasswordOnly
             | Self::OneselfOnly

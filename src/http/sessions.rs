@@ -7,6 +7,7 @@ use poem_openapi::param::Path;
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 
+use super::audit::Ending;
 use super::auth::{Call, Caller, instance_key, scope};
 use super::body::{Body, Fields, Wire};
 use super::browser::Guest;
@@ -109,7 +110,8 @@ impl SessionsApi {
     ///
     /// The answer sets the cookie `waxwing_session`, which takes the place of a key. A request with it and another method than
     /// GET needs the header `Waxwing-Console: 1`. Without TLS one can sign in on the server's own machine only. 401 is
-    /// `invalid_credentials`, or `totp_required` when the password is right and a code is missing.
+    /// `invalid_credentials`, or `totp_required` when the password is right and a code is missing. An `Idempotency-Key` is ignored:
+    /// the answer would be kept with its cookie.
     #[oai(path = "/", method = "post", operation_id = "sessions.create")]
     async fn create(
         &self,
@@ -230,6 +232,7 @@ impl SessionsApi {
         if let Some(totp) = user.totp.as_ref().filter(|totp| totp.is_confirmed) {
             let Some(code) = totp_code else {
                 attempt.succeeded();
+                let _ = guest.visit.ending.set(Ending::TotpRequired);
                 return Err(Ground::TotpRequired.into());
             };
             totp_step = Some(totp.step_of(code.trim(), now).ok_or(Ground::InvalidCredentials)?);

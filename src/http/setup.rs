@@ -97,7 +97,8 @@ impl SetupApi {
     /// Follow an invitation
     ///
     /// Once, with the token of the link: of the first start, of an invited user, or of one who forgot the password. The answer
-    /// signs in, as `POST /v1/sessions` does; earlier sessions of the user end.
+    /// signs in, as `POST /v1/sessions` does; earlier sessions of the user end. An
+    /// `Idempotency-Key` is ignored: the answer would be kept with its cookie.
     #[oai(path = "/", method = "post", operation_id = "setup.follow")]
     async fn follow(
         &self,
@@ -143,7 +144,7 @@ impl SetupApi {
     /// Make a link for the first user
     ///
     /// As the first start prints one, for 30 minutes. An earlier link ends. 409 when there is a user: `users.invite` makes links
-    /// for users.
+    /// for users. An `Idempotency-Key` is ignored: the answer would be kept with the link.
     #[oai(path = "/invitation", method = "post", operation_id = "setup.invite")]
     async fn invite(
         &self,

@@ -14,6 +14,7 @@ use fluent_syntax::ast::Entry;
 use poem::http::StatusCode;
 
 use super::problem::Ground;
+use crate::domain::actor::ActorKind;
 use crate::domain::header::{InvalidHeaderName, NAME_EXPECTED};
 use crate::domain::language::Language;
 use crate::domain::violation::Rule;
@@ -100,11 +101,22 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::SetupDone => Message::new("setup-done"),
         Ground::LastOwner => Message::new("last-owner"),
         Ground::EmailTaken => Message::new("email-taken"),
-        Ground::ReadOnlyKey => Message::new("read-only-key"),
-        Ground::MissingScope(scope) => Message::new("missing-scope").with("scope", scope.name()),
-        Ground::InstanceKeyOnly => Message::new("instance-key-only"),
+        Ground::ReadOnlyKey(ActorKind::Portal) => Message::new("read-only-portal"),
+        Ground::ReadOnlyKey(ActorKind::Key | ActorKind::User) => Message::new("read-only-key"),
+        Ground::MissingScope(ActorKind::Key, scope) => Message::new("missing-scope").with("scope", scope.name()),
+        Ground::MissingScope(ActorKind::User, scope) => {
+            Message::new("missing-scope-of-role").with("scope", scope.name())
+        }
+        Ground::MissingScope(ActorKind::Portal, scope) => {
+            Message::new("missing-scope-of-portal").with("scope", scope.name())
+        }
+        Ground::InstanceKeyOnly(ActorKind::Portal) => Message::new("not-in-portal"),
+        Ground::InstanceKeyOnly(ActorKind::Key | ActorKind::User) => Message::new("instance-key-only"),
         Ground::UnrestrictedKeyOnly => Message::new("unrestricted-key-only"),
-        Ground::BeyondOwnKey { what } => Message::new("beyond-own-key").phrase("what", what),
+        Ground::BeyondOwnKey { whose: ActorKind::User, what } => Message::new("beyond-own-role").phrase("what", what),
+        Ground::BeyondOwnKey { whose: ActorKind::Key | ActorKind::Portal, what } => {
+            Message::new("beyond-own-key").phrase("what", what)
+        }
         Ground::NoSuchPath => Message::new("no-such-path"),
         Ground::NotFound { thing, id } => Message::new("not-found").phrase("thing", thing).with("id", id),
         Ground::UnknownTenant { name } => Message::new("unknown-tenant").with("name", name),

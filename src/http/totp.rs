@@ -76,7 +76,8 @@ pub struct TotpApi {
 impl TotpApi {
     /// Begin with an authenticator app
     ///
-    /// For oneself. It asks for nothing until a code confirmed that the app has the secret, which no other answer shows.
+    /// For oneself. It asks for nothing until a code confirmed that the app has the secret, which no other answer shows. An
+    /// `Idempotency-Key` is ignored: the answer would be kept with the secret.
     #[oai(path = "/:id/totp", method = "post", operation_id = "totp.create")]
     async fn create(
         &self,
@@ -108,7 +109,7 @@ impl TotpApi {
 
     /// Confirm an authenticator app
     ///
-    /// From now on signing in takes a code.
+    /// From now on signing in takes a code. An `Idempotency-Key` is ignored: a code works once anyway.
     #[oai(path = "/:id/totp/confirm", method = "post", operation_id = "totp.confirm")]
     async fn confirm(
         &self,

@@ -339,7 +339,7 @@ pub(super) fn refuse_more_than_own(call: &Call, role: Role) -> Result<(), Refusa
     if role.scopes().is_subset_of(call.actor.scopes()) {
         return Ok(());
     }
-    Err(Ground::BeyondOwnKey { what: "it lacks some of the role's scopes" }.into())
+    Err(Ground::BeyondOwnKey { whose: call.actor.kind(), what: "it lacks some of the role's scopes" }.into())
 }
 
 fn last_owner(error: StoreError) -> Refusal {

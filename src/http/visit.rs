@@ -7,6 +7,7 @@ use poem::Request;
 use poem::http::HeaderValue;
 
 use super::App;
+use super::audit::Ending;
 use super::compat;
 use super::limit::Allowance;
 use crate::domain::actor::Actor;
@@ -32,6 +33,8 @@ pub struct Visit {
     pub actor: OnceLock<Actor>,
     /// For which tenant, once that is known.
     pub tenant: OnceLock<TenantId>,
+    /// For the audit log, when it is not simply done or refused.
+    pub ending: OnceLock<Ending>,
     /// What is left of the caller's quota, once the caller is known.
     pub allowance: OnceLock<Allowance>,
 }

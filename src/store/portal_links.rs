@@ -57,6 +57,20 @@ impl Store {
         .await
     }
 
+    /// The session that was made from the link ends at once. Ending it again changes nothing. `NotFound`.
+    pub async fn end_portal_session(&self, id: PortalLinkId) -> Result<(), StoreError> {
+        self.sentence(CONFIGURATION_BYTES, move |transaction| {
+            let now = transaction.now;
+            let known = transaction.with_catalogue(|catalogue| catalogue.portal_link(id).cloned());
+            let known = known.ok_or(StoreError::NotFound)?;
+            let Some(live) = known.live_session(now) else { return Ok(()) };
+            let session = PortalSession { expires_at: now, ..live.clone() };
+            transaction.put_portal_link(&PortalLink { session: Some(session), ..PortalLink::clone(&known) })?;
+            transaction.forget_secrets(Holder::Asker(id.to_bytes()))
+        })
+        .await
+    }
+
     /// The link and the session that was made from it end at once. Revoking it again changes nothing.
     pub async fn revoke_portal_link(&self, id: PortalLinkId) -> Result<(), StoreError> {
         self.sentence(CONFIGURATION_BYTES, move |transaction| {

@@ -22,24 +22,29 @@ invalid-api-key = La clave de API no es válida
 invalid-authorization-format = La clave de API debe enviarse como `Authorization: Bearer <key>` o `X-API-Key: <key>`
 key-expired = Esta clave de API ha caducado
 key-revoked = Esta clave de API fue revocada
-invalid-portal-link = Este enlace no sirve o ya no sirve: pida uno nuevo
-portal-session-over = La sesión en el portal ha terminado: pida un enlace nuevo
-session-expired = Esta sesión ha terminado: inicie sesión de nuevo
+invalid-portal-link = Este enlace no sirve o ya no sirve: pide uno nuevo
+portal-session-over = La sesión en el portal ha terminado: pide un enlace nuevo
+session-expired = Esta sesión ha terminado: inicia sesión de nuevo
 invalid-credentials = La dirección de correo, la contraseña o el código es incorrecto
 totp-required = Se necesita el código de la aplicación de autenticación
-invalid-invitation = Este enlace ya se usó, ha caducado o nunca existió: pida otro
-insecure-transport = La contraseña llegaría sin cifrar: use https o inicie sesión en la propia máquina del servidor (basta un túnel SSH)
+invalid-invitation = Este enlace ya se usó, ha caducado o nunca existió: pide otro
+insecure-transport = La contraseña llegaría sin cifrar: usa https o inicia sesión en la propia máquina del servidor (basta un túnel SSH)
 cross-site-request = Una petición con la cookie de una sesión debe venir de la propia consola, con la cabecera Waxwing-Console
-own-password-only = Nadie establece la contraseña de otro usuario: cree un enlace para el usuario
+own-password-only = Nadie establece la contraseña de otro usuario: crea un enlace para el usuario
 oneself-only = Solo el propio usuario puede hacer esto
-setup-done = Ya hay un usuario: cree un enlace para él
-last-owner = El último propietario no puede irse: haga antes propietario a otro usuario
+setup-done = Ya hay un usuario: crea un enlace para él
+last-owner = El último propietario no puede irse: haz antes propietario a otro usuario
 email-taken = Otro usuario tiene esta dirección de correo
 read-only-key = Esta clave de API es de solo lectura y no puede realizar operaciones de escritura
+read-only-portal = Esta visita al portal es de solo lectura y no puede cambiar nada
 missing-scope = Esta clave de API no tiene el permiso { $scope }
+missing-scope-of-role = Tu rol no tiene el permiso { $scope }
+missing-scope-of-portal = El portal no da el permiso { $scope }
 instance-key-only = Esto afecta a toda la instancia y esta clave de API pertenece a un solo tenant
+not-in-portal = Esto afecta a toda la instancia y el portal es de un solo tenant
 unrestricted-key-only = Esto afecta a todo el tenant y esta clave de API está restringida a una parte de él
 beyond-own-key = Una clave no puede conceder más de lo que tiene: { $what }
+beyond-own-role = Un rol no puede conceder más de lo que tiene: { $what }
 unknown-tenant = No se encontró el tenant '{ $name }'
 setting-fixed = { $place } define '{ $name }': solo se puede cambiar ahí
 system-tenant = No se puede publicar en el tenant 'system'
@@ -70,12 +75,12 @@ limit-exceeded = No se admiten más de { $max }
 
 ## How the server fares
 
-rate-limited = Se superó el límite de solicitudes. Vuelva a intentarlo en unos instantes.
-rate-window-exceeded = Se superó el límite de solicitudes ({ $bucket }). Vuelva a intentarlo cuando lo indique Retry-After.
-too-many-viewers = El máximo es de { $max } conexiones simultáneas { $of_what }: cierre una y vuelva a intentarlo
+rate-limited = Se superó el límite de solicitudes. Vuelve a intentarlo en unos instantes.
+rate-window-exceeded = Se superó el límite de solicitudes ({ $bucket }). Vuelve a intentarlo cuando lo indique Retry-After.
+too-many-viewers = El máximo es de { $max } conexiones simultáneas { $of_what }: cierra una y vuelve a intentarlo
 storage-full = El almacenamiento está lleno: no se acepta nada nuevo hasta que se libere espacio
 storage-unavailable = El almacén no se puede usar en este momento; no se acepta nada hasta que vuelva a abrirse
-shutting-down = El servidor se está apagando: vuelva a intentarlo
+shutting-down = El servidor se está apagando: vuelve a intentarlo
 internal = Se produjo un error interno; el id de la solicitud permite encontrarlo en el registro
 
 ## Rules for what is sent
@@ -242,7 +247,7 @@ phrase-cursor-next = un cursor de links.next
 phrase-cursor-prev = un cursor de links.prev
 phrase-before-until = anterior a 'until'
 phrase-fewer-points-for-many = más reciente, o la resolución menos detallada, para tantas suscripciones
-phrase-fewer-points = más reciente: caben como máximo 1000 puntos hasta 'until'; pida un periodo más corto o una resolución menos detallada
+phrase-fewer-points = más reciente: caben como máximo 1000 puntos hasta 'until'; pide un periodo más corto o una resolución menos detallada
 
 ## What is wrong with a URL ($why)
 
@@ -263,7 +268,7 @@ phrase-port = el puerto no es un número de 1 a 65535
 ## What a key does not have itself ($what)
 
 phrase-own-scopes = le faltan algunos de estos permisos
-phrase-own-role = le faltan algunos permisos del papel
+phrase-own-role = le faltan algunos permisos del rol
 phrase-own-events = no puede recibir algunos de estos eventos
 phrase-own-channels = está limitada a otros canales
 phrase-own-expiry = caduca antes
@@ -292,10 +297,10 @@ phrase-fixed-at-creation = omitido: queda fijado al crearlo
 
 ## Qué se recomienda al cliente
 
-phrase-advice-wait = Espere y vuelva a enviar la solicitud
-phrase-advice-authenticate = Envíe una clave de API válida como token bearer
-phrase-advice-another-key = Use una clave de API que tenga el permiso
-phrase-advice-list-endpoints = Liste los endpoints de webhook
-phrase-advice-delete-endpoint = Elimine un endpoint de webhook que ya no necesite
-phrase-advice-correct = Corrija la solicitud y vuelva a enviarla
-phrase-advice-another-idempotency-key = Envíe la solicitud con otra Idempotency-Key
+phrase-advice-wait = Espera y vuelve a enviar la solicitud
+phrase-advice-authenticate = Envía una clave de API válida como token bearer
+phrase-advice-another-key = Usa una clave de API que tenga el permiso
+phrase-advice-list-endpoints = Lista los endpoints de webhook
+phrase-advice-delete-endpoint = Elimina un endpoint de webhook que ya no necesites
+phrase-advice-correct = Corrige la solicitud y vuelve a enviarla
+phrase-advice-another-idempotency-key = Envía la solicitud con otra Idempotency-Key

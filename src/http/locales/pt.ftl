@@ -36,10 +36,15 @@ setup-done = Já existe um usuário: crie um link para ele
 last-owner = O último proprietário não pode sair: torne antes outro usuário proprietário
 email-taken = Outro usuário tem este endereço de e-mail
 read-only-key = Esta chave de API é somente leitura e não pode realizar operações de escrita
+read-only-portal = Esta visita ao portal é somente leitura e não pode mudar nada
 missing-scope = Esta chave de API não tem a permissão { $scope }
+missing-scope-of-role = Seu papel não tem a permissão { $scope }
+missing-scope-of-portal = O portal não dá a permissão { $scope }
 instance-key-only = Isto afeta toda a instância, e esta chave de API pertence a um único tenant
+not-in-portal = Isto afeta toda a instância, e o portal é de um único tenant
 unrestricted-key-only = Isto afeta todo o tenant, e esta chave de API está restrita a uma parte dele
 beyond-own-key = Uma chave não pode conceder mais do que ela mesma tem: { $what }
+beyond-own-role = Um papel não pode conceder mais do que ele mesmo tem: { $what }
 unknown-tenant = O tenant '{ $name }' não foi encontrado
 setting-fixed = { $place } define '{ $name }': só pode ser mudado ali
 system-tenant = Não é possível publicar no tenant 'system'
@@ -262,8 +267,8 @@ phrase-port = a porta não é um número de 1 a 65535
 
 ## What a key does not have itself ($what)
 
-phrase-own-scopes = faltam a ela algumas destas permissões
-phrase-own-role = faltam a ela algumas permissões do papel
+phrase-own-scopes = faltam algumas destas permissões
+phrase-own-role = faltam algumas permissões do papel
 phrase-own-events = ela não pode receber alguns destes eventos
 phrase-own-channels = ela está limitada a outros canais
 phrase-own-expiry = ela expira antes

@@ -32,6 +32,7 @@ use crate::domain::target::TargetUrl;
 use crate::domain::tenant::Metadata;
 use crate::domain::time::Timestamp;
 use crate::domain::violation::Rule;
+use crate::http::audit::Ending;
 use crate::http::auth::{Call, Caller, scope};
 use crate::http::body::{Body, Findings};
 use crate::http::etag::{self, IfMatch};
@@ -77,6 +78,7 @@ impl SubscriptionsApi {
             let subscription = Subscription { public_ids, ..subscription };
             check_ids_are_free(&caller, &public_ids)?;
             if dry_run == Some(true) {
+                let _ = caller.visit.ending.set(Ending::DryRun);
                 self.app.store.try_subscription(subscription).await.map_err(refused)?;
                 return Ok(would_be_made());
             }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use fluent_syntax::ast::{Expression, InlineExpression, Pattern, PatternElement};
 
 use super::*;
+use crate::domain::actor::ActorKind;
 use crate::domain::key::Scope;
 
 /// Every ground and every rule, and what the API says about it in English.
@@ -38,13 +39,27 @@ fn all() -> Vec<(Ground, &'static str)> {
         (Ground::KeyRevoked, "This API key was revoked"),
         (Ground::InvalidPortalLink, "This link cannot be followed, or not any more: ask for a new one"),
         (Ground::PortalSessionOver, "The session in the portal is over: ask for a new link"),
-        (Ground::ReadOnlyKey, "This API key is read-only and cannot perform write operations"),
-        (Ground::MissingScope(Scope::EventsWrite), "This API key lacks the scope events:write"),
-        (Ground::InstanceKeyOnly, "This concerns the whole instance, and this API key is bound to one tenant"),
+        (Ground::ReadOnlyKey(ActorKind::Key), "This API key is read-only and cannot perform write operations"),
+        (Ground::ReadOnlyKey(ActorKind::Portal), "This visit of the portal is read-only and cannot change anything"),
+        (Ground::MissingScope(ActorKind::Key, Scope::EventsWrite), "This API key lacks the scope events:write"),
+        (Ground::MissingScope(ActorKind::User, Scope::EventsWrite), "Your role lacks the scope events:write"),
+        (Ground::MissingScope(ActorKind::Portal, Scope::KeysRead), "The portal does not give the scope keys:read"),
+        (
+            Ground::InstanceKeyOnly(ActorKind::Key),
+            "This concerns the whole instance, and this API key is bound to one tenant",
+        ),
+        (
+            Ground::InstanceKeyOnly(ActorKind::Portal),
+            "This concerns the whole instance, and the portal is about one tenant",
+        ),
         (Ground::UnrestrictedKeyOnly, "This concerns the whole tenant, and this API key is restricted to a part of it"),
         (
-            Ground::BeyondOwnKey { what: "it expires earlier" },
+            Ground::BeyondOwnKey { whose: ActorKind::Key, what: "it expires earlier" },
             "A key cannot give more than it has itself: it expires earlier",
+        ),
+        (
+            Ground::BeyondOwnKey { whose: ActorKind::User, what: "it lacks some of these scopes" },
+            "A role cannot give more than it has itself: it lacks some of these scopes",
         ),
         (Ground::NoSuchPath, "There is nothing at this path"),
         (Ground::NotFound { thing: "Event", id: "evt_1".to_owned() }, "Event 'evt_1' not found"),
@@ -262,7 +277,7 @@ fn some_sentences_as_people_read_them() {
         es No encontrado: No se encontró la suscripción de webhook 'whsub_1'
         pt Não encontrado: Não foi possível encontrar a assinatura de webhook 'whsub_1'
         en Too Many Requests: No more than 100 viewers of the whole instance can watch at once: close one, then try again
-        es Demasiadas solicitudes: El máximo es de 100 conexiones simultáneas en toda la instancia: cierre una y vuelva a intentarlo
+        es Demasiadas solicitudes: El máximo es de 100 conexiones simultáneas en toda la instancia: cierra una y vuelve a intentarlo
         pt Muitas requisições: O máximo é de 100 conexões simultâneas em toda a instância: feche uma e tente novamente
         en Bad Request: This must be 1 to 30 seconds
         es Solicitud incorrecta: Debe estar entre 1 y 30 segundos

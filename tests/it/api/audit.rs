@@ -181,8 +181,9 @@ async fn world(app: &TestApp, operation: &str) -> BTreeMap<&'static str, String>
     ])
 }
 
-/// What nobody but a signed-in user can ask for.
-const WITH_A_COOKIE: [&str; 4] = ["sessions.end_current", "totp.create", "totp.confirm", "totp.delete"];
+/// What nobody but a signed-in user, or a visitor of the portal, can ask for.
+const WITHOUT_A_KEY: [&str; 5] =
+    ["sessions.end_current", "portal_sessions.end_current", "totp.create", "totp.confirm", "totp.delete"];
 
 #[tokio::test]
 async fn every_operation_that_writes_leaves_an_entry() {
@@ -191,7 +192,7 @@ async fn every_operation_that_writes_leaves_an_entry() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let id = operation["operationId"].as_str().unwrap();
-            if method == "get" || id.starts_with("events.publish") || WITH_A_COOKIE.contains(&id) {
+            if method == "get" || id.starts_with("events.publish") || WITHOUT_A_KEY.contains(&id) {
                 continue;
             }
             let app = TestApp::start().await;
@@ -236,6 +237,32 @@ async fn who_enters_the_portal_and_who_tries_to_is_told() {
     let entry = newest(&app).await;
     assert_eq!(entry["actor"], json!({ "type": "portal", "id": id, "name": "portal" }));
     assert!(!app.get("/v1/audit-log").await.body.contains(bearer), "no bearer");
+    app.delete("/v1/portal-sessions/current").key(bearer).await.assert(204);
+    let entry = newest(&app).await;
+    assert_eq!((&entry["action"], &entry["actor"]["id"]), (&json!("portal_sessions.end_current"), id));
+}
+
+#[tokio::test]
+async fn a_trial_is_told_as_one() {
+    let app = TestApp::start().await;
+    let body = requests()["subscriptions.create"].clone();
+    let subscription = app.post("/v1/webhook-subscriptions", body).await.assert(201).id();
+    for (path, action) in [
+        ("/v1/event-types/import", "event_types.import"),
+        ("/v1/webhook-subscriptions", "subscriptions.create"),
+        (&*format!("/v1/webhook-subscriptions/{subscription}/recover"), "subscriptions.recover"),
+        ("/v1/deliveries/retry", "deliveries.retry_many"),
+        ("/v1/deliveries/cancel", "deliveries.cancel_many"),
+    ] {
+        let mut body = requests()[action].clone();
+        body["dry_run"] = json!(true);
+        app.post(path, body.clone()).await.assert(200);
+        assert_eq!(newest(&app).await["action"], format!("{action}_dry_run"));
+        body["dry_run"] = json!(false);
+        let answer = app.post(path, body).await;
+        assert!(answer.status.is_success(), "{action}: {}", answer.body);
+        assert_eq!(newest(&app).await["action"], action);
+    }
 }
 
 #[tokio::test]

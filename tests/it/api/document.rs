@@ -62,13 +62,32 @@ fn every_operation_has_a_name_a_summary_a_tag_and_its_refusals() {
             let expected = match id {
                 "setup.follow" | "sessions.create" => None,
                 "users.get" | "users.update" => Some(0),
-                _ if ["sessions", "totp"].contains(&noun) => Some(0),
+                _ if ["sessions", "totp"].contains(&noun) || id == "portal_sessions.end_current" => Some(0),
                 _ => Some(1),
             };
             assert_eq!(scopes, expected, "{place} names another number of scopes");
         }
         assert!(responses.keys().any(|status| status.starts_with('2')), "{place} cannot succeed?");
     }
+}
+
+#[test]
+fn an_operation_without_an_idempotency_key_says_that_it_ignores_one() {
+    let document = document();
+    let mut ignoring = Vec::new();
+    for (path, method, operation) in operations(&document) {
+        let takes_one = operation["parameters"].as_array().into_iter().flatten().any(|parameter| {
+            parameter["$ref"].as_str().is_some_and(|reference| reference.ends_with("/IdempotencyKey"))
+        });
+        let is_said =
+            operation["description"].as_str().is_some_and(|text| text.contains("`Idempotency-Key` is ignored"));
+        assert_eq!(method == "post" && !takes_one, is_said, "{method} {path}");
+        ignoring.extend(is_said.then(|| operation["operationId"].as_str().unwrap().to_owned()));
+    }
+    ignoring.sort_unstable();
+    let expected =
+        ["portal_sessions.create", "sessions.create", "setup.follow", "setup.invite", "totp.confirm", "totp.create"];
+    assert_eq!(ignoring, expected);
 }
 
 #[test]

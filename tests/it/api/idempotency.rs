@@ -4,7 +4,7 @@ use expect_test::expect;
 use poem::http::Method;
 use serde_json::{Value, json};
 
-use crate::support::app::TestApp;
+use crate::support::app::{ADMIN_KEY, TestApp};
 
 const PATH: &str = "/v1/webhook-subscriptions";
 
@@ -97,6 +97,15 @@ async fn a_shown_secret_is_not_repeated_once_it_was_rotated() {
     app.call(Method::POST, &format!("{PATH}/{}/rotate-secret", created.id())).await.assert(200);
     let again = app.post(PATH, body()).header("idempotency-key", "once").await;
     assert!(!again.body.contains(created.json()["data"]["attributes"]["secret"].as_str().unwrap()), "{}", again.body);
+}
+
+#[tokio::test]
+async fn who_signs_in_twice_with_one_key_has_two_sessions() {
+    let app = TestApp::start().await;
+    let sign_in = || app.post("/v1/sessions", json!({ "api_key": ADMIN_KEY })).without_key();
+    let (first, second) =
+        (sign_in().header("idempotency-key", "i").await, sign_in().header("idempotency-key", "i").await);
+    assert_ne!(first.assert(201).id(), second.assert(201).id());
 }
 
 #[tokio::test]

@@ -95,6 +95,45 @@ async fn a_revoked_link_takes_its_session_along() {
 }
 
 #[tokio::test]
+async fn who_leaves_the_portal_comes_back_by_another_link_only() {
+    let app = TestApp::start().await;
+    let link = link(&app, "default", json!({ "read_only": true })).await;
+    let bearer = bearer(&enter(&app, &token(&link)).await);
+    app.delete("/v1/portal-sessions/current").await.check(expect![[r#"
+        404 not_found: Session 'current' not found
+    "#]]);
+    app.advance(Duration::from_secs(1));
+    app.delete("/v1/portal-sessions/current").key(&bearer).await.assert(204);
+    for path in ["/v1/deliveries", "/v1/portal-sessions/current"] {
+        let call = if path == "/v1/deliveries" { app.get(path) } else { app.delete(path) };
+        call.key(&bearer).await.check(expect![[r#"
+            401 session_expired: The session in the portal is over: ask for a new link
+        "#]]);
+    }
+    app.post("/v1/portal-sessions", json!({ "token": token(&link) })).without_key().await.assert(401);
+    let shown = app.get(&format!("/v1/portal-links/{}", link["id"].as_str().unwrap())).await.assert(200).json();
+    let attributes = &shown["data"]["attributes"];
+    assert_eq!(attributes["session_expires_at"], "2026-02-18T12:00:01.000Z");
+    assert_eq!(attributes["revoked_at"], Value::Null, "nobody took it back");
+}
+
+#[tokio::test]
+async fn what_the_portal_does_not_give_is_refused_in_its_own_words() {
+    let (app, _, session) = scene(json!({})).await;
+    app.get("/v1/api-keys").key(&session).await.check(expect![[r#"
+        403 missing_scope: The portal does not give the scope keys:read
+    "#]]);
+    app.get("/v1/events?scope=instance").key(&session).await.check(expect![[r#"
+        403 missing_scope: This concerns the whole instance, and the portal is about one tenant
+    "#]]);
+    let read_only = enter(&app, &token(&link(&app, "default", json!({ "read_only": true })).await)).await;
+    let body = json!({ "url": "https://example.com/a", "events": ["*"] });
+    app.post("/v1/webhook-subscriptions", body).key(&bearer(&read_only)).await.check(expect![[r#"
+        403 read_only_key: This visit of the portal is read-only and cannot change anything
+    "#]]);
+}
+
+#[tokio::test]
 async fn a_link_ends_with_its_time_or_its_tenant() {
     let (app, tenant, bearer) = scene(json!({})).await;
     let late = link(&app, &tenant, json!({ "expires_in_seconds": 300 })).await;
@@ -186,8 +225,8 @@ async fn nothing_of_another_tenant_is_reached_by_any_operation() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let id = operation["operationId"].as_str().unwrap();
-            // It does not end by itself.
-            if !path.starts_with("/v1/") || id == "stream.read" {
+            // The one does not end by itself, the other would end what asks.
+            if !path.starts_with("/v1/") || ["stream.read", "portal_sessions.end_current"].contains(&id) {
                 continue;
             }
             let of_others = things.iter().find(|(prefix, _)| path.starts_with(*prefix)).map(|(_, id)| id.as_str());

@@ -52,6 +52,8 @@ async fn from_its_confirmation_on_signing_in_takes_a_code_that_works_once() {
     sign_in(None).await.check(expect![[r#"
         401 totp_required: The code of the authenticator app is needed
     "#]]);
+    let newest = app.get("/v1/audit-log?page[size]=1").await.assert(200).json();
+    assert_eq!(newest["data"][0]["attributes"]["action"], "sessions.create_totp_required", "not a failure");
     let refused = || {
         expect![[r#"
         401 invalid_credentials: The e-mail address, the password or the code is wrong

@@ -110,7 +110,7 @@ async fn one_changes_the_own_name_and_password_and_nothing_else() {
         ("/v1/users/nonsense".to_owned(), json!({ "name": "B" })),
     ] {
         app.patch(&path, body).cookie(&cookie).await.check(expect![[r#"
-            403 missing_scope: This API key lacks the scope users:write
+            403 missing_scope: Your role lacks the scope users:write
         "#]]);
     }
     app.get(&format!("/v1/users/{bob}")).cookie(&cookie).await.assert(403);

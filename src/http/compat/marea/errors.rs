@@ -165,9 +165,9 @@ fn is_recoverable(ground: &Ground) -> bool {
 
 fn required_scope(ground: &Ground) -> Option<Scope> {
     match ground {
-        Ground::MissingScope(scope) => Some(*scope),
+        Ground::MissingScope(_, scope) => Some(*scope),
         // Every operation that writes needs this one.
-        Ground::ReadOnlyKey => Some(Scope::SubscriptionsWrite),
+        Ground::ReadOnlyKey(_) => Some(Scope::SubscriptionsWrite),
         _ => None,
     }
 }

@@ -44,7 +44,7 @@ export const account = words({
     password_before: "Contraseña actual",
     password_change: "Cambiar la contraseña",
     password_toast: "La contraseña está cambiada",
-    sessions: "Dónde ha entrado",
+    sessions: "Dónde has entrado",
     this_one: "Esta",
     totp: "Segundo factor",
     totp_begin: "Configurar un código",
@@ -56,7 +56,7 @@ export const account = words({
     totp_is_on: "Activo",
     totp_off_toast: "Para entrar basta la contraseña",
     totp_on_toast: "Desde ahora se pide un código al entrar",
-    totp_scan: "Escanéelo con una aplicación de autenticación, o escriba la clave.",
+    totp_scan: "Escanéalo con una aplicación de autenticación, o escribe la clave.",
     used: "Último uso",
   },
   pt: {

@@ -61,7 +61,7 @@ export const keys = words({
     scopes: "Permisos elegidos",
     scopes_count: { one: "{count} permiso", other: "{count} permisos" },
     secret: "La clave nueva",
-    secret_once: "Se muestra solo esta vez. Póngala donde el programa la lea.",
+    secret_once: "Se muestra solo esta vez. Ponla donde el programa la lea.",
     tenant: "Inquilino",
     tenant_chosen: "El inquilino predeterminado",
     used: "Último uso",
@@ -73,7 +73,7 @@ export const keys = words({
     channels_help: "No máximo dez, separados por vírgulas.",
     create: "Nova chave de API",
     empty: "Não há nenhuma chave de API",
-    empty_help: "Um programa que publica eventos ou gere assinaturas tem a sua própria chave.",
+    empty_help: "Um programa que publica eventos ou gerencia assinaturas tem sua própria chave.",
     expired: "Expirada",
     expires: "Expira",
     expires_after: "Expira após",
@@ -92,7 +92,7 @@ export const keys = words({
     scopes: "Permissões escolhidas",
     scopes_count: { one: "{count} permissão", other: "{count} permissões" },
     secret: "A chave nova",
-    secret_once: "É mostrada só desta vez. Ponha-a onde o programa a leia.",
+    secret_once: "É mostrada só desta vez. Coloque-a onde o programa a leia.",
     tenant: "Inquilino",
     tenant_chosen: "O inquilino padrão",
     used: "Último uso",
@@ -106,7 +106,7 @@ export const PRESETS: readonly Preset[] = ["publish_only", "subscriber", "read_o
 export const presetName = words<Preset>({
   en: { full_access: "Everything", read_only: "Read everything", publish_only: "Publish events", subscriber: "Manage subscriptions" },
   es: { full_access: "Todo", read_only: "Leer todo", publish_only: "Publicar eventos", subscriber: "Gestionar suscripciones" },
-  pt: { full_access: "Tudo", read_only: "Ler tudo", publish_only: "Publicar eventos", subscriber: "Gerir assinaturas" },
+  pt: { full_access: "Tudo", read_only: "Ler tudo", publish_only: "Publicar eventos", subscriber: "Gerenciar assinaturas" },
 });
 
 export const presetHelp = words<Preset>({
@@ -119,7 +119,7 @@ export const presetHelp = words<Preset>({
   es: {
     full_access: "Lee y cambia todo lo que tiene su inquilino, o la instancia.",
     read_only: "Lee todo, y no cambia nada.",
-    publish_only: "Envía eventos, y nada más: para sus propios servicios.",
+    publish_only: "Envía eventos, y nada más: para tus propios servicios.",
     subscriber: "Lo que un receptor necesita: sus suscripciones, sus entregas y el catálogo.",
   },
   pt: {

@@ -135,7 +135,7 @@ export const subscriptions = words({
     empty: "Todavía no hay suscripciones",
     empty_filtered: "Ninguna suscripción es así",
     empty_help: "Una suscripción es una URL que recibe eventos firmados. Crea una o pruébalo con el receptor de pruebas incluido.",
-    empty_help_portal: "Una suscripción es una URL suya que recibe eventos firmados en cuanto ocurren.",
+    empty_help_portal: "Una suscripción es una URL tuya que recibe eventos firmados en cuanto ocurren.",
     envelope: "Cuerpo",
     envelope_profile: "El evento en el sobre de su perfil",
     envelope_raw: "Solo los datos",

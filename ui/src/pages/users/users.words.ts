@@ -32,7 +32,7 @@ export const users = words({
     empty: "No hay ningún usuario",
     empty_help: "Quien trabaja con esta consola tiene su propia cuenta.",
     invitation: "Invitación",
-    invitation_once: "Se muestra solo esta vez, y sirve una vez: envíesela.",
+    invitation_once: "Se muestra solo esta vez, y sirve una vez: envíasela.",
     invite: "Invitar a alguien",
     invited: "Invitado",
     name: "Nombre",
