@@ -110,6 +110,7 @@ visit("a key is made, its text shown once, and revoked", {}, async ({ page, serv
 
 visit("a key is made of every kind, with its channel, its rates and its end, or brought along", {}, async ({ page, server, expect, examine, fits, shoot }) => {
   expect(/status of 400 .*\/v1\/api-keys/);
+  await server.api("POST", "/v1/event-types", { name: "key.used" });
   await signIn(page);
   await page.goto(`${server.url}/#/keys/new`);
   await page.getByLabel("Name").fill("A shop");
@@ -141,7 +142,7 @@ visit("a key is made of every kind, with its channel, its rates and its end, or 
   await page.getByLabel("A key that exists").fill("text-of-a-key-in-use-elsewhere-31415");
   await page.getByRole("button", { name: "Create" }).click();
   await page.getByRole("table", { name: "API keys" }).getByText("Brought along").waitFor();
-  await server.api("POST", "/v1/events", { type: "order.paid", data: {} }, { key: "text-of-a-key-in-use-elsewhere-31415" });
+  await server.api("POST", "/v1/events", { type: "key.used", data: {} }, { key: "text-of-a-key-in-use-elsewhere-31415" });
 
   const shown = Object.fromEntries((await server.api("GET", "/v1/api-keys")).data.map(({ attributes }) => [attributes.name, attributes]));
   const { kind, channels, allowed_events, expires_at, rate_limits, scopes } = shown["A shop"];
