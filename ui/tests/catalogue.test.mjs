@@ -107,3 +107,46 @@ visit("a key is made, its text shown once, and revoked", {}, async ({ page, serv
   await page.getByText("The key is revoked").waitFor();
   await assert.rejects(server.api("POST", "/v1/events", event, { key }), /401/);
 });
+
+visit("a key is made of every kind, with its channel, its rates and its end, or brought along", {}, async ({ page, server, expect, examine, fits, shoot }) => {
+  expect(/status of 400 .*\/v1\/api-keys/);
+  await server.api("POST", "/v1/event-types", { name: "key.used" });
+  await signIn(page);
+  await page.goto(`${server.url}/#/keys/new`);
+  await page.getByLabel("Name").fill("A shop");
+  await page.getByLabel("May", { exact: true }).selectOption("scopes");
+  await page.getByText("Kind, rates and a key of your own").click();
+  await page.getByLabel("Kind", { exact: true }).selectOption("marea_user");
+  await page.getByLabel("developer:webhooks").check();
+  await page.getByLabel("Only these channels").fill("one");
+  await page.getByLabel("Only these events").fill("order.*");
+  await page.getByLabel("Expires after").selectOption("on");
+  await page.getByLabel("On a day of your choice").fill("2031-05-06T07:08");
+  await page.getByLabel("Calls a second").fill("many");
+  await page.getByRole("button", { name: "Create" }).click();
+  await page.locator("input[aria-invalid=true]").waitFor();
+  await examine("the form of a key with a problem");
+  await fits("the form of a key");
+  await shoot("key-new-full");
+  await page.getByLabel("Calls a second").fill("7");
+  await page.getByLabel("Events a second").fill("off");
+  await page.getByRole("button", { name: "Create" }).click();
+  const made = page.getByRole("dialog", { name: "The new key" });
+  assert.match(await made.locator("code").innerText(), /^mk_user_/);
+  await made.getByRole("button", { name: "I have it" }).click();
+  await page.getByRole("table", { name: "API keys" }).getByText("A shop").waitFor();
+
+  await page.goto(`${server.url}/#/keys/new`);
+  await page.getByLabel("Name").fill("Brought along");
+  await page.getByText("Kind, rates and a key of your own").click();
+  await page.getByLabel("A key that exists").fill("text-of-a-key-in-use-elsewhere-31415");
+  await page.getByRole("button", { name: "Create" }).click();
+  await page.getByRole("table", { name: "API keys" }).getByText("Brought along").waitFor();
+  await server.api("POST", "/v1/events", { type: "key.used", data: {} }, { key: "text-of-a-key-in-use-elsewhere-31415" });
+
+  const shown = Object.fromEntries((await server.api("GET", "/v1/api-keys")).data.map(({ attributes }) => [attributes.name, attributes]));
+  const { kind, channels, allowed_events, expires_at, rate_limits, scopes } = shown["A shop"];
+  assert.deepEqual({ kind, channels, allowed_events, expires_at, rate_limits }, { kind: "marea_user", channels: ["one"], allowed_events: ["order.*"], expires_at: "2031-05-06T05:08:00.000Z", rate_limits: { management: 7, publish: null } });
+  assert.deepEqual(scopes.toSorted(), ["deliveries:read", "subscriptions:read", "subscriptions:write"]);
+  assert.equal(shown["Brought along"].preset, "publish_only");
+});

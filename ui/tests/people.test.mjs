@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { visitor } from "./support/browser.mjs";
+import { ELSEWHERE, visitor } from "./support/browser.mjs";
 import { stage } from "./support/stage.mjs";
 
 const set = stage();
@@ -91,28 +91,49 @@ visit("who is signed out elsewhere is told, and comes back to where they were", 
   await page.getByRole("heading", { level: 1, name: "Deliveries" }).waitFor();
 });
 
-visit("who is invited chooses a password, and sees what their role may", {}, async ({ page, server, examine, shoot }) => {
+visit("who is invited chooses a password, sees what their role may, and comes back by it", {}, async ({ page, server, expect, examine, shoot }) => {
+  expect(/status of 409 .*\/v1\/users/);
   await signInAs(page, OWNER);
   await overview(page);
-  const made = await asked(page, "POST", "/v1/users", { email: "luis@example.com", name: "Luis", role: "viewer" });
-  assert.equal(made.status, 201, JSON.stringify(made.body));
+  await page.getByRole("link", { name: "Users" }).click();
+  await page.getByRole("button", { name: "Invite somebody" }).click();
+  const inviting = page.getByRole("dialog", { name: "Invite somebody" });
+  await inviting.getByLabel("E-mail").fill(OWNER.email);
+  await inviting.getByRole("button", { name: "Invite somebody" }).click();
+  await inviting.getByText("Another user has this e-mail address").waitFor();
+  await inviting.getByLabel("E-mail").fill("luis@example.com");
+  await inviting.getByLabel("Name").fill("Luis");
+  await inviting.getByLabel("Role").selectOption("viewer");
+  await examine("inviting");
+  await shoot("users-invite");
+  await inviting.getByRole("button", { name: "Invite somebody" }).click();
+  const invitation = page.getByRole("dialog", { name: "Invitation" });
+  const url = await invitation.locator("code").innerText();
+  await examine("the link of an invitation");
+  await shoot("users-invitation");
+  await invitation.getByRole("button", { name: "I have it" }).click();
+  await page.getByRole("row", { name: /luis@example.com/ }).getByText("Invited").waitFor();
+
   const guest = await visitor(set.browser, server);
-  await guest.page.goto(made.body.data.attributes.invitation_url);
+  const password = "el pájaro de cera";
+  await guest.page.goto(url);
   await guest.page.getByRole("heading", { level: 1, name: "Choose a password" }).waitFor();
   await guest.examine("an invitation");
   await guest.shoot("invitation");
-  await guest.page.getByLabel("New password").fill("el pájaro de cera");
+  await guest.page.getByLabel("New password").fill(password);
   await guest.page.getByRole("button", { name: "Go on" }).click();
   await overview(guest.page);
-  await guest.page.goto(`${server.url}/#/subscriptions`);
+  await guest.page.getByRole("link", { name: "Subscriptions" }).click();
   await guest.page.getByText("No subscriptions yet").waitFor();
   assert.equal(await guest.page.getByRole("link", { name: "New subscription" }).count(), 0);
-  const refused = await asked(guest.page, "POST", "/v1/tenants", { name: "No" }).catch(String);
-  assert.equal(refused.status, 403);
   guest.expect(/status of 403 .*\/v1\//);
-  await guest.leave().catch((troubles) => assert.match(troubles.message, /^console error: .*status of 403[^\n]*$/));
-  await examine("the owner's page");
-  await shoot("overview-owner");
+  assert.equal((await asked(guest.page, "POST", "/v1/tenants", { name: "No" })).status, 403);
+  await guest.page.getByRole("button", { name: "Sign out" }).click();
+  await signInAs(guest.page, { email: "luis@example.com", password });
+  await guest.page.getByText("No subscriptions yet").waitFor();
+  await guest.leave();
+  await page.reload();
+  await page.getByRole("row", { name: /luis@example.com.*Viewer.*Password only/ }).waitFor();
 });
 
 /** The six digits of RFC 6238 for a time, in steps of 30 seconds. */
@@ -127,15 +148,29 @@ function totp(secret, milliseconds) {
   return String(number % 1_000_000).padStart(6, "0");
 }
 
-visit("with an authenticator app, a code is asked for after the password", {}, async ({ page, expect, examine, shoot }) => {
-  expect(/status of 401 .*\/v1\/sessions/);
+visit("who sets up an authenticator app in the account is asked for its code after the password", {}, async ({ page, expect, examine, fits, shoot }) => {
+  expect(/status of 40[01] .*\/v1\//);
   await signInAs(page, OWNER);
   await overview(page);
-  const me = (await asked(page, "GET", "/v1/sessions/current")).body.data.attributes.user_id;
-  const { secret } = (await asked(page, "POST", `/v1/users/${me}/totp`)).body.data.attributes;
-  const confirmed = await asked(page, "POST", `/v1/users/${me}/totp/confirm`, { code: totp(secret, Date.now()) });
-  assert.ok(confirmed.status < 300, JSON.stringify(confirmed.body));
-  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByRole("link", { name: "Account" }).click();
+  await page.getByRole("table", { name: "Where you are signed in" }).waitFor();
+  await examine("the account");
+  await fits("the account");
+  await shoot("account");
+  await page.getByRole("button", { name: "Set up a code" }).click();
+  const setting = page.getByRole("dialog", { name: "Set up a code" });
+  const secret = await setting.locator("code").innerText();
+  await examine("setting up a code");
+  await shoot("account-totp");
+  await setting.getByLabel("The code that it shows").fill("000000");
+  await setting.getByRole("button", { name: "Turn on" }).click();
+  await setting.getByText("This must be the code that the app shows now").waitFor();
+  await setting.getByLabel("The code that it shows").fill(totp(secret, Date.now()));
+  await setting.getByRole("button", { name: "Turn on" }).click();
+  await page.getByText("Signing in needs a code from now on").waitFor();
+  await page.getByRole("button", { name: "Turn off" }).waitFor();
+  await examine("the account with a second factor");
+  await page.getByRole("button", { name: "Sign out", exact: false }).and(page.locator("nav button")).click();
   await page.getByRole("heading", { level: 1, name: "Sign in" }).waitFor();
   await signInAs(page, OWNER);
   const code = page.getByLabel("Code");
@@ -148,5 +183,25 @@ visit("with an authenticator app, a code is asked for after the password", {}, a
   // The code of the confirmation is used up; a clock may be a step ahead.
   await code.fill(totp(secret, Date.now() + 30_000));
   await page.getByRole("button", { name: "Sign in" }).click();
-  await overview(page);
+  // Where they were.
+  await page.getByRole("heading", { level: 1, name: "Account" }).waitFor();
+});
+
+visit("over plain http from elsewhere nobody is asked for a password, and what to do instead is said", { extraHTTPHeaders: { "x-forwarded-for": "203.0.113.9" } }, async ({ page, server, allow, expect, examine, fits, shoot }) => {
+  // Of an origin that is no secure one, browsers heed no such header.
+  expect(/Cross-Origin-Opener-Policy/);
+  const { port } = new URL(server.url);
+  const elsewhere = `http://${ELSEWHERE}:${port}`;
+  allow(elsewhere);
+  for (const path of ["", "/#/deliveries", "/#/setup/anything"]) {
+    await page.goto("about:blank");
+    await page.goto(`${elsewhere}${path}`);
+    await page.getByText("This page came over plain http from another machine").waitFor();
+    await page.getByText("--trusted-proxies").waitFor();
+    await page.getByText(`ssh -L ${port}:127.0.0.1:${port} ${ELSEWHERE}`).waitFor();
+    assert.equal(await page.locator("input, [role=tab]").count(), 0, `nothing can be typed at ${path}`);
+  }
+  await examine("plain http from elsewhere");
+  await fits("plain http from elsewhere");
+  await shoot("insecure");
 });

@@ -1,7 +1,7 @@
 /** The customer portal: what a tenant's own people do there, and what they cannot. */
 
 import assert from "node:assert/strict";
-import { PHONE } from "./support/browser.mjs";
+import { PHONE, SMALL_PHONE } from "./support/browser.mjs";
 import { site } from "./support/site.mjs";
 import { signIn, stage } from "./support/stage.mjs";
 
@@ -140,15 +140,17 @@ visit("a session that was ended says so and keeps its looks; another link in the
 visit("who may only look finds nothing that writes", {}, async ({ page, server, receiving, examine, shoot }) => {
   const own = await tenant(server);
   const inbox = await receiving(() => 503);
-  const { subscription, delivery } = await things(server, own, inbox);
+  const { subscription, event, delivery } = await things(server, own, inbox);
   await enter(page, server, own, { read_only: true });
   await page.getByText("You can look at everything here, and change nothing.").waitFor();
-  const writes = ["New subscription", "Send test", "Pause", "Edit", "More", "Try now", "Cancel delivery"];
+  const writes = ["New subscription", "Send test", "Pause", "Edit", "More", "Try now", "Cancel delivery", "Send an event", "Send again"];
   const pages = [
     ["/", "table", "Subscriptions"],
     [`/subscriptions/${subscription}`, "heading", "Settings"],
     [`/subscriptions/${subscription}?tab=deliveries`, "link", "order.paid"],
     [`/deliveries/${delivery}`, "heading", "Request"],
+    [`/events`, "table", "Events"],
+    [`/events/${event}`, "heading", "Where it went"],
     ["/event-types", "table", "Event types"],
   ];
   for (const [path, role, name] of pages) {
@@ -175,13 +177,13 @@ visit("nothing of another tenant is found, whatever address is opened", {}, asyn
   await enter(page, server, await tenant(server));
   const asked = [];
   page.on("response", (response) => asked.push(response));
-  for (const path of [`/subscriptions/${theirs.subscription}`, `/subscriptions/${theirs.subscription}/edit`, `/subscriptions/${theirs.subscription}?tab=snippets&tenant=${other}`, `/deliveries/${theirs.delivery}`, `/deliveries/${theirs.delivery}?tenant=${other}`]) {
+  for (const path of [`/subscriptions/${theirs.subscription}`, `/subscriptions/${theirs.subscription}/edit`, `/subscriptions/${theirs.subscription}?tab=snippets&tenant=${other}`, `/deliveries/${theirs.delivery}`, `/deliveries/${theirs.delivery}?tenant=${other}`, `/events/${theirs.event}`, `/events/${theirs.event}?tenant=${other}`]) {
     await page.goto(`${server.url}/portal#${path}`);
     await page.getByRole("alert").getByText("not_found", { exact: true }).first().waitFor();
     await page.goto(`${server.url}/portal#/event-types`);
     await page.getByRole("table", { name: "Event types" }).waitFor();
   }
-  for (const path of [`/events/${theirs.event}`, "/events", "/tenants", `/tenants/${other}`, "/keys", "/users", "/settings", "/audit-log", "/portal-links", "/test-receiver", "/account", "/event-types/order.paid/edit"]) {
+  for (const path of ["/events/new", "/tenants", `/tenants/${other}`, "/keys", "/users", "/settings", "/audit-log", "/portal-links", "/test-receiver", "/account", "/event-types/order.paid/edit"]) {
     await page.goto(`${server.url}/portal#${path}`);
     await page.getByText("There is no such page").waitFor();
     await page.goto(`${server.url}/portal#/event-types`);
@@ -189,6 +191,8 @@ visit("nothing of another tenant is found, whatever address is opened", {}, asyn
   }
   await page.goto(`${server.url}/portal#/deliveries?subscription_id=${theirs.subscription}`);
   await page.getByText("No delivery is like that").waitFor();
+  await page.goto(`${server.url}/portal#/events?tenant=${other}`);
+  await page.getByText("No event was sent yet").waitFor();
   await page.goto(`${server.url}/portal#/event-types/order.paid`);
   await page.getByText("12.50").waitFor();
   const address = inbox.url.replace("http://", "");
@@ -210,10 +214,53 @@ visit("who is signed in to the console in the same browser stays that, and is no
   await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
 });
 
-for (const [mode, options] of Object.entries({ light: {}, dark: { scheme: "dark" }, phone: { size: PHONE } })) {
-  visit(`the portal wears the operator's name, colour and logo, ${mode}`, options, async ({ page, server, receiving, examine, fits, shoot }) => {
+visit("who leaves the portal is out at the server, too, and reads what comes next", {}, async ({ page, server, expect, examine, shoot }) => {
+  expect(/status of 401/);
+  const own = await tenant(server);
+  const bearers = [];
+  page.on("request", (request) => bearers.push(request.headers()["authorization"]));
+  await enter(page, server, own);
+  const bearer = bearers.find((text) => text?.startsWith("Bearer wp_"));
+  const status = async () => (await fetch(`${server.url}/v1/events`, { headers: { authorization: bearer } })).status;
+  assert.equal(await status(), 200);
+  await page.getByRole("button", { name: "Leave" }).click();
+  await page.getByRole("heading", { name: "You have left" }).waitFor();
+  await page.getByText("Espiga Hooks").first().waitFor();
+  assert.equal(await status(), 401);
+  await examine("the portal that was left");
+  await shoot("portal-left");
+  await enter(page, server, own);
+});
+
+visit("the settings show the brand as the portal does, also while it is being written", {}, async ({ page, server, expect, examine, fits, shoot }) => {
+  expect(/status of 400 .*\/v1\/settings/);
+  await signIn(page);
+  await page.goto(`${server.url}/#/settings`);
+  const shown = page.getByRole("figure", { name: "As the portal shows it" });
+  await shown.getByText("Espiga Hooks").first().waitFor();
+  const button = shown.first().getByText("New subscription").first();
+  const colour = (element) => element.evaluate((it) => getComputedStyle(it).backgroundColor);
+  assert.equal(await colour(button), "rgb(242, 183, 5)");
+  assert.equal(await shown.locator("img").first().getAttribute("src"), LOGO);
+  await examine("the settings with a brand");
+  await page.getByRole("button", { name: "Edit: portal.color" }).click();
+  const editing = page.getByRole("dialog", { name: "portal.color" });
+  await editing.getByPlaceholder("#0a7d5a").fill("#0a7d5a");
+  assert.equal(await colour(editing.getByText("New subscription").first()), "rgb(10, 125, 90)");
+  await examine("a colour being chosen");
+  await fits("the settings");
+  await shoot("settings-brand");
+  await editing.getByPlaceholder("#0a7d5a").fill("#0a7d");
+  await editing.getByRole("button", { name: "Save" }).click();
+  await editing.getByText("a colour like #0a7d5a").waitFor();
+  await editing.getByRole("button", { name: "Cancel" }).click();
+  assert.equal(await colour(button), "rgb(242, 183, 5)", "nothing was saved");
+});
+
+for (const [mode, options] of Object.entries({ light: {}, dark: { scheme: "dark" }, phone: { size: PHONE }, "small phone": { size: SMALL_PHONE } })) {
+  visit(`the portal wears the operator's name, colour and logo, ${mode}`, options, async ({ page, server, receiving, examine, fits, reads, shoot }) => {
     const own = await tenant(server);
-    const { subscription, delivery } = await things(server, own, await receiving(() => 503));
+    const { subscription, event, delivery } = await things(server, own, await receiving(() => 503));
     await enter(page, server, own);
     await page.getByRole("link", { name: "Espiga Hooks" }).waitFor();
     assert.equal(await page.locator("header img").getAttribute("src"), LOGO);
@@ -232,6 +279,8 @@ for (const [mode, options] of Object.entries({ light: {}, dark: { scheme: "dark"
       ["subscription-edit", `/subscriptions/${subscription}/edit`, "button", "Save"],
       ["deliveries", "/deliveries", "link", "order.paid"],
       ["delivery", `/deliveries/${delivery}`, "heading", "Request"],
+      ["events", "/events", "table", "Events"],
+      ["event", `/events/${event}`, "heading", "Where it went"],
       ["event-types", "/event-types", "table", "Event types"],
       ["event-type", "/event-types/order.paid", "heading", "order.paid"],
     ]) {
@@ -240,6 +289,7 @@ for (const [mode, options] of Object.entries({ light: {}, dark: { scheme: "dark"
       await shoot(`portal-${name} ${mode}`);
       await examine(`${name} in the portal`);
       await fits(`${name} in the portal`);
+      await reads(`${name} in the portal`);
     }
   });
 }

@@ -1,8 +1,9 @@
 /** Every screen with something on it, in light, in dark and on a phone: examined by axe-core, no wider than its window, and drawn for those who want to look. */
 
-import { PHONE } from "./support/browser.mjs";
+import { LARGE_PHONE, PHONE, SMALL_PHONE } from "./support/browser.mjs";
 import { receiver } from "./support/receiver.mjs";
 import { signIn, stage } from "./support/stage.mjs";
+import { ADMIN_KEY } from "./support/waxwing.mjs";
 
 const { visit } = stage({ prepare });
 const ids = {};
@@ -58,6 +59,33 @@ for (const [mode, options] of Object.entries(MODES)) {
         await fits(name);
       });
     }
+  });
+}
+
+/** Where texts have least room, and in the language that takes most of it. */
+const NARROW = { "small phone": { size: SMALL_PHONE }, "small phone, Spanish": { size: SMALL_PHONE, locale: "es-ES" }, "small phone, Portuguese": { size: SMALL_PHONE, locale: "pt-BR" }, "large phone, dark": { size: LARGE_PHONE, scheme: "dark" } };
+
+for (const [mode, options] of Object.entries(NARROW)) {
+  visit(`nothing is cut or goes beyond the edge on any screen, ${mode}`, options, async ({ page, server, t, fits, reads, shoot }) => {
+    await reads("sign-in");
+    await page.getByRole("tab").nth(1).click();
+    await page.locator("input[type=password]").fill(ADMIN_KEY);
+    await page.keyboard.press("Enter");
+    await page.locator("nav.bar").waitFor();
+    for (const [name, path] of SCREENS) {
+      await t.test(name, async () => {
+        await page.goto(`${server.url}/#${path()}`);
+        await page.locator("main :is(h1, h2, p a)").first().waitFor();
+        await page.waitForLoadState("networkidle");
+        await shoot(`${name} ${mode}`);
+        await fits(name);
+        await reads(name);
+      });
+    }
+    await page.locator("nav.bar button").click();
+    await page.getByRole("dialog").waitFor();
+    await shoot(`menu ${mode}`);
+    await reads("the menu");
   });
 }
 

@@ -99,7 +99,7 @@ class Session {
   }
 
   async signOut(): Promise<Failure | null> {
-    const answer = await ask(api.DELETE("/v1/sessions/current"));
+    const answer = await ask(IS_PORTAL ? api.DELETE("/v1/portal-sessions/current") : api.DELETE("/v1/sessions/current"));
     // Who is not heard is still signed in, and should not believe otherwise.
     if (!answer.ok && answer.failure.status !== 401 && answer.failure.status !== 404) return answer.failure;
     this.leave(false);

@@ -73,6 +73,19 @@ const DELIVERIES: Place = {
   ],
 };
 
+const EVENTS: Place = {
+  name: "events",
+  path: "/events",
+  icon: "events",
+  letter: "e",
+  isMain: true,
+  pages: [
+    ["/events", Events],
+    ["/events/new", SendEvent, "events:write"],
+    ["/events/:id", EventView],
+  ],
+};
+
 const EVENT_TYPES: Place = {
   name: "event_types",
   path: "/event-types",
@@ -92,18 +105,7 @@ const CONSOLE: readonly Place[] = [
   { name: "overview", path: "/", icon: "overview", letter: "o", isMain: true, pages: [["/", Overview]] },
   SUBSCRIPTIONS,
   DELIVERIES,
-  {
-    name: "events",
-    path: "/events",
-    icon: "events",
-    letter: "e",
-    isMain: true,
-    pages: [
-      ["/events", Events],
-      ["/events/new", SendEvent, "events:write"],
-      ["/events/:id", EventView],
-    ],
-  },
+  EVENTS,
   EVENT_TYPES,
   { name: "receiver", path: "/test-receiver", icon: "receiver", letter: "r", isMain: false, pages: [["/test-receiver", TestReceiver]] },
   {
@@ -141,6 +143,7 @@ const CONSOLE: readonly Place[] = [
 const PORTAL: readonly Place[] = [
   { ...SUBSCRIPTIONS, pages: [["/", Subscriptions], ...SUBSCRIPTIONS.pages] },
   DELIVERIES,
+  EVENTS,
   {
     ...EVENT_TYPES,
     isMain: true,

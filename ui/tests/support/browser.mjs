@@ -11,6 +11,9 @@ const NAMES = ["chromium", "chromium-browser", "google-chrome"];
 const HOW_TO_GET_IT =
   "These tests drive a real browser, and none was found: install Chromium (`apt-get install chromium` on Debian), or name one in WAXWING_CHROMIUM.";
 
+/** A name of this machine that a browser takes for another one. */
+export const ELSEWHERE = "waxwing.test";
+
 const FLAGS = [
   "--headless",
   "--no-sandbox",
@@ -21,16 +24,21 @@ const FLAGS = [
   "--disable-component-update",
   "--disable-sync",
   // What is not on this machine is not there at all.
-  "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
+  `--host-resolver-rules=MAP ${ELSEWHERE} 127.0.0.1 , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost`,
 ];
 
 /** Sizes that one looks at pages in. */
 export const DESK = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
+export const SMALL_PHONE = { width: 360, height: 740 };
+export const LARGE_PHONE = { width: 412, height: 915 };
+const PHONE_PIXELS_MAX = 500;
 
 /** Longer than anything here takes on a busy machine, short enough that a hung test ends. */
 export const PATIENCE_MILLISECONDS = 30_000;
 
+/** What Chromium keeps for the arrow of a choice. */
+const SELECT_ARROW_PIXELS = 16;
 /** Findings of axe-core that fail a test. */
 const SERIOUS = ["serious", "critical"];
 const SHOTS = process.env["WAXWING_SHOTS"];
@@ -55,7 +63,7 @@ function pathOf(name) {
  * host, and a breach of the page's policy fail the test in `leave`.
  */
 export async function visitor(launched, server, { size = DESK, scheme = "light", locale = "en-GB", ...more } = {}) {
-  const context = await launched.newContext({ viewport: size, colorScheme: scheme, locale, timezoneId: "Europe/Madrid", reducedMotion: "reduce", isMobile: size === PHONE, hasTouch: size === PHONE, ...more });
+  const context = await launched.newContext({ viewport: size, colorScheme: scheme, locale, timezoneId: "Europe/Madrid", reducedMotion: "reduce", isMobile: size.width < PHONE_PIXELS_MAX, hasTouch: size.width < PHONE_PIXELS_MAX, ...more });
   context.setDefaultTimeout(PATIENCE_MILLISECONDS);
   const troubles = [];
   const expected = [];
@@ -85,6 +93,8 @@ export async function visitor(launched, server, { size = DESK, scheme = "light",
     allow: (origin) => allowed.push(origin),
     /** Has axe-core look at the page as it is. */
     async examine(name) {
+      // What is being read anew is dimmed until it is there.
+      await page.waitForFunction(() => !document.querySelector('[aria-busy="true"]'));
       await page.evaluate(axe.source);
       // Rules that are no law but good practice are told too; only what is serious fails.
       const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
@@ -100,8 +110,31 @@ export async function visitor(launched, server, { size = DESK, scheme = "light",
     },
     /** Fails when the page is wider than its window: on a phone, nothing scrolls sideways. */
     async fits(name) {
-      const { content, window } = await page.evaluate(() => ({ content: document.documentElement.scrollWidth, window: innerWidth }));
-      assert.ok(content <= window, `${name} is ${content} pixels wide in a window of ${window}`);
+      const content = await page.evaluate(() => document.documentElement.scrollWidth);
+      // Not what the page says: a phone shows a page that is too wide in small, and its window is then as wide.
+      assert.ok(content <= size.width, `${name} is ${content} pixels wide in a window of ${size.width}`);
+    },
+    /** Fails when the text of something that is pressed or chosen does not fit into it. What somebody else named may be cut. */
+    async reads(name) {
+      const cut = await page.evaluate((ARROW_PIXELS) => {
+        const canvas = document.createElement("canvas").getContext("2d");
+        const found = [];
+        for (const control of document.querySelectorAll("button, a.button, nav a, [role=tab], label, legend, summary, select")) {
+          if (!control.checkVisibility() || control.closest(".unseen, [data-theirs]")) continue;
+          for (const part of [control, ...control.querySelectorAll("*")]) {
+            if (part.matches("input, textarea, select, option, svg, svg *, .unseen") || part.closest("[data-theirs]")) continue;
+            if (getComputedStyle(part).display !== "inline" && part.scrollWidth > part.clientWidth + 1) found.push(`"${part.textContent.trim()}" takes ${part.scrollWidth} pixels of ${part.clientWidth}`);
+          }
+          if (!control.matches("select")) continue;
+          const style = getComputedStyle(control);
+          canvas.font = style.font;
+          const text = control.selectedOptions[0]?.label ?? "";
+          const room = control.clientWidth - Number.parseFloat(style.paddingLeft) - Number.parseFloat(style.paddingRight) - ARROW_PIXELS;
+          if (canvas.measureText(text).width > room) found.push(`the choice "${text}" takes ${canvas.measureText(text).width} pixels of ${room}`);
+        }
+        return [...new Set(found)];
+      }, SELECT_ARROW_PIXELS);
+      assert.deepEqual(cut, [], `what is cut on ${name}`);
     },
     async leave() {
       await context.close();
