@@ -37,6 +37,7 @@ mod sessions;
 mod settings;
 mod setup;
 mod stats;
+mod status;
 mod stream;
 mod subscription_settings;
 mod tenant_secret;
