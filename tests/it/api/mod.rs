@@ -30,6 +30,7 @@ mod mage_rotate;
 mod mage_update;
 mod marea_endpoints;
 mod marea_rotate;
+mod monitoring;
 mod portal;
 mod rate_limits;
 mod restricted_keys;
