@@ -169,7 +169,7 @@ fn through(folder: &Path, group: usize, subscriptions: usize) {
     println!(
         "accept + record, groups of {group}, {subscriptions} subscriptions: {:.0} events/s ({:.1} bytes on disk each)",
         accepted as f64 / spent.as_secs_f64(),
-        store.sizes().file_bytes as f64 / accepted as f64,
+        store.files().store_bytes as f64 / accepted as f64,
     );
 }
 

@@ -71,3 +71,15 @@ pub struct Finished {
     pub subscription: SubscriptionId,
     pub attempt: Attempt,
 }
+
+/// What could go to a subscription by now and did not yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LateLane {
+    pub subscription: SubscriptionId,
+    /// Deliveries in memory.
+    pub in_memory: u64,
+    /// There is, or may be, more on disk.
+    pub is_on_disk: bool,
+    /// Since when the oldest one is due; none until the disk was looked at.
+    pub oldest: Option<Timestamp>,
+}

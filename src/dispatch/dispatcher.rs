@@ -7,10 +7,10 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::decided::{Decided, Finished, Happened, ReadDue, Send};
+use super::decided::{Decided, Finished, Happened, LateLane, ReadDue, Send};
 use super::exhausted::Exhausted;
 use super::ids::IdMap;
-use super::lane::{Lane, UnderWay, Wanted};
+use super::lane::{Lane, Late, UnderWay, Wanted};
 use super::memory::Memory;
 use super::outcome;
 use super::queue::{Round, Waiting};
@@ -47,15 +47,8 @@ pub struct Dispatcher {
     exhausted: Exhausted,
     is_shutting_down: bool,
     chance: StdRng,
-    pub tally: Tally,
-}
-
-/// Counts since the start.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Tally {
-    pub attempts_succeeded: u64,
-    pub attempts_failed: u64,
-    pub deliveries_exhausted: u64,
+    /// Deliveries that were given up since the start.
+    pub exhausted_count: u64,
 }
 
 impl Dispatcher {
@@ -72,7 +65,7 @@ impl Dispatcher {
             exhausted: Exhausted::default(),
             is_shutting_down: false,
             chance: StdRng::seed_from_u64(seed),
-            tally: Tally::default(),
+            exhausted_count: 0,
         }
     }
 
@@ -135,6 +128,15 @@ impl Dispatcher {
 
     pub fn lanes(&self) -> usize {
         self.lanes.len()
+    }
+
+    /// What could go by now and did not yet, by subscription. Looks at every lane.
+    pub fn late(&self, now: Timestamp) -> Vec<LateLane> {
+        let of_lane = |(id, lane): (&SubscriptionId, &Lane)| {
+            let Late { in_memory, is_on_disk, oldest } = lane.late(now)?;
+            Some(LateLane { subscription: *id, in_memory: in_memory as u64, is_on_disk, oldest })
+        };
+        self.lanes.iter().filter_map(of_lane).collect()
     }
 
     /// Why work remains, in words; none when there is nothing to do before the next due time or change.
@@ -427,7 +429,6 @@ impl Dispatcher {
         }
         let UnderWay { due, round, .. } = under_way;
         let state = outcome::state_after(&attempt, round, due, subscription.as_deref(), jitter, now);
-        let is_success = attempt.outcome.is_success();
         let mut turn = None;
         let mut was_open = false;
         if let Some(subscription) = &subscription {
@@ -449,18 +450,13 @@ impl Dispatcher {
         let health = lane.health;
         // The next one in order waits for this commit.
         let is_waited_for = lane.ordering == DeliveryOrder::Fifo && !lane.queue.is_empty();
-        if is_success {
-            self.tally.attempts_succeeded += 1;
-        } else {
-            self.tally.attempts_failed += 1;
-        }
         let is_counted = attempt.trigger != Trigger::Probe || state.is_final();
         self.recorder.attempted(id, Recorded { attempt, state, is_counted }, health, now);
         if is_waited_for {
             self.recorder.at_once(now);
         }
         if let State::Exhausted { reason } = state {
-            self.tally.deliveries_exhausted += 1;
+            self.exhausted_count += 1;
             if let Some(announcement) = self.exhausted.note(id, delivery, now) {
                 self.announce(announcement, now, known);
             }

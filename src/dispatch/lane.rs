@@ -73,6 +73,16 @@ pub(super) struct UnderWay {
     pub round: Round,
 }
 
+/// What of a lane could go by now and did not yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Late {
+    pub in_memory: usize,
+    /// There is, or may be, more of it on disk.
+    pub is_on_disk: bool,
+    /// Since when the oldest of it is due; none until the disk was looked at.
+    pub oldest: Option<Timestamp>,
+}
+
 /// What a read of a lane's queue on disk is to bring.
 #[derive(Debug)]
 pub(super) struct Wanted {
@@ -191,6 +201,23 @@ impl Lane {
             Some(probe_at) => probe_at <= now && self.in_flight() == 0,
             None => true,
         }
+    }
+
+    /// What could go by now and waits for its turn, or for the pace; none while the subscription is sent nothing.
+    pub fn late(&self, now: Timestamp) -> Option<Late> {
+        let is_blocked = self.health.blocked_by.is_some() && self.blocked_until.is_none_or(|until| until > now);
+        if !self.is_active() || self.health.is_open() || self.health.quiet_until(now).is_some() || is_blocked {
+            return None;
+        }
+        let on_disk = self.on_disk.filter(|due| *due <= now);
+        // The beginning of time stands for "look": what is there is known in a moment.
+        let known = on_disk.filter(|due| *due != Timestamp::MIN);
+        let late = Late {
+            in_memory: self.queue.len(),
+            is_on_disk: on_disk.is_some() || self.reading,
+            oldest: self.queue.oldest().into_iter().chain(known).min(),
+        };
+        (late.in_memory > 0 || late.is_on_disk).then_some(late)
     }
 
     /// What to read from disk next; none when nothing has to be read now.

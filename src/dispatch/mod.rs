@@ -9,6 +9,7 @@ mod lane;
 mod memory;
 mod outcome;
 mod outgoing;
+mod pulse;
 mod queue;
 mod rate;
 mod reads;
@@ -21,15 +22,20 @@ mod worker;
 
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::ClockState;
 use crate::domain::delivery::{Attempt, Trigger};
 use crate::domain::event::EventWithData;
 use crate::domain::id::DeliveryId;
 use crate::domain::subscription::Subscription;
 use crate::domain::tenant::Tenant;
 
-pub use decided::{Decided, Finished, Happened, ReadDue, Send};
-pub use dispatcher::{Dispatcher, Tally};
+pub use decided::{Decided, Finished, Happened, LateLane, ReadDue, Send};
+pub use dispatcher::Dispatcher;
 use feed::Feed;
+pub use pulse::Attempts;
+use pulse::Pulse;
 
 pub use outgoing::Outgoing;
 pub use sender::{Purpose, Sender};
@@ -41,7 +47,12 @@ pub struct Dispatch {
     sender: Sender,
     figures: Arc<Mutex<Figures>>,
     feed: Feed,
+    pulse: Arc<Pulse>,
+    asks: mpsc::Sender<Ask>,
 }
+
+/// Asks the running dispatcher what is late.
+type Ask = oneshot::Sender<Arc<Vec<LateLane>>>;
 
 impl Dispatch {
     /// Sends an event to a subscription now, past its queue and whether or not it is active, as the first attempt of that
@@ -66,13 +77,30 @@ impl Dispatch {
     pub fn figures(&self) -> Figures {
         *self.figures.lock().expect("no one panics while holding it")
     }
+
+    /// Which subscriptions have something that could go by now and did not yet, as of the last second. Nothing once the
+    /// dispatcher has ended.
+    pub async fn late(&self) -> Arc<Vec<LateLane>> {
+        let (ask, answered) = oneshot::channel();
+        // An error is its end.
+        _ = self.asks.send(ask).await;
+        answered.await.unwrap_or_default()
+    }
+
+    pub fn attempts(&self) -> Attempts {
+        self.pulse.attempts()
+    }
+
+    /// How the clock has fared since the start.
+    pub fn clock(&self) -> ClockState {
+        self.pulse.look_at_clock(&self.sender.clock);
+        self.pulse.clock()
+    }
 }
 
-/// What `/metrics` shows. Counters count from the start of the process.
+/// What the dispatcher has to do now. Counters count from the start of the process.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Figures {
-    pub attempts_succeeded: u64,
-    pub attempts_failed: u64,
     pub deliveries_exhausted: u64,
     pub in_flight: u64,
     /// Deliveries that wait in memory.
@@ -83,11 +111,8 @@ pub struct Figures {
 
 impl Figures {
     fn of(dispatcher: &Dispatcher) -> Self {
-        let Tally { attempts_succeeded, attempts_failed, deliveries_exhausted } = dispatcher.tally;
         Self {
-            attempts_succeeded,
-            attempts_failed,
-            deliveries_exhausted,
+            deliveries_exhausted: dispatcher.exhausted_count,
             in_flight: dispatcher.in_flight() as u64,
             waiting_in_memory: dispatcher.waiting() as u64,
             lanes: dispatcher.lanes() as u64,

@@ -50,6 +50,12 @@ impl Queue {
         self.asked.len() + self.first.len() + self.late.len()
     }
 
+    /// Since when the one is due that has waited longest.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let fronts = [self.asked.front(), self.first.front(), self.late.front()];
+        fronts.into_iter().flatten().map(|waiting| waiting.due).min()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

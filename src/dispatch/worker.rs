@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::decided::{Decided, Finished, Happened, ReadDue, Send};
+use super::decided::{Decided, Finished, Happened, LateLane, ReadDue, Send};
 use super::dispatcher::Dispatcher;
 use super::feed::Feed;
+use super::pulse::Pulse;
 use super::sender::{Purpose, Sender};
-use super::{Dispatch, Figures};
+use super::{Ask, Dispatch, Figures};
 use crate::domain::id::SubscriptionId;
 use crate::store::{Change, EventsRead, Known, Store, StoreError};
 
@@ -22,6 +24,10 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// Reports of finished work that may wait for the dispatcher. It is bounded by what it decided before: requests under
 /// way and reads.
 const REPORTS_MAX: usize = super::slots::IN_FLIGHT_MAX + 64;
+/// Who may wait for an answer to what is late; the others wait for a place.
+const ASKS_MAX: usize = 16;
+/// What is late is looked up at most so often: it takes a look at every lane.
+const LATE_EVERY: Duration = Duration::from_secs(1);
 /// Reports taken in before the next decisions are carried out.
 const REPORTS_PER_TURN: usize = 256;
 
@@ -46,12 +52,29 @@ impl Running {
 pub fn start(store: Store, changes: mpsc::Receiver<Vec<Change>>, sender: Sender, seed: u64) -> (Dispatch, Running) {
     let figures = Arc::new(Mutex::new(Figures::default()));
     let feed = Feed::new(sender.clock.clone());
-    let dispatch = Dispatch { sender: sender.clone(), figures: Arc::clone(&figures), feed: feed.clone() };
+    let pulse = Arc::new(Pulse::begin(&sender.clock));
+    let (asks, asked) = mpsc::channel(ASKS_MAX);
+    let dispatch = Dispatch {
+        sender: sender.clone(),
+        figures: Arc::clone(&figures),
+        feed: feed.clone(),
+        pulse: Arc::clone(&pulse),
+        asks,
+    };
     let (stop, stopped) = oneshot::channel();
     let (reports, reported) = mpsc::channel(REPORTS_MAX);
-    let shell =
-        Shell { store, sender, reports, figures, feed, events: Arc::default(), dispatcher: Dispatcher::new(seed) };
-    let task = tokio::spawn(shell.run(changes, reported, stopped));
+    let shell = Shell {
+        store,
+        sender,
+        reports,
+        figures,
+        feed,
+        pulse,
+        late: None,
+        events: Arc::default(),
+        dispatcher: Dispatcher::new(seed),
+    };
+    let task = tokio::spawn(shell.run(changes, reported, asked, stopped));
     (dispatch, Running { stop, task })
 }
 
@@ -61,6 +84,9 @@ struct Shell {
     reports: mpsc::Sender<Happened>,
     figures: Arc<Mutex<Figures>>,
     feed: Feed,
+    pulse: Arc<Pulse>,
+    /// What was late when somebody asked last.
+    late: Option<(Instant, Arc<Vec<LateLane>>)>,
     /// What the reads of queues share.
     events: Arc<EventsRead>,
     dispatcher: Dispatcher,
@@ -78,6 +104,7 @@ impl Shell {
         mut self,
         mut changes: mpsc::Receiver<Vec<Change>>,
         mut reported: mpsc::Receiver<Happened>,
+        mut asked: mpsc::Receiver<Ask>,
         mut stopped: oneshot::Receiver<()>,
     ) {
         tokio::spawn(find_lanes(self.store.clone(), self.reports.clone()));
@@ -105,8 +132,13 @@ impl Shell {
                         self.take([Happened::Changed(committed)]);
                     }
                 }
+                Some(ask) = asked.recv() => {
+                    // Whoever asked may have gone away.
+                    _ = ask.send(self.late());
+                }
                 () = tokio::time::sleep(sleep) => self.take([Happened::TimePassed]),
             }
+            self.pulse.look_at_clock(&self.sender.clock);
         }
     }
 
@@ -126,14 +158,27 @@ impl Shell {
         *self.figures.lock().expect("no one panics while holding it") = Figures::of(&self.dispatcher);
     }
 
+    fn late(&mut self) -> Arc<Vec<LateLane>> {
+        if let Some((at, late)) = &self.late
+            && at.elapsed() < LATE_EVERY
+        {
+            return Arc::clone(late);
+        }
+        let late = Arc::new(self.dispatcher.late(self.sender.clock.now()));
+        self.late = Some((Instant::now(), Arc::clone(&late)));
+        late
+    }
+
     fn carry_out(&self, decided: Decided) {
         let reports = self.reports.clone();
         let store = self.store.clone();
         match decided {
             Decided::Send(send) => {
-                let sender = self.sender.clone();
+                let (sender, pulse) = (self.sender.clone(), Arc::clone(&self.pulse));
                 tokio::spawn(async move {
+                    let is_scheduled_event = send.event.event.deliver_at.is_some();
                     let finished = attempt(&store, &sender, send).await;
+                    pulse.attempted(&finished.attempt, is_scheduled_event);
                     report(&reports, Happened::Finished(Box::new(finished))).await;
                 });
             }

@@ -236,6 +236,14 @@ impl Health {
         }
     }
 
+    /// When an open circuit is tried next, as it was decided.
+    pub fn next_probe_at(&self) -> Option<Timestamp> {
+        match self.circuit {
+            Circuit::Closed => None,
+            Circuit::Open { probe_at, probes: _ } => Some(probe_at),
+        }
+    }
+
     /// Deliveries per 1,000 seconds: the subscription's own limit, or the one that overload led to.
     pub fn pace_of(&self, subscription: &Subscription) -> Option<u32> {
         let own = subscription.rate_limit.map(|per_second| u32::from(per_second.get()).saturating_mul(1000));

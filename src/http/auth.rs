@@ -326,8 +326,7 @@ impl Call {
     }
 
     pub fn sees(&self, subscription: &Subscription) -> bool {
-        let Reach { tenant, key } = self.reach();
-        subscription.tenant == tenant && (key.is_none() || subscription.owner.key() == key)
+        Whose::Of(self.reach()).holds(subscription)
     }
 
     /// The owner of the subscriptions that the caller makes.

@@ -65,6 +65,8 @@ pub struct DeliveryAttributes {
     event_id: String,
     event_type: String,
     subscription_id: String,
+    /// Where it goes; null when the subscription was deleted
+    subscription_url: Nullable<String>,
     state: StateName,
     /// Why it waits, or why it ended without success; null when it succeeded
     reason: Nullable<ReasonName>,
@@ -92,6 +94,8 @@ struct DeliveryDetailAttributes {
     event_id: String,
     event_type: String,
     subscription_id: String,
+    /// Where it goes; null when the subscription was deleted
+    subscription_url: Nullable<String>,
     state: StateName,
     /// Why it waits, or why it ended without success; null when it succeeded
     reason: Nullable<ReasonName>,
@@ -317,11 +321,14 @@ fn reason(state: State, now: Timestamp) -> Option<&'static str> {
 
 fn attributes(delivery: &Delivery, store: &Store, now: Timestamp) -> DeliveryAttributes {
     let (state, reason) = shown(delivery, store, now);
+    let catalogue = store.catalogue();
+    let url = catalogue.subscription(delivery.subscription).map(|subscription| subscription.url.as_str().to_owned());
     DeliveryAttributes {
         tenant_id: delivery.tenant.to_string(),
         event_id: delivery.event.to_string(),
         event_type: delivery.event_type.to_string(),
         subscription_id: delivery.subscription.to_string(),
+        subscription_url: url.into(),
         state: StateName(state.name()),
         reason: reason.map(ReasonName).into(),
         next_attempt_at: delivery.state.next_attempt_at().map(Time).into(),
@@ -338,6 +345,7 @@ fn detail(delivery: &Delivery, store: &Store, now: Timestamp, attempts: Vec<Atte
         event_id,
         event_type,
         subscription_id,
+        subscription_url,
         state,
         reason,
         next_attempt_at,
@@ -351,6 +359,7 @@ fn detail(delivery: &Delivery, store: &Store, now: Timestamp, attempts: Vec<Atte
         event_id,
         event_type,
         subscription_id,
+        subscription_url,
         state,
         reason,
         next_attempt_at,

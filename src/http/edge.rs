@@ -85,7 +85,8 @@ impl<E: Endpoint> Edge<E> {
             response = self.explain(response, &visit, &method, uri.path());
         }
         response.headers_mut().extend(own_headers);
-        self.finish(response, &visit, way)
+        self.app.answers.count(contract, &method, uri.path(), response.status());
+        finish(response, &visit, way)
     }
 
     /// Gives an error its body: ours as it was refused, poem's by its status.
@@ -111,17 +112,17 @@ impl<E: Endpoint> Edge<E> {
         }
         answer
     }
+}
 
-    fn finish(&self, mut response: Response, visit: &Visit, way: Way) -> Response {
-        self.app.answers.count(response.status());
-        let headers = response.headers_mut();
-        headers.insert(REQUEST_ID, HeaderValue::from_str(&visit.id).expect("a ULID or UUID is ASCII"));
-        if let Some(allowance) = visit.allowance.get() {
-            compat::show_allowance(visit, allowance, headers);
-        }
-        safeguards::add(headers, way);
-        response
+/// What every answer says.
+fn finish(mut response: Response, visit: &Visit, way: Way) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, HeaderValue::from_str(&visit.id).expect("a ULID or UUID is ASCII"));
+    if let Some(allowance) = visit.allowance.get() {
+        compat::show_allowance(visit, allowance, headers);
     }
+    safeguards::add(headers, way);
+    response
 }
 
 impl<E: Endpoint> Endpoint for Edge<E> {

@@ -38,6 +38,7 @@ mod setup;
 mod shortcut;
 mod standby;
 mod stats;
+mod status;
 mod stream;
 mod subscriptions;
 mod template;
@@ -52,7 +53,7 @@ mod visit;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use poem::middleware::CatchPanic;
@@ -79,6 +80,7 @@ use crate::domain::key::{ApiKey, KeyHash};
 use crate::domain::language::Language;
 use crate::domain::password::PasswordCost;
 use crate::domain::target::TargetRules;
+use crate::domain::time::Timestamp;
 use crate::net;
 use crate::store::{Store, StoreError};
 
@@ -162,6 +164,8 @@ pub(crate) struct App {
     replays: limit::Replays,
     answers: metrics::Answers,
     viewers: stream::Viewers,
+    started_at: Timestamp,
+    started: Instant,
 }
 
 impl Deref for App {
@@ -208,6 +212,7 @@ enum Tag {
 
 /// A tuple of its own: poem-openapi takes 16 at once.
 type Desk = (portal::PortalApi, test_receiver::TestReceiverApi, settings::SettingsApi, audit::AuditApi);
+type Watch = (health::HealthApi, status::StatusApi, metrics::MetricsApi);
 type People = (users::UsersApi, totp::TotpApi, sessions::SessionsApi, setup::SetupApi);
 
 type Apis = (
@@ -224,8 +229,7 @@ type Apis = (
     stats::StatsApi,
     stream::StreamApi,
     Desk,
-    health::HealthApi,
-    metrics::MetricsApi,
+    Watch,
 );
 
 /// Reads the disk on a thread that may wait for it.
@@ -252,6 +256,8 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         replays: limit::Replays::new(api.clock.clone()),
         answers: metrics::Answers::default(),
         viewers: stream::Viewers::default(),
+        started_at: api.clock.now(),
+        started: Instant::now(),
         api,
     });
     let apis: Apis = (
@@ -278,8 +284,11 @@ pub fn endpoint(api: Api) -> impl Endpoint {
             settings::SettingsApi { app: app.clone() },
             audit::AuditApi { app: app.clone() },
         ),
-        health::HealthApi { app: app.clone() },
-        metrics::MetricsApi { app: app.clone() },
+        (
+            health::HealthApi { app: app.clone() },
+            status::StatusApi { app: app.clone() },
+            metrics::MetricsApi { app: app.clone() },
+        ),
     );
     let service = Arc::new(OpenApiService::new(apis, "", "").into_endpoint());
     let mut routes = Route::new().nest_no_strip("/v1", service.clone()).nest_no_strip("/.well-known", service.clone());

@@ -19,6 +19,11 @@ pub struct Shortcut<E> {
 const PUBLISH: &str = "/v1/events";
 const PUBLISH_BATCH: &str = "/v1/events/batch";
 
+/// Whether a request of the own API is one of these two.
+pub fn is_publish(method: &Method, path: &str) -> bool {
+    method == Method::POST && [PUBLISH, PUBLISH_BATCH].contains(&path)
+}
+
 impl<E: Endpoint> Shortcut<E> {
     pub fn before(routes: E, app: Arc<App>) -> Self {
         Self { events: EventsApi { app }, routes }

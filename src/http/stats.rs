@@ -33,7 +33,7 @@ const RECENT: Duration = Duration::from_secs(24 * 60 * 60);
 choice!(ResolutionName, "resolution", Resolution::ALL.map(Resolution::name));
 choice!(ScopeName, "stats_scope", SCOPES);
 
-const SCOPES: [&str; 2] = ["tenant", "instance"];
+pub const SCOPES: [&str; 2] = ["tenant", "instance"];
 
 /// Figures over time, those of each point side by side
 #[derive(Debug, Serialize, Object)]

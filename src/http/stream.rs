@@ -30,7 +30,7 @@ use crate::dispatch::feed::{DeliveryShown, Item, Shown, Viewer, What};
 use crate::domain::actor::{Actor, ActorId};
 use crate::domain::event_type::EventPattern;
 use crate::domain::id::{SubscriptionId, TenantId};
-use crate::store::{AttemptSeen, Reach, Store, StoreError};
+use crate::store::{AttemptSeen, Catalogue, Reach, Store, StoreError};
 
 /// Viewers of the whole instance …
 pub const VIEWERS_MAX: usize = 64;
@@ -53,6 +53,8 @@ struct DeliveryMessage {
     at: Time,
     tenant_id: String,
     subscription_id: String,
+    /// Null when the subscription was deleted
+    subscription_url: Nullable<String>,
     event_id: String,
     event_type: String,
     delivery_id: String,
@@ -67,6 +69,8 @@ struct AttemptMessage {
     at: Time,
     tenant_id: String,
     subscription_id: String,
+    /// Null when the subscription was deleted
+    subscription_url: Nullable<String>,
     event_id: String,
     event_type: String,
     delivery_id: String,
@@ -91,6 +95,8 @@ struct SubscriptionMessage {
     at: Time,
     tenant_id: String,
     subscription_id: String,
+    /// Null when the subscription was deleted
+    subscription_url: Nullable<String>,
     is_active: bool,
     health: HealthName,
     disabled_reason: Nullable<DisabledReasonName>,
@@ -331,10 +337,11 @@ impl Stream {
             }
             Shown::Items(items) => {
                 let store = &self.place.app.store;
+                let catalogue = store.catalogue();
                 for item in items.iter().filter(|item| self.wanted.wants(item, self.of_tenant)) {
                     let is_seen = self.of_key.as_mut().map(|of_key| of_key.sees(store, item.subscription));
                     if is_seen.transpose()?.unwrap_or(true) {
-                        write_item(&mut text, item);
+                        write_item(&mut text, item, &catalogue);
                     }
                 }
             }
@@ -350,8 +357,10 @@ fn may_see(Place { app, actor }: &Place, of_tenant: Option<TenantId>) -> bool {
         && of_tenant.is_none_or(|tenant| catalogue.tenant(tenant).is_some())
 }
 
-fn write_item(text: &mut String, Item { id, at, tenant, subscription, what }: &Item) {
+fn write_item(text: &mut String, Item { id, at, tenant, subscription, what }: &Item, catalogue: &Catalogue) {
     let (at, tenant_id, subscription_id) = (Time(*at), tenant.to_string(), subscription.to_string());
+    let subscription = catalogue.subscription(*subscription);
+    let subscription_url: Nullable<String> = subscription.map(|known| known.url.as_str().to_owned()).into();
     match what {
         What::Created(delivery) | What::Changed(delivery) => {
             let DeliveryShown { delivery, event, event_type, state, next_attempt_at } = delivery;
@@ -359,6 +368,7 @@ fn write_item(text: &mut String, Item { id, at, tenant, subscription, what }: &I
                 at,
                 tenant_id,
                 subscription_id,
+                subscription_url,
                 event_id: event.to_string(),
                 event_type: event_type.as_str().to_owned(),
                 delivery_id: delivery.to_string(),
@@ -375,6 +385,7 @@ fn write_item(text: &mut String, Item { id, at, tenant, subscription, what }: &I
                 at,
                 tenant_id,
                 subscription_id,
+                subscription_url,
                 event_id: event.to_string(),
                 event_type: event_type.as_str().to_owned(),
                 delivery_id: delivery.to_string(),
@@ -395,6 +406,7 @@ fn write_item(text: &mut String, Item { id, at, tenant, subscription, what }: &I
                 at,
                 tenant_id,
                 subscription_id,
+                subscription_url,
                 is_active: *is_active,
                 health: HealthName(health.name()),
                 disabled_reason: disabled_reason.map(|reason| DisabledReasonName(reason.name())).into(),

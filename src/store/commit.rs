@@ -19,6 +19,7 @@ use super::schema::{KeysUsed, MetaName, SessionsUsed, WorkName};
 use super::space::Space;
 use super::stats;
 use super::tables::{Snapshot, Tables, disk};
+use super::vitals::Vitals;
 use super::{Change, Fresh, Retention, Sizes, StoreError, postings, record, schema};
 use crate::clock::Clock;
 use crate::domain::actor::ActorId;
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     pub(super) health: RwLock<HashMap<SubscriptionId, Health>>,
     pub(super) last_uses: Mutex<LastUses>,
     pub(super) space: Space,
+    pub(super) vitals: Vitals,
     pub(super) queue: Sender<Message>,
     pub(super) places: Arc<Semaphore>,
     pub(super) is_broken: watch::Sender<bool>,
@@ -173,11 +175,8 @@ impl Store {
 
     fn try_sizes(&self) -> Result<Sizes, StoreError> {
         use super::tables::Read;
-        self.shared.space.refresh(self.shared.clock.now());
         let snapshot = self.shared.snapshot()?;
         Ok(Sizes {
-            file_bytes: self.shared.space.file_bytes(),
-            free_bytes: self.shared.space.free_bytes(),
             events: snapshot.count::<schema::Events>()?,
             deliveries: snapshot.count::<schema::Deliveries>()?,
             deliveries_due: snapshot.count::<schema::DueRows>()?,
@@ -224,6 +223,7 @@ pub(super) struct Effects {
     pub(super) is_indexed: bool,
     pub(super) folded_entries: usize,
     pub(super) log_entries: usize,
+    pub(super) moved: Vec<(SubscriptionId, record::StateCountsRecord)>,
     pub(super) id_lag_max: Option<i64>,
     pub(super) has_work: Option<bool>,
     pub(super) backlogs: HashMap<SubscriptionId, Option<Counted>>,
@@ -321,7 +321,9 @@ impl<'t> Transaction<'t> {
 
     /// Writes what this transaction counted: the last thing that it does.
     pub(super) fn write_stats_log(&mut self) -> Result<(), StoreError> {
-        self.effects.log_entries = stats::write_log(&mut self.tables)?;
+        let stats::Logged { entries, moved } = stats::write_log(&mut self.tables)?;
+        self.effects.log_entries = entries;
+        self.effects.moved = moved;
         Ok(())
     }
 

@@ -219,6 +219,11 @@ impl Journal {
         self.last
     }
 
+    /// The frames since the last checkpoint began: what an opening after a crash carries out at least.
+    pub(super) fn bytes(&self) -> u64 {
+        self.end
+    }
+
     /// Whether there is nothing for a checkpoint to do.
     pub(super) fn is_empty(&self) -> bool {
         self.end == 0

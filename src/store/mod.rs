@@ -47,6 +47,7 @@ mod tenants;
 mod timers;
 mod trial;
 mod users;
+mod vitals;
 mod work;
 mod writer;
 
@@ -83,8 +84,10 @@ pub use open::{OpenError, Opened};
 pub use query::{AttemptFilter, DeliveryFilter, EventFilter, From, Page, ROWS_WALKED_MAX, Walk};
 pub use reach::{Reach, Whose};
 pub use rekey::{Rekeyed, Stage, rekey};
+pub use space::{Disk, DiskLevel, Files};
 pub use trial::TEST_RECORDED_WITHIN;
 pub use users::{Checked, Chosen};
+pub use vitals::{Commits, JournalState, Longest, Queue, Subscribers};
 pub use writer::{Stepped, Writer};
 
 pub struct Options {
@@ -361,11 +364,9 @@ pub struct Remember<T: ?Sized> {
 /// Changes a configuration record in its transaction. `Err` leaves everything as it was.
 pub type Edit<T> = Box<dyn FnOnce(&mut T) -> Result<(), StoreError> + Send>;
 
-/// Figures for `/metrics` and `check`.
+/// How many rows there are, for `/metrics`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sizes {
-    pub file_bytes: u64,
-    pub free_bytes: u64,
     pub events: u64,
     pub deliveries: u64,
     pub deliveries_due: u64,

@@ -23,11 +23,12 @@ use super::format::{Beginning, format, make_tables, migrate, write};
 use super::journal::Rows;
 use super::recovery::{index, last_id, replay, settle};
 use super::schema::{
-    EventTypes, HealthOf, Invitations, Keys, KeysUsed, MetaName, PortalLinks, Sessions, SessionsUsed, Subscriptions,
-    Tenants, Users, Work,
+    EventTypes, HealthOf, Invitations, Keys, KeysUsed, MetaName, PortalLinks, Sessions, SessionsUsed, StateCountsOf,
+    Subscriptions, Tenants, Users, Work,
 };
 use super::space::{Place, Space};
 use super::tables::{Read, Snapshot, damaged, disk};
+use super::vitals::Vitals;
 use super::{Catalogue, Change, Location, Options, Store, StoreError, Writer, rekey, settings, stats};
 use crate::domain::id::{EventId, IdGenerator, SubscriptionId};
 use crate::domain::time::Timestamp;
@@ -128,6 +129,7 @@ impl Store {
         let snapshot = Snapshot::new(database.begin_read().map_err(disk)?);
         let health = snapshot.scan::<HealthOf>(..)?.map(|row| row.map(|(id, record)| (id, record.into())));
         let health: HashMap<_, _> = health.collect::<Result<_, _>>()?;
+        let counts = snapshot.scan::<StateCountsOf>(..)?.collect::<Result<Vec<_>, _>>()?;
         let mut last_uses = LastUses::default();
         for row in snapshot.scan::<KeysUsed>(..)? {
             let (id, record) = row?;
@@ -164,6 +166,7 @@ impl Store {
             health: RwLock::new(health),
             last_uses: Mutex::new(last_uses),
             space: Space::new(place, free_bytes_min),
+            vitals: Vitals::new(counts),
             queue,
             places: Arc::new(Semaphore::new(QUEUE_MAX)),
             is_broken: watch::Sender::new(false),

@@ -7,6 +7,7 @@ use super::{Catalogue, StoreError, events};
 use crate::domain::delivery::Delivery;
 use crate::domain::event::Event;
 use crate::domain::id::{EventId, KeyId, SubscriptionId, TenantId};
+use crate::domain::subscription::Subscription;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reach {
@@ -36,6 +37,23 @@ impl<R: Into<Reach>> From<R> for Whose {
 }
 
 impl Whose {
+    /// Whether a tenant's rows can be among them.
+    pub(super) fn may_hold_of(self, tenant: TenantId) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Of(reach) => reach.tenant == tenant,
+        }
+    }
+
+    pub fn holds(self, subscription: &Subscription) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Of(Reach { tenant, key }) => {
+                subscription.tenant == tenant && (key.is_none() || subscription.owner.key() == key)
+            }
+        }
+    }
+
     /// What a row of this tenant is looked at with; none when the list does not hold it.
     pub(super) fn reach_of(self, catalogue: &Catalogue, tenant: TenantId) -> Option<Reach> {
         match self {

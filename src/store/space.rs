@@ -1,22 +1,69 @@
 //! How much room the file system has, and whether new work still fits above the reserve.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use super::journal::JOURNAL_FILES;
 use crate::domain::time::Timestamp;
 
 /// The reserve, unless the operator sets one: the greater of the two (contract 9).
 const RESERVE_BYTES_MIN: u64 = 256 * 1024 * 1024;
 const RESERVE_PERCENT: u64 = 2;
+/// From here on people should do something: so many times the reserve …
+const LOW_RESERVES: u64 = 2;
+/// … or this part of the file system.
+const LOW_PERCENT: u64 = 10;
 /// How often the file system is asked.
 const LOOK_EVERY_MILLIS: u64 = 1000;
+
+/// The file system that the store is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    pub free_bytes: u64,
+    /// New work is refused below this.
+    pub reserve_bytes: u64,
+    /// 0 when it is not known.
+    pub total_bytes: u64,
+    pub level: DiskLevel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskLevel {
+    Enough,
+    /// Less than two reserves, or than a tenth of the file system.
+    Low,
+    /// Below the reserve: new work is refused.
+    Refusing,
+}
+
+impl DiskLevel {
+    pub const ALL: [Self; 3] = [Self::Enough, Self::Low, Self::Refusing];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enough => "enough",
+            Self::Low => "low",
+            Self::Refusing => "refusing",
+        }
+    }
+}
+
+/// The store's files, in bytes; 0 on a simulated disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Files {
+    pub store_bytes: u64,
+    /// Both files of the journal.
+    pub journal_bytes: u64,
+}
 
 #[derive(Debug)]
 pub(super) struct Space {
     place: Place,
     bytes_min: Option<u64>,
     free_bytes: AtomicU64,
+    reserve_bytes: AtomicU64,
+    total_bytes: AtomicU64,
     is_low: AtomicBool,
     looked_at: AtomicI64,
 }
@@ -35,6 +82,8 @@ impl Space {
             place,
             bytes_min,
             free_bytes: AtomicU64::new(u64::MAX),
+            reserve_bytes: AtomicU64::new(0),
+            total_bytes: AtomicU64::new(0),
             is_low: AtomicBool::new(false),
             looked_at: AtomicI64::new(i64::MIN),
         };
@@ -55,15 +104,29 @@ impl Space {
         self.is_low.load(Ordering::Relaxed)
     }
 
-    pub(super) fn free_bytes(&self) -> u64 {
-        self.free_bytes.load(Ordering::Relaxed)
+    /// As of the last look.
+    pub(super) fn disk(&self) -> Disk {
+        let free_bytes = self.free_bytes.load(Ordering::Relaxed);
+        let reserve_bytes = self.reserve_bytes.load(Ordering::Relaxed);
+        let total_bytes = self.total_bytes.load(Ordering::Relaxed);
+        let is_warned =
+            free_bytes < reserve_bytes.saturating_mul(LOW_RESERVES) || free_bytes < total_bytes / 100 * LOW_PERCENT;
+        let level = match is_warned {
+            _ if self.is_low() => DiskLevel::Refusing,
+            true => DiskLevel::Low,
+            false => DiskLevel::Enough,
+        };
+        Disk { free_bytes, reserve_bytes, total_bytes, level }
     }
 
-    /// The size of the file; 0 for a simulated disk.
-    pub(super) fn file_bytes(&self) -> u64 {
+    pub(super) fn files(&self) -> Files {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
         match &self.place {
-            Place::Directory(_, file) => std::fs::metadata(file).map_or(0, |metadata| metadata.len()),
-            Place::Given(_) => 0,
+            Place::Directory(directory, file) => Files {
+                store_bytes: size(file),
+                journal_bytes: JOURNAL_FILES.iter().map(|name| size(&directory.join(name))).sum(),
+            },
+            Place::Given(_) => Files { store_bytes: 0, journal_bytes: 0 },
         }
     }
 
@@ -91,5 +154,7 @@ impl Space {
             }
         }
         self.free_bytes.store(free, Ordering::Relaxed);
+        self.reserve_bytes.store(bytes_min, Ordering::Relaxed);
+        self.total_bytes.store(total, Ordering::Relaxed);
     }
 }

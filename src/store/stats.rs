@@ -312,12 +312,27 @@ impl Sums {
     }
 }
 
-/// Writes what was counted. Answers how many entries came into the log.
-pub(super) fn write_log(tables: &mut Tables<'_>) -> Result<usize, StoreError> {
+/// What came into the log.
+#[derive(Default)]
+pub(super) struct Logged {
+    pub(super) entries: usize,
+    /// How many deliveries came into each state, for whoever counts in memory.
+    pub(super) moved: Vec<(SubscriptionId, StateCountsRecord)>,
+}
+
+/// Writes what was counted.
+pub(super) fn write_log(tables: &mut Tables<'_>) -> Result<Logged, StoreError> {
     let entries = tables.observed.sum_up();
     if entries.is_empty() {
-        return Ok(0);
+        return Ok(Logged::default());
     }
+    let moved_by = |StatsLogEntry { tenant: _, subscription, minute: _, measures }: &StatsLogEntry| {
+        let mut moved = StateCountsRecord::default();
+        count_states(&mut moved, measures);
+        Some((SubscriptionId::from_bytes((*subscription)?), moved))
+    };
+    let moved = entries.iter().filter_map(moved_by).filter(|(_, moved)| *moved != StateCountsRecord::default());
+    let moved = moved.collect();
     let last = tables.scan::<StatsLog>(..)?.next_back().transpose()?;
     let mut number = last.map_or(0, |(number, _)| number + 1);
     let count = entries.len();
@@ -328,7 +343,12 @@ pub(super) fn write_log(tables: &mut Tables<'_>) -> Result<usize, StoreError> {
         number += 1;
         rest = after;
     }
-    Ok(count)
+    Ok(Logged { entries: count, moved })
+}
+
+/// The numbers of a record by their states.
+pub(super) fn by_state(StateCountsRecord(numbers): StateCountsRecord) -> impl Iterator<Item = (StateKind, i64)> {
+    STATES.into_iter().zip(numbers)
 }
 
 // -- folding
@@ -606,7 +626,7 @@ impl StatsRead {
             }
         }
         let mut counts = StateCounts::default();
-        for (state, count) in STATES.into_iter().zip(record.0) {
+        for (state, count) in by_state(record) {
             // A new delivery that moved on already may not have been counted as new yet.
             counts[state] = u64::try_from(count).unwrap_or(0);
         }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Instant;
 
 use redb::{Database, Durability};
 use tokio::sync::oneshot;
@@ -89,6 +90,7 @@ impl Writer {
         self.try_checkpoint(&database).map_err(|error| self.has_failed(error))?;
         self.checkpoint = Some(self.behind.epochs());
         self.journal.turn();
+        self.shared.vitals.journal_has(self.journal.bytes());
         Ok(())
     }
 
@@ -99,6 +101,7 @@ impl Writer {
         if is_durable {
             self.checkpoint = None;
             self.journal.has_caught_up();
+            self.shared.vitals.checkpoint_ended(self.shared.clock.now());
         }
         Ok(())
     }
@@ -242,6 +245,8 @@ impl Writer {
         if group.is_empty() {
             return;
         }
+        let begun = Instant::now();
+        let sentences = group.len();
         self.shared.space.refresh(self.shared.clock.now());
         let mut answers = Vec::with_capacity(group.len());
         let mut group = group.into_iter();
@@ -255,6 +260,9 @@ impl Writer {
             }
             transaction.write_last_uses()
         });
+        if committed.is_ok() {
+            self.shared.vitals.committed(begun.elapsed(), sentences);
+        }
         if !changes.is_empty() {
             tell(&self.changes, changes);
         }
@@ -314,6 +322,7 @@ impl Writer {
                 self.journal
                     .append(&mut self.written)
                     .map_err(|error| broken(&format_args!("the journal: {error}")))?;
+                self.shared.vitals.journal_has(self.journal.bytes());
                 write.commit().map_err(|error| broken(&error))?;
                 Ok(effects)
             }
@@ -337,6 +346,7 @@ impl Writer {
             is_indexed,
             folded_entries,
             log_entries,
+            moved,
             id_lag_max,
             has_work,
             backlogs,
@@ -357,6 +367,7 @@ impl Writer {
                 };
             }
         }
+        self.shared.vitals.moved(moved);
         if is_indexed {
             self.state.unindexed.clear();
         }

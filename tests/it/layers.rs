@@ -6,16 +6,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and the parts that it may name.
-const PARTS: [(&str, &[&str]); 10] = [
+const PARTS: [(&str, &[&str]); 11] = [
     ("main", &["cli"]),
     ("cli", &["app", "config", "http", "dispatch", "net", "store", "clock", "domain"]),
     ("app", &["config", "http", "dispatch", "net", "store", "clock", "domain"]),
-    ("http", &["dispatch", "net", "store", "clock", "domain"]),
-    ("dispatch", &["net", "store", "clock", "domain"]),
+    ("http", &["dispatch", "net", "store", "clock", "measure", "domain"]),
+    ("dispatch", &["net", "store", "clock", "measure", "domain"]),
     ("net", &["clock", "domain"]),
-    ("store", &["clock", "domain"]),
+    ("store", &["clock", "measure", "domain"]),
     ("config", &["domain"]),
     ("clock", &["domain"]),
+    ("measure", &[]),
     ("domain", &[]),
 ];
 

@@ -35,6 +35,27 @@ visit("an attempt appears in the live tail as it is made", {}, async ({ page, se
   await shoot("overview");
 });
 
+visit("what needs somebody is one line with its count, and leads to the list and to the one that has it longest", {}, async ({ page, server, examine, fits, shoot }) => {
+  await server.api("PUT", "/v1/test-receiver/receivers/sick", { behaviour: "fail" });
+  await server.api("POST", "/v1/event-types", { name: "order.sick" });
+  await server.api("POST", "/v1/webhook-subscriptions", { url: "https://test-receiver.invalid/sick", events: ["order.sick"] });
+  for (let count = 0; count < 10; count += 1) await server.api("POST", "/v1/events", { type: "order.sick", data: { count } });
+  const failing = async () => (await server.api("GET", "/v1/status")).data.attributes.subscriptions.failing.count;
+  while ((await failing()) === 0);
+  await signIn(page);
+  const line = page.getByRole("listitem").filter({ hasText: "Failing" });
+  await line.getByRole("link", { name: "test-receiver.invalid/sick" }).waitFor();
+  await page.getByRole("heading", { name: "Server" }).waitFor();
+  await examine("the overview of an instance in trouble");
+  await fits("the overview");
+  await shoot("overview-trouble");
+  await line.getByRole("link", { name: "1 subscription" }).click();
+  await page.getByRole("heading", { level: 1, name: "Subscriptions" }).waitFor();
+  await page.getByRole("link", { name: "test-receiver.invalid/sick" }).click();
+  await page.getByText("Next try").waitFor();
+  await shoot("subscription-failing");
+});
+
 for (const [locale, title] of Object.entries({ "es-AR": "Iniciar sesión", "pt-BR": "Entrar", "de-DE": "Sign in" })) {
   visit(`whoever reads ${locale} is spoken to in a language that is near`, { locale }, async ({ page }) => {
     await page.getByRole("heading", { level: 1, name: title }).waitFor();

@@ -146,6 +146,9 @@ pub struct SubscriptionAttributes {
     health: HealthName,
     /// When the first of the failures was that no success followed yet
     failing_since: Nullable<Time>,
+    /// From when on one delivery that waits is tried, to see whether the receiver is well again, while the others are held;
+    /// null: they are not held for that
+    next_probe_at: Nullable<Time>,
     /// Why Waxwing made it inactive: `gone` after a 410, `failing` after 5 days of failures only
     disabled_reason: Nullable<DisabledReasonName>,
     last_delivery_at: Nullable<Time>,
@@ -553,6 +556,7 @@ pub(super) fn attributes(subscription: &Subscription, health: &Health, shows_sec
         metadata: metadata.clone(),
         health: HealthName(health.status(subscription).name()),
         failing_since: failing_since.map(Time).into(),
+        next_probe_at: health.next_probe_at().filter(|_| *is_active).map(Time).into(),
         disabled_reason: disabled_reason.map(|reason| DisabledReasonName(reason.name())).into(),
         last_delivery_at: last_delivery_at.map(Time).into(),
         last_delivery_status: last_delivery_succeeded.map(status).into(),

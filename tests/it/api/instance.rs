@@ -16,9 +16,11 @@ async fn health_needs_no_key() {
 async fn metrics_are_for_keys_of_the_instance() {
     let app = TestApp::start().await;
     let text = app.get("/metrics").await.assert(200).body;
-    for line in
-        ["waxwing_http_answers_total{status=\"2xx\"} 2", "waxwing_subscriptions 0", "# TYPE waxwing_lanes gauge"]
-    {
+    for line in [
+        "waxwing_http_answers_total{about=\"write\",status=\"2xx\"} 2",
+        "waxwing_subscriptions{health=\"healthy\"} 0",
+        "# TYPE waxwing_lanes gauge",
+    ] {
         assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
     }
     app.get("/metrics").without_key().await.assert(401);

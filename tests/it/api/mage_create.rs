@@ -104,6 +104,7 @@ async fn the_published_request_creates_a_subscription_and_shows_its_secret() {
               "metadata": {},
               "health": "healthy",
               "failing_since": null,
+              "next_probe_at": null,
               "disabled_reason": null,
               "last_delivery_at": null,
               "last_delivery_status": null,

@@ -65,6 +65,7 @@ async fn the_published_request_replaces_the_secret_and_shows_the_new_one() {
               "metadata": {},
               "health": "healthy",
               "failing_since": null,
+              "next_probe_at": null,
               "disabled_reason": null,
               "last_delivery_at": null,
               "last_delivery_status": null,

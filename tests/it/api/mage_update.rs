@@ -62,6 +62,7 @@ async fn only_what_is_sent_changes_and_the_secret_is_not_shown() {
                   "metadata": {},
                   "health": "healthy",
                   "failing_since": null,
+                  "next_probe_at": null,
                   "disabled_reason": null,
                   "last_delivery_at": null,
                   "last_delivery_status": null,

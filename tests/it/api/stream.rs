@@ -196,6 +196,7 @@ async fn a_delivery_is_seen_from_its_beginning_to_its_end() {
         "at": null,
         "tenant_id": "tnt_0000000000e008000000000001",
         "subscription_id": subscription,
+        "subscription_url": TEST_RECEIVER,
         "event_id": event,
         "event_type": EVENT,
         "delivery_id": delivery["id"],

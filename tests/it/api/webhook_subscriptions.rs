@@ -187,6 +187,7 @@ async fn a_subscription_is_shown_without_its_secret_and_with_its_revision() {
               },
               "health": "healthy",
               "failing_since": null,
+              "next_probe_at": null,
               "disabled_reason": null,
               "last_delivery_at": null,
               "last_delivery_status": null,

@@ -44,8 +44,9 @@ fn a_new_store_has_its_two_tenants_and_a_folder_that_is_its_owners() {
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder), 0o700);
     assert_eq!(mode(&folder.join("secret-key")), 0o600);
-    assert!(opened.store.sizes().file_bytes > 0);
-    assert!(opened.store.sizes().free_bytes > 0);
+    assert!(opened.store.files().store_bytes > 0);
+    let disk = opened.store.disk();
+    assert!(disk.free_bytes > 0 && disk.total_bytes >= disk.free_bytes, "{disk:?}");
 }
 
 #[test]

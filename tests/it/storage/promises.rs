@@ -502,7 +502,7 @@ fn without_room_new_work_is_refused_and_outcomes_still_commit() {
     assert_eq!(world.run(store.create_subscription(subscription_to("a"), None)), Err(StoreError::StorageFull));
     world.succeed(id);
     world.run(store.delete_subscription(subscription.id, None)).unwrap();
-    assert_eq!(world.store.sizes().free_bytes, 1000);
+    assert_eq!(world.store.disk().free_bytes, 1000);
     world.set_free_bytes(PLENTY);
     world.publish(event("a")).unwrap();
 }

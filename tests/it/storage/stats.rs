@@ -10,7 +10,7 @@ use waxwing::domain::id::{DeliveryId, SubscriptionId, TenantId};
 use waxwing::domain::stats::{AttemptKind, Figures, Latencies, Resolution, Scope, StateCounts, StateKind};
 use waxwing::domain::time::Timestamp;
 use waxwing::store::stats::{DAYS_KEPT, HOURS_KEPT, MINUTES_KEPT};
-use waxwing::store::{Change, Recorded, Recordings};
+use waxwing::store::{Change, Queue, Recorded, Recordings, Whose};
 
 use super::world::*;
 use crate::support::disk::SimDisk;
@@ -74,6 +74,10 @@ impl Model {
             self.states.values().filter(|(of, _)| of == id).for_each(|(_, state)| expected[*state] += 1);
             assert_eq!(world.store.stats().unwrap().state_counts(*id).unwrap(), expected, "{id}");
         }
+        let count = |state| self.states.values().filter(|(_, known)| *known == state).count() as u64;
+        let [pending, retrying, exhausted] = [StateKind::Pending, StateKind::Retrying, StateKind::Exhausted].map(count);
+        // Nothing is held: the model knows no health.
+        assert_eq!(world.store.queue(Whose::Everyone), Queue { pending, retrying, held: 0, exhausted });
     }
 }
 

@@ -34,6 +34,8 @@ pub struct TestApp {
     pub endpoint: Arc<BoxEndpoint<'static, poem::Response>>,
     pub clock: ManualClock,
     pub disk: SimDisk,
+    /// Of the disk; looked at once a second.
+    pub free_bytes: Arc<AtomicU64>,
     pub settings: Settings,
     client: Client,
     net: net::Client,
@@ -76,8 +78,9 @@ impl TestApp {
             ..net::Options::new(settings.targets.clone(), resolver)
         };
         let client = net::Client::new(options).expect("it starts");
+        let free_bytes = Arc::new(AtomicU64::new(1 << 40));
         let Opened { store, writer, changes } = Store::open(Options {
-            location: disk.location(Arc::new(AtomicU64::new(1 << 40))),
+            location: disk.location(Arc::clone(&free_bytes)),
             secret_key: Some([7; 32]),
             clock: Clock::Manual(clock.clone()),
             seed: 1,
@@ -96,7 +99,7 @@ impl TestApp {
         let endpoint = Arc::new(endpoint(api).map_to_response().boxed());
         let net = client;
         let client = Client::in_process(Arc::clone(&endpoint), settings.contracts, ADMIN_KEY);
-        Self { endpoint, clock, disk, settings, client, net, feed, _running: running }
+        Self { endpoint, clock, disk, free_bytes, settings, client, net, feed, _running: running }
     }
 
     /// Asks with this key unless a request says otherwise.

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { series, sum } from "./figures";
+import { depths, series, sum } from "./figures";
 
 const NONE = { blocked_address: 0, connect: 0, dns: 0, http: 0, status_3xx: 0, status_4xx: 0, status_5xx: 0, timeout: 0, tls: 0 };
 
@@ -33,4 +33,10 @@ test("lines count what is in each point, and broken where nothing was tried", ()
   expect(lines.successRate).toEqual([1, null]);
   expect(lines.p95).toEqual([100, null]);
   expect(lines.times[1]! - lines.times[0]!).toBe(60_000);
+});
+
+test("what waited before is what waits now, less what came and more what left since", () => {
+  // Of each point 10 come; 3, 30 and 11 leave.
+  expect(depths([point(0, 2, 0, null), point(1, 29, 0, null), point(2, 10, 0, null)], 5)).toEqual([26, 6, 5]);
+  expect(depths([point(0, 0, 0, null), point(1, 0, 0, null)], 2)).toEqual([0, 2]);
 });

@@ -58,6 +58,19 @@ export function series(points: readonly Point[]) {
   };
 }
 
+/** How many deliveries waited at the end of each point: what waits now, less what came in since and more what left. A delivery that a person tried again leaves twice. */
+export function depths(points: readonly Point[], waiting: number): number[] {
+  let depth = waiting;
+  return points
+    .toReversed()
+    .map(({ deliveries }) => {
+      const here = Math.max(depth, 0);
+      depth += endedOf(deliveries) - deliveries.created;
+      return here;
+    })
+    .toReversed();
+}
+
 function endedOf({ succeeded, exhausted, canceled, expired }: Schemas["StatsDeliveries"]): number {
   return succeeded + exhausted + canceled + expired;
 }
