@@ -89,6 +89,9 @@ visit("a key that is revoked ends the sign-in, and another one leads back to the
   expect(/status of 401 .*\/v1\//);
   const key = await server.api("POST", "/v1/api-keys", { name: "short", preset: "full_access", tenant: null });
   await signIn(page, key.data.attributes.secret);
+  // What the page asked for first is answered: what it asks next is refused.
+  await page.getByRole("heading", { name: "Server" }).waitFor();
+  await page.getByText("Attempts per minute", { exact: true }).waitFor();
   await server.api("DELETE", `/v1/api-keys/${key.data.id}`);
   await page.getByText("24 hours").click();
   await page.getByText("Your session has ended").waitFor();

@@ -25,7 +25,7 @@ visit("a server that goes away is told, and its return is noticed by itself", {}
   await server.api("POST", "/v1/events", { type: "order.paid", data: 1 });
   await page.getByRole("table", { name: "Live", exact: true }).getByText("order.paid").waitFor();
   await page.getByRole("button", { name: "Try again" }).first().click();
-  await page.getByText("Attempts per minute").waitFor();
+  await page.getByText("Attempts per hour").waitFor();
   await page.getByRole("alert").first().waitFor({ state: "detached" });
 });
 
