@@ -98,11 +98,10 @@ async fn live(config: &Config, listener: std::net::TcpListener, has_lived: bool)
 
     let Opened { store, writer, changes } = open_store(config, clock.clone())?;
     let writing = writer.spawn().map_err(failed("the store's writer cannot be started"))?;
-    let targets = TargetRules {
-        allow_http: config.allow_http_targets.value,
-        allowed_ranges: config.allow_target_range.value.clone(),
-        own_listeners: vec![address],
-    };
+    let targets = target_rules(config, address);
+    if !has_lived {
+        tell_what_is_opened(config);
+    }
     let resolver = net::Resolver::system().map_err(failed("names cannot be resolved"))?;
     let client =
         net::Client::new(net::Options { clock: clock.clone(), ..net::Options::new(targets.clone(), resolver) })
@@ -231,6 +230,38 @@ fn open_store(config: &Config, clock: Clock) -> Result<Opened, StartError> {
         // The store's own words say what is wrong and what to do: a missing or wrong key, a newer format.
         error => StartError::Configuration(format!("{}: {error}", data_dir.display())),
     })
+}
+
+/// Where this process, which listens at `address`, may deliver to.
+fn target_rules(config: &Config, address: SocketAddr) -> TargetRules {
+    TargetRules {
+        allow_http: config.allow_http_targets.value,
+        allowed_ranges: config.allow_target_range.value.clone(),
+        allowed_hosts: config.allow_target_host.value.clone(),
+        allow_metadata: config.allow_metadata_targets.value,
+        allowed_ports: config.allow_target_port.value.clone(),
+        refused_ports: config.refuse_target_port.value.clone(),
+        nat64_prefixes: config.nat64_prefix.value.clone(),
+        own_listeners: vec![address],
+        own_hosts: config.public_url.value.iter().filter_map(|url| url.host_str()).map(str::to_owned).collect(),
+    }
+}
+
+/// What the configuration opens beyond public https, with who opened it: the log keeps each start, and so each change.
+fn tell_what_is_opened(config: &Config) {
+    let opening = [
+        "allow_http_targets",
+        "allow_target_range",
+        "allow_target_host",
+        "allow_metadata_targets",
+        "allow_target_port",
+        "nat64_prefix",
+    ];
+    for Row { name, value, origin, description: _ } in config.rows() {
+        if opening.contains(&name) && origin != Origin::Default {
+            warn!(setting = name, %value, %origin, "deliveries may go where they otherwise could not");
+        }
+    }
 }
 
 fn settings(config: &Config, targets: TargetRules) -> http::Settings {

@@ -13,11 +13,13 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::domain::contract::Contracts;
 use crate::domain::key::KeyHash;
 use crate::domain::language::Language;
+use crate::domain::target::{HostPattern, Nat64Prefix};
 use typed::Typed;
 
 /// The file that is read, in the working directory, when it exists.
@@ -55,6 +57,22 @@ pub struct Args {
     /// Deliver into this private range too, e.g. 10.1.0.0/16; can be given again
     #[arg(long, value_name = "CIDR")]
     pub allow_target_range: Vec<String>,
+    /// Deliver to this host too, whatever its name says and wherever it leads: hooks.example.internal, or
+    /// *.example.internal for all below it; can be given again
+    #[arg(long, value_name = "HOST")]
+    pub allow_target_host: Vec<String>,
+    /// Let opened ranges and hosts be metadata services of clouds, which hand out credentials
+    #[arg(long)]
+    pub allow_metadata_targets: bool,
+    /// Deliver to this port too; can be given again
+    #[arg(long, value_name = "PORT")]
+    pub allow_target_port: Vec<String>,
+    /// Never deliver to this port; can be given again
+    #[arg(long, value_name = "PORT")]
+    pub refuse_target_port: Vec<String>,
+    /// The URL under which others reach this server, which never delivers there
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
     /// Management requests per second for each key [default: 6]
     #[arg(long, value_name = "N|off")]
     pub management_rate: Option<String>,
@@ -80,6 +98,13 @@ pub struct Config {
     pub dev: Set<bool>,
     pub allow_http_targets: Set<bool>,
     pub allow_target_range: Set<Vec<IpNet>>,
+    pub allow_target_host: Set<Vec<HostPattern>>,
+    pub allow_metadata_targets: Set<bool>,
+    pub allow_target_port: Set<Vec<u16>>,
+    pub refuse_target_port: Set<Vec<u16>>,
+    pub nat64_prefix: Set<Vec<Nat64Prefix>>,
+    /// Of which the host counts.
+    pub public_url: Set<Option<Url>>,
     pub management_rate: Set<Rate>,
     pub publish_rate: Set<Rate>,
     pub trusted_proxies: Set<Vec<IpNet>>,
@@ -170,6 +195,12 @@ impl Config {
             dev: typed.read("dev", read::switch, false),
             allow_http_targets: typed.read("allow_http_targets", read::switch, false),
             allow_target_range: typed.read("allow_target_range", read::ranges, Vec::new()),
+            allow_target_host: typed.read("allow_target_host", read::hosts, Vec::new()),
+            allow_metadata_targets: typed.read("allow_metadata_targets", read::switch, false),
+            allow_target_port: typed.read("allow_target_port", read::ports, Vec::new()),
+            refuse_target_port: typed.read("refuse_target_port", read::ports, Vec::new()),
+            nat64_prefix: typed.read("nat64_prefix", read::nat64_prefixes, Vec::new()),
+            public_url: typed.read("public_url", read::public_url, None),
             management_rate: typed.read("management_rate", read::rate, Rate::PerSecond(MANAGEMENT_RATE_DEFAULT)),
             publish_rate: typed.read("publish_rate", read::rate, Rate::PerSecond(PUBLISH_RATE_DEFAULT)),
             trusted_proxies: typed.read("trusted_proxies", read::ranges, Vec::new()),
@@ -222,6 +253,12 @@ impl Config {
             dev,
             allow_http_targets,
             allow_target_range,
+            allow_target_host,
+            allow_metadata_targets,
+            allow_target_port,
+            refuse_target_port,
+            nat64_prefix,
+            public_url,
             management_rate,
             publish_rate,
             trusted_proxies,
@@ -245,7 +282,35 @@ impl Config {
             }),
             allow_http_targets.row("allow_http_targets", "Whether deliveries go to http:// URLs too", |on| json!(on)),
             allow_target_range
-                .row("allow_target_range", "Private ranges that deliveries may go into", |ranges| show_ranges(ranges)),
+                .row("allow_target_range", "Private ranges that deliveries may go into", |ranges| show_all(ranges)),
+            allow_target_host.row(
+                "allow_target_host",
+                "Hosts that deliveries may go to, whatever their names say and wherever they lead",
+                |hosts| show_all(hosts),
+            ),
+            allow_metadata_targets.row(
+                "allow_metadata_targets",
+                "Whether what is opened may be a metadata service of a cloud",
+                |on| json!(on),
+            ),
+            allow_target_port.row(
+                "allow_target_port",
+                "Ports that deliveries may go to besides the usual ones",
+                |ports| json!(ports),
+            ),
+            refuse_target_port.row(
+                "refuse_target_port",
+                "Ports that deliveries never go to, besides those of well-known services",
+                |ports| json!(ports),
+            ),
+            nat64_prefix.row(
+                "nat64_prefix",
+                "Prefixes by which gateways of this network lead to IPv4, besides 64:ff9b::/96",
+                |prefixes| show_all(prefixes),
+            ),
+            public_url.row("public_url", "The URL under which others reach this server: never a target", |url| {
+                url.as_ref().map_or(json!("not set"), |url| json!(url.as_str()))
+            }),
             management_rate.row(
                 "management_rate",
                 "Calls per second for each key that has no quota of its own",
@@ -257,7 +322,7 @@ impl Config {
                 |rate| rate.show(),
             ),
             trusted_proxies
-                .row("trusted_proxies", "Proxies whose X-Forwarded-For is believed", |ranges| show_ranges(ranges)),
+                .row("trusted_proxies", "Proxies whose X-Forwarded-For is believed", |ranges| show_all(ranges)),
             language.row("language", "The language of errors for who asks for none that is spoken", |language| {
                 json!(language.tag())
             }),
@@ -388,8 +453,8 @@ impl fmt::Debug for AdminKey {
     }
 }
 
-fn show_ranges(ranges: &[IpNet]) -> Value {
-    ranges.iter().map(|range| json!(range.to_string())).collect()
+fn show_all<T: fmt::Display>(members: &[T]) -> Value {
+    members.iter().map(|member| json!(member.to_string())).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::{AdminKey, LISTEN_DEFAULT, LogFormat, Rate, SecretKey};
@@ -16,6 +17,7 @@ use crate::domain::contract::{Contract, Contracts};
 use crate::domain::key::RATE_CEILING;
 use crate::domain::language::Language;
 use crate::domain::setting::DAYS_CEILING;
+use crate::domain::target::{HostPattern, Nat64Prefix};
 
 /// Contract 9.
 const ADMIN_KEY_LENGTHS: RangeInclusive<usize> = 32..=128;
@@ -54,7 +56,33 @@ pub(super) fn ranges(texts: &[String]) -> Result<Vec<IpNet>, String> {
             .or(address)
             .ok_or_else(|| format!("`{text}` is not an address range; write it like 10.1.0.0/16 or fd00:1::/32"))
     };
-    texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty()).map(read).collect()
+    members(texts).map(read).collect()
+}
+
+/// Of a list: repeated, with commas, or an array.
+fn members(texts: &[String]) -> impl Iterator<Item = &str> {
+    texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty())
+}
+
+pub(super) fn hosts(texts: &[String]) -> Result<Vec<HostPattern>, String> {
+    members(texts).map(|text| text.parse().map_err(|why| format!("`{text}`: {why}"))).collect()
+}
+
+pub(super) fn ports(texts: &[String]) -> Result<Vec<u16>, String> {
+    let read = |text: &str| text.parse().ok().filter(|port| *port > 0);
+    members(texts)
+        .map(|text| read(text).ok_or_else(|| format!("`{text}` is not a port; give a number from 1 to 65535")))
+        .collect()
+}
+
+pub(super) fn nat64_prefixes(texts: &[String]) -> Result<Vec<Nat64Prefix>, String> {
+    members(texts).map(|text| text.parse().map_err(|why| format!("`{text}`: {why}"))).collect()
+}
+
+pub(super) fn public_url(texts: &[String]) -> Result<Option<Url>, String> {
+    let text = whole(texts);
+    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
+    url.map(Some).ok_or_else(|| format!("`{text}` is not a URL; write it like https://hooks.example.com"))
 }
 
 pub(super) fn contracts(texts: &[String]) -> Result<Contracts, String> {

@@ -43,6 +43,12 @@ fn nothing_typed_means_the_documented_defaults() {
         dev = false
         allow_http_targets = false
         allow_target_range = []
+        allow_target_host = []
+        allow_metadata_targets = false
+        allow_target_port = []
+        refuse_target_port = []
+        nat64_prefix = []
+        public_url = "not set"
         management_rate = 6
         publish_rate = 1000
         trusted_proxies = []
@@ -120,6 +126,42 @@ fn dev_opens_http_and_this_machine_only() {
 }
 
 #[test]
+fn where_deliveries_may_go_is_said_in_hosts_ports_and_prefixes() {
+    check(
+        "--allow-target-host Hooks.Internal
+         --allow-target-host *.corp.example
+         --allow-metadata-targets
+         --allow-target-port 81,8500
+         WAXWING_NAT64_PREFIX=64:ff9b:1:abcd::/64
+         refuse_target_port = [8080, \"9000\"]
+         public_url = \"https://hooks.example.com\"",
+        expect_test::expect![[r#"
+            allow_target_host = ["hooks.internal","*.corp.example"] (--allow-target-host)
+            allow_metadata_targets = true (--allow-metadata-targets)
+            allow_target_port = [81,8500] (--allow-target-port)
+            refuse_target_port = [8080,9000] (waxwing.toml line 1)
+            nat64_prefix = ["64:ff9b:1:abcd::/64"] (WAXWING_NAT64_PREFIX)
+            public_url = "https://hooks.example.com/" (waxwing.toml line 2)
+        "#]],
+    );
+    check(
+        "--allow-target-host 10.0.0.1
+         --allow-target-host *.com
+         --allow-target-port 0
+         --public-url hooks.example.com
+         WAXWING_NAT64_PREFIX=64:ff9b::/72
+         refuse_target_port = 65536",
+        expect_test::expect![[r#"
+            --allow-target-host: `10.0.0.1`: a host is a name like hooks.example.internal, or *.example.internal for all names below it
+            --allow-target-port: `0` is not a port; give a number from 1 to 65535
+            waxwing.toml line 1, refuse_target_port: `65536` is not a port; give a number from 1 to 65535
+            WAXWING_NAT64_PREFIX: `64:ff9b::/72`: a NAT64 prefix is one of IPv6 with a length of 32, 40, 48, 56, 64 or 96
+            --public-url: `hooks.example.com` is not a URL; write it like https://hooks.example.com
+        "#]],
+    );
+}
+
+#[test]
 fn secrets_are_not_shown() {
     check(
         "WAXWING_SECRET_KEY=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
@@ -149,7 +191,7 @@ fn everything_that_is_wrong_is_named_with_the_place_to_change() {
          free_space_reserve = \"lots\"
          publish_rate = { fast = true }",
         expect_test::expect![[r#"
-            waxwing.toml line 3: `colour` is not a setting; known are data_dir, listen, dev, allow_http_targets, allow_target_range, management_rate, publish_rate, trusted_proxies, language, compat, secret_key, admin_key, payload_days, metadata_days, free_space_reserve, log, log_level
+            waxwing.toml line 3: `colour` is not a setting; known are data_dir, listen, dev, allow_http_targets, allow_target_range, allow_target_host, allow_metadata_targets, allow_target_port, refuse_target_port, nat64_prefix, public_url, management_rate, publish_rate, trusted_proxies, language, compat, secret_key, admin_key, payload_days, metadata_days, free_space_reserve, log, log_level
             waxwing.toml line 2: `listn` is not a setting; did you mean `listen`?
             waxwing.toml line 7, publish_rate: takes a text, a number, true, false or a list of texts
             WAXWING_LISTEN: `8620` is not an address; write it like 127.0.0.1:8620, or 0.0.0.0:8620 for every interface

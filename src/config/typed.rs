@@ -8,12 +8,18 @@ use super::{Args, ConfigError, Origin, Set};
 
 /// Every setting by its name in `waxwing.toml`, with its flag when it has one. The variable is `WAXWING_` and the name
 /// in capitals.
-const SETTINGS: [(&str, Option<&str>); 17] = [
+const SETTINGS: [(&str, Option<&str>); 23] = [
     ("data_dir", Some("--data-dir")),
     ("listen", Some("--listen")),
     ("dev", Some("--dev")),
     ("allow_http_targets", Some("--allow-http-targets")),
     ("allow_target_range", Some("--allow-target-range")),
+    ("allow_target_host", Some("--allow-target-host")),
+    ("allow_metadata_targets", Some("--allow-metadata-targets")),
+    ("allow_target_port", Some("--allow-target-port")),
+    ("refuse_target_port", Some("--refuse-target-port")),
+    ("nat64_prefix", None),
+    ("public_url", Some("--public-url")),
     ("management_rate", Some("--management-rate")),
     ("publish_rate", Some("--publish-rate")),
     ("trusted_proxies", Some("--trusted-proxies")),
@@ -104,6 +110,11 @@ impl Typed {
             dev,
             allow_http_targets,
             allow_target_range,
+            allow_target_host,
+            allow_metadata_targets,
+            allow_target_port,
+            refuse_target_port,
+            public_url,
             management_rate,
             publish_rate,
             trusted_proxies,
@@ -118,6 +129,11 @@ impl Typed {
             ("dev", switch(*dev)),
             ("allow_http_targets", switch(*allow_http_targets)),
             ("allow_target_range", allow_target_range.clone()),
+            ("allow_target_host", allow_target_host.clone()),
+            ("allow_metadata_targets", switch(*allow_metadata_targets)),
+            ("allow_target_port", allow_target_port.clone()),
+            ("refuse_target_port", refuse_target_port.clone()),
+            ("public_url", one(public_url)),
             ("management_rate", one(management_rate)),
             ("publish_rate", one(publish_rate)),
             ("trusted_proxies", trusted_proxies.clone()),
@@ -194,10 +210,17 @@ fn nearest(name: &str) -> Option<&'static str> {
 /// A value of the file as it would be typed elsewhere. None when it is a table, a date or a list of such.
 fn texts_of(value: &DeValue<'_>) -> Option<Vec<String>> {
     match value {
-        DeValue::String(text) => Some(vec![text.to_string()]),
-        DeValue::Integer(number) if number.radix() == 10 => Some(vec![number.as_str().to_owned()]),
+        DeValue::String(_) | DeValue::Integer(_) => text_of(value).map(|text| vec![text]),
         DeValue::Boolean(on) => Some(vec![on.to_string()]),
-        DeValue::Array(values) => values.iter().map(|value| Some(value.get_ref().as_str()?.to_owned())).collect(),
+        DeValue::Array(values) => values.iter().map(|value| text_of(value.get_ref())).collect(),
+        _ => None,
+    }
+}
+
+fn text_of(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
         _ => None,
     }
 }

@@ -8,6 +8,9 @@ use zeroize::Zeroizing;
 
 use super::profile::BRANDED_NAMES;
 
+/// Says which process sends a request, so that it knows its own when they come back to it.
+pub const LOOP_HEADER: &str = "waxwing-sender";
+
 /// Custom headers of one subscription (contract 4.1).
 pub const HEADERS_MAX: usize = 20;
 /// What a value may be, in words.
@@ -18,23 +21,38 @@ pub const MASK: &str = "***";
 const NAME_LENGTH_MAX: usize = 64;
 const VALUE_LENGTH_MAX: usize = 1024;
 
-/// Names that Waxwing or HTTP itself sets …
-const RESERVED: [&str; 12] = [
+/// Names that Waxwing or HTTP itself sets, that stand for somebody's session, or that open a cloud's metadata service (GCP,
+/// Azure) …
+const RESERVED: [&str; 16] = [
     "accept-encoding",
     "connection",
     "content-length",
     "content-type",
+    "cookie",
     "expect",
     "host",
     "keep-alive",
+    "metadata",
+    "metadata-flavor",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
     "user-agent",
+    LOOP_HEADER,
 ];
-/// … and what their names begin with: what profiles sign with, and what is between a client and its proxy.
-const RESERVED_PREFIXES: [&str; 6] = ["proxy-", "svix-", "webhook-", "x-amcore-", "x-marea-", "x-webhook-"];
+/// … and what their names begin with: what profiles sign with, what is between a client and its proxy, and the tokens of
+/// AWS's metadata service and of others.
+const RESERVED_PREFIXES: [&str; 8] = [
+    "proxy-",
+    "svix-",
+    "webhook-",
+    "x-amcore-",
+    "x-aws-ec2-metadata-token",
+    "x-marea-",
+    "x-metadata-token",
+    "x-webhook-",
+];
 
 /// The custom headers of a subscription, each name once.
 pub type CustomHeaders = BTreeMap<HeaderName, HeaderValue>;
@@ -173,9 +191,39 @@ mod tests {
         for text in ["", " x", "x y", "x:", ":path", "é", "x\r\n", "x/y", &too_long] {
             assert_eq!(text.parse::<HeaderName>(), Err(InvalidHeaderName::Malformed), "{text:?}");
         }
-        for text in ["Host", "CONTENT-TYPE", "te", "Proxy-Authorization", "webhook-id", "svix-id", "X-Webhook-Anything"]
-        {
+        for text in ["CONTENT-TYPE", "svix-id", "X-Webhook-Anything", "Waxwing-Sender", "User-Agent", "Keep-Alive"] {
             assert_eq!(text.parse::<HeaderName>(), Err(InvalidHeaderName::Reserved), "{text}");
+        }
+    }
+
+    /// SG-06
+    #[test]
+    fn what_frames_a_request_and_what_opens_a_metadata_service_is_not_free() {
+        for text in [
+            "Host",
+            "Content-Length",
+            "Transfer-Encoding",
+            "Connection",
+            "TE",
+            "Trailer",
+            "Upgrade",
+            "Expect",
+            "Proxy-Authorization",
+            "proxy-connection",
+            "webhook-id",
+            "Webhook-Signature",
+            "Cookie",
+            "Metadata-Flavor",
+            "X-aws-ec2-metadata-token",
+            "X-AWS-EC2-Metadata-Token-TTL-Seconds",
+            "X-Metadata-Token",
+            "x-metadata-token-expiry-seconds",
+            "Metadata",
+        ] {
+            assert_eq!(text.parse::<HeaderName>(), Err(InvalidHeaderName::Reserved), "{text}");
+        }
+        for value in ["a\r\nhost: x", "a\nb", "a\rb", "a\0b", "\u{85}"] {
+            assert_eq!(value.parse::<HeaderValue>(), Err(InvalidHeaderValue), "{value:?}");
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::{Host, Url};
@@ -25,8 +26,123 @@ pub struct TargetRules {
     pub allow_http: bool,
     /// Forbidden ranges that the operator opened.
     pub allowed_ranges: Vec<IpNet>,
+    /// Hosts that the operator opened: whatever their names say and wherever they lead.
+    pub allowed_hosts: Vec<HostPattern>,
+    /// Whether what was opened may be a metadata service of a cloud, too.
+    pub allow_metadata: bool,
+    /// Ports that the operator opened.
+    pub allowed_ports: Vec<u16>,
+    /// Ports that are refused besides those that always are, whatever is allowed.
+    pub refused_ports: Vec<u16>,
+    /// By which the gateways of this network lead to IPv4, besides the well-known prefix.
+    pub nat64_prefixes: Vec<Nat64Prefix>,
     /// Addresses that this process listens on: never a target, whatever is allowed.
     pub own_listeners: Vec<SocketAddr>,
+    /// Hosts under which others reach this process, as a URL spells them: never a target either.
+    pub own_hosts: Vec<String>,
+}
+
+/// `hooks.example.internal`, or `*.example.internal` for every name below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPattern {
+    name: String,
+    is_of_names_below: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a host is a name like hooks.example.internal, or *.example.internal for all names below it")]
+pub struct InvalidHostPattern;
+
+impl HostPattern {
+    fn matches(&self, name: &str) -> bool {
+        match name.strip_suffix(self.name.as_str()) {
+            Some(rest) if self.is_of_names_below => rest.len() > 1 && rest.ends_with('.'),
+            Some(rest) => rest.is_empty(),
+            None => false,
+        }
+    }
+}
+
+impl FromStr for HostPattern {
+    type Err = InvalidHostPattern;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHostPattern> {
+        let (is_of_names_below, name) = text.strip_prefix("*.").map_or((false, text), |name| (true, name));
+        match Host::parse(name) {
+            Ok(Host::Domain(name)) if !name.ends_with('.') && !name.contains('*') => {
+                // Everything below `com` would be half of the internet.
+                let is_narrow = !is_of_names_below || name.contains('.') || LOCAL_SUFFIXES.contains(&name.as_str());
+                if is_narrow { Ok(Self { name, is_of_names_below }) } else { Err(InvalidHostPattern) }
+            }
+            Ok(_) | Err(_) => Err(InvalidHostPattern),
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.is_of_names_below { "*." } else { "" }, self.name)
+    }
+}
+
+/// A prefix of IPv6 addresses that a gateway takes IPv4 addresses out of (RFC 6052).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nat64Prefix(Ipv6Net);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a NAT64 prefix is one of IPv6 with a length of 32, 40, 48, 56, 64 or 96")]
+pub struct InvalidNat64Prefix;
+
+impl Nat64Prefix {
+    const WELL_KNOWN: Self = Self(v6(0x64, 0xff9b, 0, 0, 96));
+
+    /// Where the gateway leads; none when the address is not below the prefix. Of one that no gateway would make, since
+    /// octet 8 is not zero, it is [`Ipv4Addr::UNSPECIFIED`], which nothing opens by accident.
+    fn carried(self, ip: Ipv6Addr) -> Option<Ipv4Addr> {
+        if !self.0.contains(&ip) {
+            return None;
+        }
+        let octets = ip.octets();
+        let first = usize::from(self.0.prefix_len()) / 8;
+        if first < RESERVED_OCTET + 4 && octets[RESERVED_OCTET] != 0 {
+            return Some(Ipv4Addr::UNSPECIFIED);
+        }
+        // RFC 6052 section 2.2: the address lies around octet 8.
+        let mut carried = (first..octets.len()).filter(|place| *place != RESERVED_OCTET).map(|place| octets[place]);
+        let mut next = || carried.next().expect("the longest prefix leaves four octets");
+        Some(Ipv4Addr::new(next(), next(), next(), next()))
+    }
+}
+
+/// Zero in every address that carries an IPv4 address by RFC 6052, but behind a prefix of 96 bits.
+const RESERVED_OCTET: usize = 8;
+
+impl FromStr for Nat64Prefix {
+    type Err = InvalidNat64Prefix;
+
+    fn from_str(text: &str) -> Result<Self, InvalidNat64Prefix> {
+        let net: Ipv6Net = text.parse().map_err(|_| InvalidNat64Prefix)?;
+        if [32, 40, 48, 56, 64, 96].contains(&net.prefix_len()) {
+            Ok(Self(net.trunc()))
+        } else {
+            Err(InvalidNat64Prefix)
+        }
+    }
+}
+
+impl fmt::Display for Nat64Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What led to an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// The URL itself, or a name that nobody opened.
+    Plain,
+    /// A name that the operator opened.
+    OpenedHost,
 }
 
 /// An address that may not be connected to.
@@ -73,6 +189,7 @@ impl TargetUrl {
             return Err(Rule::InvalidUrl("a fragment (#…) is not allowed in it"));
         }
         match self.host() {
+            host if rules.own_hosts.contains(&host.to_string()) => return Err(Rule::UrlBlocked),
             Host::Domain(name) => check_name(name, rules)?,
             Host::Ipv4(ip) => rules.judge((ip, self.port()).into()).map_err(|_| Rule::UrlBlocked)?,
             Host::Ipv6(ip) => rules.judge((ip, self.port()).into()).map_err(|_| Rule::UrlBlocked)?,
@@ -122,13 +239,25 @@ impl fmt::Debug for TargetUrl {
 }
 
 impl TargetRules {
-    /// Judges one address of a target. Every address of an answer is asked, and one refusal refuses the target.
+    /// Judges an address that stands for itself.
     pub fn judge(&self, address: SocketAddr) -> Result<(), Forbidden> {
+        self.judge_behind(Way::Plain, address)
+    }
+
+    /// Judges one address of a target. Every address of an answer is asked, and one refusal refuses the target.
+    pub fn judge_behind(&self, way: Way, address: SocketAddr) -> Result<(), Forbidden> {
         let ip = address.ip();
         let refused = |why| Err(Forbidden { address: ip, why });
-        for meant in [Some(ip), carried_ipv4(ip).map(IpAddr::V4)].into_iter().flatten() {
-            // Neither list of ranges nor listeners can open these, however they are written.
-            if METADATA.contains(&meant) {
+        let gateway = match ip {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(ip) => {
+                let own = self.nat64_prefixes.iter().find_map(|prefix| prefix.carried(ip));
+                own.or_else(|| Nat64Prefix::WELL_KNOWN.carried(ip)).map(IpAddr::V4)
+            }
+        };
+        for meant in [Some(ip), gateway, carried_ipv4(ip).map(IpAddr::V4)].into_iter().flatten() {
+            // Nothing else that is opened opens these, however they are written.
+            if METADATA.contains(&meant) && !self.allow_metadata {
                 return refused("metadata service of a cloud");
             }
             if self.is_own_listener(SocketAddr::new(meant, address.port())) {
@@ -138,14 +267,19 @@ impl TargetRules {
         let judged = match ip {
             // The operator opens IPv4 ranges as IPv4, so the second spelling is not needed, and `::/0` must not open it.
             IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => return refused("IPv4-mapped"),
-            IpAddr::V6(v6) if NAT64.contains(&v6) => IpAddr::V4(last_four_octets(v6)),
-            _ => ip,
+            _ => gateway.unwrap_or(ip),
         };
         match refused_range(judged) {
+            None => Ok(()),
+            Some(_) if way == Way::OpenedHost => Ok(()),
             Some(_) if self.allowed_ranges.iter().any(|range| range.contains(&judged)) => Ok(()),
             Some(why) => refused(why),
-            None => Ok(()),
         }
+    }
+
+    /// How the addresses of a name are to be judged.
+    pub fn way_of(&self, name: &str) -> Way {
+        if self.allowed_hosts.iter().any(|pattern| pattern.matches(name)) { Way::OpenedHost } else { Way::Plain }
     }
 
     /// Whether this process listens on every address of the machine at that port.
@@ -227,11 +361,12 @@ fn check_name(name: &str, rules: &TargetRules) -> Result<(), Rule> {
         return Ok(());
     }
     let relative = name.trim_end_matches('.');
+    let is_opened = rules.way_of(name) == Way::OpenedHost;
     let is_local = !relative.contains('.')
         || LOCAL_SUFFIXES.iter().any(|suffix| is_below(relative, suffix))
         || relative == "kubernetes.default"
         || relative.starts_with("kubernetes.default.");
-    if is_local {
+    if is_local && !is_opened {
         return Err(Rule::UrlBlocked);
     }
     if name.ends_with('.') {
@@ -279,6 +414,9 @@ const PORTS_REFUSED: [u16; 19] = [
 
 fn is_port_allowed(port: u16, rules: &TargetRules) -> bool {
     match port {
+        0 => false,
+        port if rules.refused_ports.contains(&port) => false,
+        port if rules.allowed_ports.contains(&port) => true,
         443 => true,
         80 => rules.allow_http,
         0..1024 => false,
@@ -352,8 +490,6 @@ const IPV6_REFUSED: [(Ipv6Net, &str); 15] = [
     (v6(0xff00, 0, 0, 0, 8), "multicast"),
 ];
 
-/// The well-known NAT64 prefix: such an address is as good or bad as the IPv4 address in it.
-const NAT64: Ipv6Net = v6(0x64, 0xff9b, 0, 0, 96);
 const NAT64_LOCAL: Ipv6Net = v6(0x64, 0xff9b, 1, 0, 48);
 const TEREDO: Ipv6Net = v6(0x2001, 0, 0, 0, 32);
 const SIX_TO_FOUR: Ipv6Net = v6(0x2002, 0, 0, 0, 16);

@@ -19,6 +19,7 @@ use super::reply::Finished;
 use super::safeguards;
 use super::template::Templates;
 use super::visit::Visit;
+use crate::domain::header::LOOP_HEADER;
 use crate::domain::time::Timestamp;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -65,6 +66,8 @@ impl<E: Endpoint> Edge<E> {
         let way = Way::of(&request, &self.app.settings.trusted_proxies);
         let mut response = if is_api && self.app.settings.is_shutting_down.load(Ordering::Acquire) {
             compat::render(&Refusal::new(Ground::ShuttingDown).retry_after(1), &visit).into_response()
+        } else if self.is_from_here(&request) {
+            compat::render(&Refusal::new(Ground::Loop), &visit).into_response()
         } else {
             // What fails is logged with the request's id in any case; the span is for whoever looks closer.
             let span = tracing::debug_span!("request", id = visit.id, %method, path = uri.path());
@@ -87,6 +90,12 @@ impl<E: Endpoint> Edge<E> {
         response.headers_mut().extend(own_headers);
         self.app.answers.count(contract, &method, uri.path(), response.status());
         finish(response, &visit, way)
+    }
+
+    /// Whether this process sent it: a delivery that is published again would be delivered again, and so on.
+    fn is_from_here(&self, request: &Request) -> bool {
+        let mut senders = request.headers().get_all(LOOP_HEADER).iter();
+        senders.any(|sender| self.app.net.is_sender(sender.as_bytes()))
     }
 
     /// Gives an error its body: ours as it was refused, poem's by its status.

@@ -1,5 +1,5 @@
 //! Who tried wrong keys and passwords lately: over 20 a minute from one place are told to wait (contract 3), and over 10 in a
-//! quarter of an hour for one user.
+//! quarter of an hour for one user. And which tenants tried many targets, or forbidden ones.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::limit::whole_seconds;
 use super::problem::{Ground, Refusal};
+use crate::domain::id::TenantId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::TokenHash;
 use crate::domain::user::Email;
@@ -20,6 +21,12 @@ const WINDOW: Duration = Duration::from_secs(60);
 const OF_USER_MAX: u32 = 10;
 /// … within this time.
 const OF_USER_WINDOW: Duration = Duration::from_secs(15 * 60);
+/// URLs that one tenant sets or sends tests to …
+const TARGETS_MAX: u32 = 60;
+const TARGETS_WINDOW: Duration = Duration::from_secs(60);
+/// … and those of them that are forbidden.
+const FORBIDDEN_TARGETS_MAX: u32 = 20;
+const FORBIDDEN_TARGETS_WINDOW: Duration = Duration::from_secs(60 * 60);
 /// Places remembered, in two halves: when the newer half is full, the older one is forgotten.
 const PLACES_MAX: usize = 100_000;
 
@@ -92,6 +99,41 @@ impl Attempt<'_> {
     }
 }
 
+/// What each tenant tries of targets, whatever its keys may do: nobody makes a scanner of ports and networks of us.
+pub struct Targets {
+    tried: Tallies<TenantId>,
+    forbidden: Tallies<TenantId>,
+}
+
+impl Default for Targets {
+    fn default() -> Self {
+        Self {
+            tried: Tallies::new(TARGETS_MAX, TARGETS_WINDOW),
+            forbidden: Tallies::new(FORBIDDEN_TARGETS_MAX, FORBIDDEN_TARGETS_WINDOW),
+        }
+    }
+}
+
+impl Targets {
+    /// Counts one that is about to be looked at or sent to. `Err` says how long to wait.
+    pub fn try_one(&self, tenant: TenantId, now: Timestamp) -> Result<(), Refusal> {
+        match (self.forbidden.look(&tenant, now), self.tried.note(tenant, now)) {
+            (Verdict::Tolerated, Verdict::Tolerated) => Ok(()),
+            (Verdict::TooMany { wait }, _) | (_, Verdict::TooMany { wait }) => {
+                Err(Refusal::new(Ground::TooManyTargets).retry_after(whole_seconds(wait).max(1)))
+            }
+        }
+    }
+
+    /// One that was tried is forbidden.
+    pub fn was_forbidden(&self, tenant: TenantId, now: Timestamp) {
+        self.forbidden.note(tenant, now);
+        if let Verdict::TooMany { wait } = self.forbidden.look(&tenant, now) {
+            tracing::warn!(%tenant, wait_seconds = wait.as_secs(), "a tenant tried too many forbidden targets");
+        }
+    }
+}
+
 /// How often something failed lately, for each of many.
 struct Tallies<P> {
     failures_max: u32,
@@ -133,6 +175,18 @@ impl<P: Copy + Eq + Hash> Tallies<P> {
         }
     }
 
+    /// What the next one would be told.
+    fn look(&self, place: &P, now: Timestamp) -> Verdict {
+        let halves = self.halves.lock().expect("no holder of it panics");
+        let known = halves.newer.get(place).or_else(|| halves.older.get(place));
+        match known.filter(|tally| now >= tally.since && now.since(tally.since) < self.window) {
+            Some(tally) if tally.failures >= self.failures_max => {
+                Verdict::TooMany { wait: tally.since.plus(self.window).since(now) }
+            }
+            _ => Verdict::Tolerated,
+        }
+    }
+
     /// One that was noted did not fail.
     fn take_back(&self, place: &P) {
         let mut halves = self.halves.lock().expect("no holder of it panics");
@@ -144,7 +198,7 @@ impl<P: Copy + Eq + Hash> Tallies<P> {
 }
 
 /// An IPv4 address, or the /64 that one IPv6 client can choose its addresses from.
-fn place(client: IpAddr) -> IpAddr {
+pub fn place(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)).into(),
@@ -179,6 +233,29 @@ mod tests {
         }
         assert!(matches!(failures.note("2001:db8:0:1:ffff::".parse().unwrap(), at(0)), Verdict::TooMany { .. }));
         assert_eq!(failures.note("2001:db8:0:2::".parse().unwrap(), at(0)), Verdict::Tolerated);
+    }
+
+    /// SG-23
+    #[test]
+    fn a_tenant_that_tries_many_targets_or_some_forbidden_ones_has_to_wait_and_others_do_not() {
+        let (one, other) = (TenantId::DEFAULT, TenantId::SYSTEM);
+        let wait = |tried: Result<(), Refusal>| tried.err().map(|refusal| refusal.retry_after_seconds().unwrap());
+        let targets = Targets::default();
+        for _ in 0..60 {
+            assert_eq!(wait(targets.try_one(one, at(0))), None);
+        }
+        assert_eq!(wait(targets.try_one(one, at(20))), Some(40));
+        assert_eq!(wait(targets.try_one(other, at(20))), None);
+        assert_eq!(wait(targets.try_one(one, at(60))), None);
+
+        let targets = Targets::default();
+        for n in 0..20 {
+            assert_eq!(wait(targets.try_one(one, at(n * 60))), None);
+            targets.was_forbidden(one, at(n * 60));
+        }
+        assert_eq!(wait(targets.try_one(one, at(1200))), Some(2400));
+        assert_eq!(wait(targets.try_one(other, at(1200))), None);
+        assert_eq!(wait(targets.try_one(one, at(3600))), None);
     }
 
     #[test]

@@ -128,6 +128,10 @@ pub enum Ground {
         max: u32,
     },
     RateLimited,
+    /// The tenant tried too many targets, or too many that are forbidden.
+    TooManyTargets,
+    /// This process sent the request itself, as a delivery.
+    Loop,
     /// Over a quota by the minute or the day; `bucket` is its published name.
     RateWindowExceeded {
         bucket: &'static str,
@@ -152,7 +156,7 @@ pub enum Ground {
 impl Ground {
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Rule(_) | Self::InvalidIdempotencyKey | Self::EventNotAllowed => StatusCode::BAD_REQUEST,
+            Self::Rule(_) | Self::InvalidIdempotencyKey | Self::EventNotAllowed | Self::Loop => StatusCode::BAD_REQUEST,
             Self::MissingApiKey
             | Self::InvalidApiKey
             | Self::InvalidAuthorizationFormat
@@ -192,9 +196,10 @@ impl Ground {
             | Self::LimitExceeded { .. } => StatusCode::CONFLICT,
             Self::EventExpired | Self::IdempotencySnapshotUnavailable => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::RateLimited | Self::RateWindowExceeded { .. } | Self::TooManyViewers { .. } => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
+            Self::RateLimited
+            | Self::TooManyTargets
+            | Self::RateWindowExceeded { .. }
+            | Self::TooManyViewers { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::ShuttingDown | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal | Self::StoreUnavailable { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -243,7 +248,8 @@ impl Ground {
             Self::EventExpired => "event_expired",
             Self::PreconditionFailed => "precondition_failed",
             Self::LimitExceeded { .. } | Self::TooManyViewers { .. } => "limit_exceeded",
-            Self::RateLimited | Self::RateWindowExceeded { .. } => "rate_limited",
+            Self::RateLimited | Self::TooManyTargets | Self::RateWindowExceeded { .. } => "rate_limited",
+            Self::Loop => "loop_detected",
             Self::StorageFull => "storage_full",
             Self::ShuttingDown => "shutting_down",
             Self::StorageUnavailable => "storage_unavailable",

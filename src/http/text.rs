@@ -141,6 +141,8 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::PreconditionFailed => Message::new("precondition-failed"),
         Ground::LimitExceeded { max } => Message::new("limit-exceeded").number("max", max),
         Ground::RateLimited => Message::new("rate-limited"),
+        Ground::TooManyTargets => Message::new("too-many-targets"),
+        Ground::Loop => Message::new("loop-detected"),
         Ground::RateWindowExceeded { bucket } => Message::new("rate-window-exceeded").with("bucket", *bucket),
         Ground::TooManyViewers { max, of_what } => {
             Message::new("too-many-viewers").number("max", max).phrase("of_what", of_what)

@@ -17,6 +17,7 @@ use super::connection::{Connection, Http2, Http2Request, connect};
 use super::failure::Failure;
 use super::guard::{Refusal, Vetted, vetted_addresses};
 use super::http1::{HEADERS_MAX, Http1, Outgoing};
+use super::pace::Pace;
 use super::pool::{Destination, Limits, Pool};
 use super::resolver::Resolver;
 use super::response::{Head, Kept, kept_headers, read_body};
@@ -24,7 +25,7 @@ use super::test_receiver::{Came, TestReceiver, TestReply};
 use super::tls::Tls;
 use crate::clock::Clock;
 use crate::domain::delivery::{ErrorClass, Outcome, Phases, Response};
-use crate::domain::header::{CustomHeaders, MASK};
+use crate::domain::header::{CustomHeaders, LOOP_HEADER, MASK};
 use crate::domain::id::SubscriptionId;
 use crate::domain::target::{Forbidden, TargetRules, TargetUrl};
 
@@ -32,6 +33,8 @@ use crate::domain::target::{Forbidden, TargetRules, TargetUrl};
 const ADDRESSES_TRIED_MAX: usize = 2;
 /// How long the check at create and update waits for the name (contract 8).
 const VETTING_TIME_MAX: Duration = Duration::from_secs(2);
+/// A receiver that has begun to answer goes on with [`super::pace::PROGRESS_BYTES_MIN`] in each such time, or is left.
+const PROGRESS_TIME_MAX: Duration = Duration::from_secs(5);
 
 pub struct Options {
     pub rules: TargetRules,
@@ -43,6 +46,8 @@ pub struct Options {
     pub connections_idle_per_target_max: usize,
     /// After this time without a request a connection is closed.
     pub idle_time_max: Duration,
+    /// How long a receiver that has begun to answer may take for the next kilobyte.
+    pub progress_time_max: Duration,
     /// Tells when something came to the test receiver.
     pub clock: Clock,
 }
@@ -58,6 +63,7 @@ impl Options {
             // With fewer than they use at once, a part of the requests opens a connection only to close it.
             connections_idle_per_target_max: 512,
             idle_time_max: Duration::from_secs(30),
+            progress_time_max: PROGRESS_TIME_MAX,
             clock: Clock::System,
         }
     }
@@ -107,6 +113,9 @@ struct Shared {
     tls: Tls,
     pool: Pool,
     test_receiver: TestReceiver,
+    progress_time_max: Duration,
+    /// What this process calls itself in [`LOOP_HEADER`].
+    sender: String,
     clock: Clock,
 }
 
@@ -119,6 +128,7 @@ impl Client {
             connections_idle_max,
             connections_idle_per_target_max,
             idle_time_max,
+            progress_time_max,
             clock,
         } = options;
         let limits = Limits { connections_idle_max, connections_idle_per_target_max, idle_time_max };
@@ -128,8 +138,16 @@ impl Client {
             tls: Tls::new(extra_roots)?,
             pool: Pool::new(limits),
             test_receiver: TestReceiver::default(),
+            progress_time_max,
+            // Nobody can tell from it whose it is, and nobody else has it.
+            sender: format!("{:016x}", rand::random::<u64>()),
             clock,
         })))
+    }
+
+    /// Whether a request with this value of [`LOOP_HEADER`] was sent by this process.
+    pub fn is_sender(&self, value: &[u8]) -> bool {
+        value == self.0.sender.as_bytes()
     }
 
     /// Posts, once. Never fails: what went wrong is in the [`Exchange`].
@@ -145,6 +163,9 @@ impl Client {
         if request.url.is_test_receiver() {
             self.send_to_test_receiver(request, &mut exchange).await;
         } else {
+            // Before the secret ones, which come last.
+            let place = exchange.request_headers.len() - request.secret_headers.len();
+            exchange.request_headers.insert(place, (LOOP_HEADER.to_owned(), self.0.sender.clone()));
             let deadline = started + request.timeout;
             match self.exchange(&request, deadline, &mut exchange).await {
                 Ok(response) => {
@@ -304,7 +325,8 @@ impl Client {
         let outgoing = Outgoing::post(target, headers, &request.body).map_err(Trouble::Final)?;
         let started = Instant::now();
         let bytes_read_before = http1.bytes_read();
-        let head = match timeout_at(deadline, http1.send(outgoing)).await {
+        let pace = Pace::new(self.0.progress_time_max);
+        let head = match timeout_at(deadline, http1.send(outgoing, pace)).await {
             Ok(Ok(head)) => head,
             Ok(Err(_)) if is_reused && http1.bytes_read() == bytes_read_before => return Err(Trouble::Stale),
             Ok(Err(failure)) => return Err(Trouble::Final(failure)),
@@ -312,7 +334,7 @@ impl Client {
         };
         exchange.phases.first_byte = Some(started.elapsed());
         let mut kept = Kept::default();
-        let is_complete = timeout_at(deadline, http1.read_body(&mut kept)).await.unwrap_or(false);
+        let is_complete = timeout_at(deadline, http1.read_body(&mut kept, pace)).await.unwrap_or(false);
         // One that is not put back is closed: what the peer still sends is not read.
         if is_complete && http1.is_reusable() {
             self.0.pool.put(destination.clone(), Connection::Http1(http1));
@@ -354,7 +376,8 @@ impl Client {
         let headers: Vec<_> = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let headers = kept_headers(headers.into_iter());
         let mut kept = Kept::default();
-        let is_complete = read_body(body, &mut kept, deadline).await;
+        let pace = Pace::new(self.0.progress_time_max);
+        let is_complete = read_body(body, &mut kept, pace, deadline).await;
         let status = head.status.as_u16();
         Ok(Response { status, headers, body: kept.into_bytes(), body_truncated: !is_complete })
     }

@@ -5,15 +5,18 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use url::Host;
 
 use super::resolver::{Resolver, Unresolved};
-use crate::domain::target::{Forbidden, TargetRules, TargetUrl, is_localhost};
+use crate::domain::target::{Forbidden, TargetRules, TargetUrl, Way, is_localhost};
 
 /// An address that was judged. Only this module makes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Vetted(SocketAddr);
+pub struct Vetted {
+    address: SocketAddr,
+    way: Way,
+}
 
 impl Vetted {
     pub fn address(self) -> SocketAddr {
-        self.0
+        self.address
     }
 }
 
@@ -34,32 +37,33 @@ pub async fn vetted_addresses(
 ) -> Result<Vec<Vetted>, Refusal> {
     let port = url.port();
     let name = match url.host() {
-        Host::Ipv4(ip) => return Ok(vec![judged(rules, (ip, port).into())?]),
-        Host::Ipv6(ip) => return Ok(vec![judged(rules, (ip, port).into())?]),
+        Host::Ipv4(ip) => return Ok(vec![judged(rules, Way::Plain, (ip, port).into())?]),
+        Host::Ipv6(ip) => return Ok(vec![judged(rules, Way::Plain, (ip, port).into())?]),
         Host::Domain(name) => name,
     };
+    let way = rules.way_of(name);
     let mut addresses = resolver.addresses(name).await?;
-    if is_localhost(name) {
+    if is_localhost(name) && way == Way::Plain {
         // The name means whichever loopback address the operator opened.
         let opened = |ip: &IpAddr| rules.allowed_ranges.iter().any(|range| range.contains(ip));
         if addresses.iter().any(opened) {
             addresses.retain(opened);
         }
     }
-    addresses.into_iter().map(|ip| Ok(judged(rules, SocketAddr::new(ip, port))?)).collect()
+    addresses.into_iter().map(|ip| Ok(judged(rules, way, SocketAddr::new(ip, port))?)).collect()
 }
 
 /// The second guard, just before a socket connects. The first one may be minutes old by a bug; this one never is.
-pub fn judge_again(rules: &TargetRules, address: Vetted) -> Result<(), Forbidden> {
-    judged(rules, address.0).map(|_| ())
+pub fn judge_again(rules: &TargetRules, Vetted { address, way }: Vetted) -> Result<(), Forbidden> {
+    judged(rules, way, address).map(|_| ())
 }
 
-fn judged(rules: &TargetRules, address: SocketAddr) -> Result<Vetted, Forbidden> {
-    rules.judge(address)?;
+fn judged(rules: &TargetRules, way: Way, address: SocketAddr) -> Result<Vetted, Forbidden> {
+    rules.judge_behind(way, address)?;
     if rules.listens_everywhere_at(address.port()) && is_of_this_machine(address.ip()) {
         return Err(Forbidden { address: address.ip(), why: "this instance listens there" });
     }
-    Ok(Vetted(address))
+    Ok(Vetted { address, way })
 }
 
 /// Whether an interface of this machine has the address: only then can a socket be bound to it. Sends nothing.

@@ -15,6 +15,7 @@ use httparse::{Header, ParserConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::failure::Failure;
+use super::pace::{Pace, TooSlow};
 use super::response::{Head, Kept, kept_headers};
 use super::stream::Stream;
 use crate::domain::delivery::ErrorClass;
@@ -139,9 +140,10 @@ impl Http1 {
     }
 
     /// Sends a request and reads the head of its response. The body is read next, by [`Self::read_body`].
-    pub async fn send(&mut self, request: Outgoing) -> Result<Head, Failure> {
+    pub async fn send(&mut self, request: Outgoing, pace: Pace) -> Result<Head, Failure> {
         self.outgoing = Some(request);
         let mut searched = 0;
+        let mut head_pace = pace;
         loop {
             // The first bytes are looked at even when they are no whole head: who speaks another protocol may wait.
             let is_worth_a_look = searched == 0 || end_of_head(&self.read, searched);
@@ -153,13 +155,22 @@ impl Http1 {
                     return Ok(head);
                 }
                 searched = 0;
+                head_pace = pace;
                 continue;
             }
             if self.read.len() > HEAD_BYTES_MAX {
                 return Err(Failure::new(ErrorClass::Http, format!("a head of more than {HEAD_BYTES_MAX} bytes")));
             }
             searched = self.read.len();
-            match self.fill().await {
+            // Who has not begun may think for as long as the attempt takes.
+            let filled = match searched {
+                0 => self.fill().await,
+                _ => self.fill_at(&mut head_pace).await,
+            };
+            match filled {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && self.write_error.is_none() => {
+                    return Err(Failure::timeout("waiting for a head that comes too slowly"));
+                }
                 Ok(0) if self.read.is_empty() => return Err(self.ended("the connection was closed without an answer")),
                 Ok(0) => return Err(self.ended("the connection was closed in the middle of the head")),
                 Ok(_) => {}
@@ -198,8 +209,9 @@ impl Http1 {
         Ok(Some(Head { status, headers }))
     }
 
-    /// Reads the body into `kept` until its end, the limit, or until the peer breaks off. Answers whether it is whole.
-    pub async fn read_body(&mut self, kept: &mut Kept) -> bool {
+    /// Reads the body into `kept` until its end, the limit, or until the peer breaks off or is too slow. Answers whether it
+    /// is whole.
+    pub async fn read_body(&mut self, kept: &mut Kept, mut pace: Pace) -> bool {
         loop {
             match self.take_body(kept) {
                 Step::Over => {
@@ -214,7 +226,7 @@ impl Http1 {
                 }
                 Step::More => {}
             }
-            match self.fill().await {
+            match self.fill_at(&mut pace).await {
                 Ok(0) => {
                     self.is_kept_alive = false;
                     return self.framing == Framing::UntilClose;
@@ -275,6 +287,13 @@ impl Http1 {
             Poll::Ready(polled.is_pending())
         })
         .await
+    }
+
+    /// The same as [`Self::fill`] for an answer that has begun, which has to go on.
+    async fn fill_at(&mut self, pace: &mut Pace) -> io::Result<usize> {
+        let filled = pace.next(self.fill()).await.unwrap_or_else(|TooSlow| Err(io::ErrorKind::TimedOut.into()))?;
+        pace.came(filled);
+        Ok(filled)
     }
 
     /// Reads more, and writes what is still to be written meanwhile. 0 at the end.

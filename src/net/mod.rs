@@ -8,6 +8,7 @@ mod connection;
 mod failure;
 mod guard;
 mod http1;
+mod pace;
 mod pool;
 mod resolver;
 mod response;

@@ -33,6 +33,9 @@ pub enum Resolver {
     System(Box<TokioResolver>),
     /// A table that can be changed while it is used.
     Table(Arc<Mutex<HashMap<String, Vec<IpAddr>>>>),
+    /// One that tells each look-up something else, whatever the name.
+    #[cfg(test)]
+    Turns(Arc<Mutex<std::collections::VecDeque<Vec<IpAddr>>>>),
 }
 
 /// Why a name has no addresses; for the operator.
@@ -62,6 +65,11 @@ impl Resolver {
         Self::Table(Arc::new(Mutex::new(rows.into_iter().map(|(name, ips)| (name.to_owned(), ips)).collect())))
     }
 
+    #[cfg(test)]
+    pub fn turns(answers: impl IntoIterator<Item = Vec<IpAddr>>) -> Self {
+        Self::Turns(Arc::new(Mutex::new(answers.into_iter().collect())))
+    }
+
     /// All addresses of a name, in the order of the answer; never none.
     pub async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
         if is_localhost(name) {
@@ -78,6 +86,8 @@ impl Resolver {
                 let table = table.lock().unwrap_or_else(PoisonError::into_inner);
                 table.get(name).cloned().unwrap_or_default()
             }
+            #[cfg(test)]
+            Self::Turns(turns) => turns.lock().unwrap_or_else(PoisonError::into_inner).pop_front().unwrap_or_default(),
         };
         if found.is_empty() { Err(Unresolved("the name has no address".into())) } else { Ok(found) }
     }
@@ -88,4 +98,19 @@ fn absolute(name: &str) -> Result<Name, Unresolved> {
     let mut name = Name::from_ascii(name).map_err(|error| Unresolved(error.to_string()))?;
     name.set_fqdn(true);
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SG-10
+    #[test]
+    fn a_name_is_asked_for_as_it_is_and_never_below_a_domain_of_the_machine() {
+        for name in ["hooks.example.com", "receiver"] {
+            let asked = absolute(name).unwrap();
+            assert!(asked.is_fqdn(), "{name}");
+            assert_eq!(asked.to_string(), format!("{name}."));
+        }
+    }
 }

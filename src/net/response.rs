@@ -5,6 +5,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, timeout_at};
 
+use super::pace::Pace;
 use crate::domain::delivery::{RESPONSE_BODY_BYTES_MAX, RESPONSE_HEADER_BYTES_KEPT};
 
 /// Headers that decide what happens next, or that explain most: kept even if others fill the space.
@@ -62,18 +63,20 @@ impl Kept {
     }
 }
 
-/// Reads a body of HTTP/2 until the end, the limit, the deadline, or until the peer breaks off; each of them keeps what
-/// came before. Answers whether it is whole.
-pub async fn read_body(mut body: Incoming, kept: &mut Kept, deadline: Instant) -> bool {
+/// Reads a body of HTTP/2 until the end, the limit, the deadline, or until the peer breaks off or is too slow; each of them
+/// keeps what came before. Answers whether it is whole.
+pub async fn read_body(mut body: Incoming, kept: &mut Kept, mut pace: Pace, deadline: Instant) -> bool {
     if body.is_end_stream() {
         return true;
     }
     let reading = async {
         loop {
-            let Some(frame) = body.frame().await else { return true };
+            let Ok(frame) = pace.next(body.frame()).await else { return false };
+            let Some(frame) = frame else { return true };
             let Ok(frame) = frame else { return false };
             // Trailers are not kept.
             let Ok(data) = frame.into_data() else { continue };
+            pace.came(data.len());
             if !kept.add(&data) {
                 return false;
             }

@@ -30,7 +30,7 @@ const SHORT: Duration = Duration::from_millis(200);
 
 /// Loopback 127.0.0.1 is open, the rest of loopback is as forbidden as ever.
 fn rules() -> TargetRules {
-    TargetRules { allow_http: true, allowed_ranges: vec!["127.0.0.1/32".parse().unwrap()], own_listeners: Vec::new() }
+    TargetRules { allow_http: true, allowed_ranges: vec!["127.0.0.1/32".parse().unwrap()], ..TargetRules::default() }
 }
 
 fn client() -> Client {
@@ -131,6 +131,7 @@ impl Receiver {
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
+/// SG-14 among them: a redirect is an answer like any other.
 #[tokio::test]
 async fn each_answer_comes_to_its_outcome() {
     for (answer, expected) in [
@@ -317,12 +318,14 @@ async fn what_goes_out_is_what_the_exchange_says() {
     headers.sort();
     told.sort();
     assert_eq!(headers, told);
+    let sender = told.iter().find_map(|header| header.strip_prefix("waxwing-sender: ")).unwrap();
     assert_eq!(
         told,
         [
             "content-length: 7".to_owned(),
             "content-type: application/json".to_owned(),
             format!("host: {}", receiver.address),
+            format!("waxwing-sender: {sender}"),
             "webhook-id: evt_1".to_owned(),
         ]
     );
@@ -369,6 +372,90 @@ async fn a_receiver_that_drips_its_body_succeeds_with_what_came_in_time() {
     assert_eq!(client.connections_idle(), 0);
 }
 
+/// SG-18. The attempt would have had twenty seconds.
+#[tokio::test]
+async fn a_receiver_that_drips_is_left_when_it_falls_behind() {
+    for (head, expected) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9000\r\n\r\n", "success, 200 ["),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2000\r\n", "success, 200 ["),
+        ("HTTP/1.1 200 OK\r\n\r\n", "success, 200 ["),
+        ("HTTP/1.1 200 OK\r\nx-drip: ", "timeout"),
+        ("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nx-drip: ", "timeout"),
+    ] {
+        let receiver = Receiver::start(move |mut peer, _| async move {
+            peer.request().await;
+            peer.say(head).await;
+            let mut ticks = tokio::time::interval(Duration::from_millis(20));
+            while peer.say("a").await {
+                ticks.tick().await;
+            }
+        })
+        .await;
+        let options = Options { progress_time_max: SHORT, ..Options::new(rules(), Resolver::table([])) };
+        let client = Client::new(options).unwrap();
+        let exchange = client.send(request(receiver.url(), LONG)).await;
+        assert!(picture(&exchange).starts_with(expected), "{head:?}: {}", picture(&exchange));
+        assert!(exchange.response.is_none_or(|response| response.body_truncated), "{head:?}");
+        assert_eq!(client.connections_idle(), 0, "{head:?}");
+    }
+}
+
+/// SG-18
+#[tokio::test]
+async fn a_receiver_that_goes_on_may_take_longer_than_one_part_of_its_answer_may() {
+    // Long enough for a machine that is busy with other tests.
+    const PART_TIME_MAX: Duration = Duration::from_secs(1);
+    let receiver = Receiver::start(|mut peer, _| async move {
+        peer.request().await;
+        // Before the first byte it may think.
+        tokio::time::sleep(PART_TIME_MAX * 3 / 2).await;
+        peer.say("HTTP/1.1 200 OK\r\ncontent-length: 6144\r\n\r\n").await;
+        let mut ticks = tokio::time::interval(PART_TIME_MAX / 3);
+        while peer.say([b'a'; 1024]).await {
+            ticks.tick().await;
+        }
+    })
+    .await;
+    let options = Options { progress_time_max: PART_TIME_MAX, ..Options::new(rules(), Resolver::table([])) };
+    let exchange = Client::new(options).unwrap().send(request(receiver.url(), LONG)).await;
+    assert_eq!(picture(&exchange), "success, 200 [6144 bytes]");
+    assert!(exchange.phases.total > PART_TIME_MAX * 2);
+}
+
+/// SG-17
+#[tokio::test]
+async fn a_request_says_which_process_sent_it_and_only_that_one_knows_itself() {
+    let receiver = Receiver::answering(OK).await;
+    let (client, other) = (client(), client());
+    let exchange = client.send(request(receiver.url(), LONG)).await;
+    let sender = exchange.request_headers.iter().find(|(name, _)| name == "waxwing-sender").unwrap();
+    assert!(client.is_sender(sender.1.as_bytes()));
+    assert!(!other.is_sender(sender.1.as_bytes()));
+    assert!(!client.is_sender(b""));
+}
+
+/// SG-12, SG-22: who looks twice may be told two things.
+#[tokio::test]
+async fn a_resolver_that_changes_its_answer_never_leads_to_an_address_that_was_not_judged() {
+    let forbidden = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+    forbidden.set_nonblocking(true).unwrap();
+    let port = forbidden.local_addr().unwrap().port();
+    let url = format!("http://hooks.example.com:{port}/");
+    // Each look-up is told something else, the forbidden address at every place in the row.
+    for round in 0..4 {
+        let answers = (0..8).map(|turn| if turn % 4 == round { ips(["127.0.0.2"]) } else { ips(["127.0.0.1"]) });
+        let client = Client::new(Options::new(rules(), Resolver::turns(answers))).unwrap();
+        for _ in 0..4 {
+            let vetted = client.vet(&TargetUrl::parse(&url, &rules()).unwrap()).await;
+            let exchange = client.send(request(&url, LONG)).await;
+            let outcome = picture(&exchange);
+            assert!(["connect", "blocked_address"].contains(&outcome.as_str()), "{vetted:?}, then {outcome}");
+            assert_ne!(exchange.remote_address.map(|address| address.ip()), Some("127.0.0.2".parse().unwrap()));
+        }
+    }
+    assert!(is_untouched(&forbidden));
+}
+
 #[tokio::test]
 async fn a_receiver_that_greets_in_another_protocol_and_waits_is_not_waited_for() {
     let receiver = Receiver::start(|mut peer, _| async move {
@@ -393,6 +480,7 @@ async fn a_receiver_that_drips_its_head_fails_in_time() {
     assert_eq!(picture(&client().send(request(receiver.url(), SHORT)).await), "timeout");
 }
 
+/// SG-18
 #[tokio::test]
 async fn of_an_endless_body_only_the_first_part_is_read() {
     let closed = Arc::new(Notify::new());
@@ -430,6 +518,7 @@ async fn a_body_of_exactly_the_limit_is_whole_and_the_connection_goes_on() {
     assert_eq!(receiver.connections(), 1);
 }
 
+/// SG-18
 #[tokio::test]
 async fn a_head_that_is_too_large_is_not_read_to_its_end() {
     for header in [format!("x-large: {}\r\n", "x".repeat(8_000)), "x: 1\r\n".to_owned()] {
@@ -578,6 +667,7 @@ fn ips<const N: usize>(texts: [&str; N]) -> Vec<IpAddr> {
     texts.map(|text| text.parse().unwrap()).to_vec()
 }
 
+/// SG-11
 #[tokio::test]
 async fn one_forbidden_address_in_the_answer_refuses_the_target() {
     for answer in [["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"], ["127.0.0.1", "::ffff:127.0.0.1"]] {
@@ -594,6 +684,7 @@ async fn one_forbidden_address_in_the_answer_refuses_the_target() {
     }
 }
 
+/// SG-12, SG-13, SG-22
 #[tokio::test]
 async fn a_name_that_moves_to_a_forbidden_address_after_its_check_is_refused_at_the_next_send() {
     let receiver = Receiver::answering(OK).await;
@@ -617,6 +708,7 @@ async fn a_name_without_addresses_passes_its_check_and_is_a_dns_error_when_sent_
     assert!(exchange.phases.dns.is_some());
 }
 
+/// SG-17
 #[tokio::test]
 async fn what_this_instance_listens_on_is_refused() {
     for own in ["127.0.0.1", "0.0.0.0", "[::]"] {
@@ -636,6 +728,7 @@ async fn what_this_instance_listens_on_is_refused() {
     }
 }
 
+/// SG-17
 #[tokio::test]
 async fn listening_everywhere_includes_every_address_of_this_machine() {
     // Connecting a UDP socket sends nothing, and tells which address of this machine would be used.
@@ -656,6 +749,7 @@ async fn listening_everywhere_includes_every_address_of_this_machine() {
     }
 }
 
+/// SG-03: the rules hold at the time of sending, too.
 #[tokio::test]
 async fn a_stored_url_that_the_rules_of_today_refuse_is_not_sent_to() {
     let listener = untouched();
@@ -670,6 +764,27 @@ async fn localhost_is_the_loopback_address_that_was_opened() {
     let receiver = Receiver::answering(OK).await;
     let url = format!("http://localhost:{}/", receiver.address.port());
     assert_eq!(picture(&client().send(request(url, LONG)).await), "success, 200 [ok]");
+}
+
+/// SG-21
+#[tokio::test]
+async fn a_host_that_was_opened_is_reached_wherever_it_leads_and_another_name_of_it_is_not() {
+    let receiver = Receiver::answering(OK).await;
+    let port = receiver.address.port();
+    let names = ["hooks.internal", "other.internal", "metadata.internal"];
+    let answers = [ips(["127.0.0.1"]), ips(["127.0.0.1"]), ips(["169.254.169.254"])];
+    let rules = TargetRules {
+        allow_http: true,
+        allowed_hosts: vec!["hooks.internal".parse().unwrap(), "metadata.internal".parse().unwrap()],
+        ..TargetRules::default()
+    };
+    let client = Client::new(Options::new(rules, Resolver::table(names.into_iter().zip(answers)))).unwrap();
+    for (name, expected) in names.into_iter().zip(["success, 200 [ok]", "blocked_address", "blocked_address"]) {
+        let url = TargetUrl::from_stored(&format!("http://{name}:{port}/")).unwrap();
+        let exchange = client.send(Request { url, ..request("http://example.com/", LONG) }).await;
+        assert_eq!(picture(&exchange), expected, "{name}");
+    }
+    assert_eq!(receiver.connections(), 1);
 }
 
 #[tokio::test]
@@ -772,6 +887,7 @@ async fn describe(request: hyper::Request<Incoming>) -> hyper::Result<hyper::Res
     Ok(hyper::Response::new(Full::new(format!("{version:?} {host:?} {}", body.len()).into())))
 }
 
+/// SG-19, and SG-12: the certificate is of the name, whatever address it led to.
 #[tokio::test]
 async fn a_certificate_is_verified_against_name_and_roots() {
     let receiver = TlsReceiver::start(&[b"http/1.1"]).await;
@@ -788,6 +904,7 @@ async fn a_certificate_is_verified_against_name_and_roots() {
     }
 }
 
+/// SG-13
 #[tokio::test]
 async fn a_connection_of_one_name_is_not_used_for_another() {
     let receiver = TlsReceiver::start(&[b"http/1.1"]).await;

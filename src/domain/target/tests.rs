@@ -1,3 +1,6 @@
+//! Every row of the SSRF rules that is about URLs and addresses (SG-01 … SG-05, SG-17, SG-21, SG-22), and both tables of
+//! ranges; what is about connections is in `net/tests.rs`.
+
 use super::*;
 use proptest::prelude::*;
 
@@ -6,6 +9,7 @@ fn development() -> TargetRules {
         allow_http: true,
         allowed_ranges: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         own_listeners: vec!["127.0.0.1:8620".parse().unwrap()],
+        ..TargetRules::default()
     }
 }
 
@@ -18,6 +22,7 @@ fn is_refused(address: &str, rules: &TargetRules) -> bool {
     rules.judge(SocketAddr::new(ip, 443)).is_err()
 }
 
+/// SG-01, SG-02, SG-04
 #[test]
 fn each_rule_of_the_grammar_has_its_code() {
     let public = TargetRules::default();
@@ -98,6 +103,7 @@ fn each_rule_of_the_grammar_has_its_code() {
     }
 }
 
+/// SG-04
 #[test]
 fn names_that_only_look_local_pass() {
     for name in ["mylocalhost.com", "internal.example.com", "lan.example.com", "xn--mnchen-3ya.de", "a_b.example.com"] {
@@ -105,6 +111,7 @@ fn names_that_only_look_local_pass() {
     }
 }
 
+/// SG-02
 #[test]
 fn a_url_of_2048_bytes_passes_and_a_longer_one_does_not() {
     let base = "https://example.com/";
@@ -125,6 +132,7 @@ fn a_name_that_no_dns_server_can_be_asked_for_is_refused() {
     assert_eq!(code_of(&format!("https://{label}.{label}.{label}.{label}.com/"), &rules), "invalid_url");
 }
 
+/// SG-05
 #[test]
 fn ports_of_other_services_are_refused() {
     let public = TargetRules::default();
@@ -212,6 +220,7 @@ const ROWS: [Row; 46] = [
     ("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", None, None),
 ];
 
+/// SG-22: a row for each range of both tables.
 #[test]
 fn each_range_is_refused_from_its_first_to_its_last_address_and_no_further() {
     let rules = TargetRules::default();
@@ -234,12 +243,14 @@ fn every_refused_range_has_a_row_in_the_table_above() {
     }
 }
 
+/// SG-21
 #[test]
 fn a_metadata_address_is_refused_however_it_is_written_and_whatever_is_opened() {
     let everything = TargetRules {
         allow_http: true,
         allowed_ranges: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()],
-        own_listeners: Vec::new(),
+        allowed_hosts: vec!["*.example.com".parse().unwrap()],
+        ..TargetRules::default()
     };
     assert!(!is_refused("10.0.0.1", &everything));
     assert!(!is_refused("fd00::1", &everything));
@@ -265,6 +276,7 @@ fn a_metadata_address_is_refused_however_it_is_written_and_whatever_is_opened() 
     }
 }
 
+/// SG-21
 #[test]
 fn an_opened_range_opens_itself_and_its_nat64_form_only() {
     let rules = TargetRules { allowed_ranges: vec!["10.1.0.0/16".parse().unwrap()], ..TargetRules::default() };
@@ -282,6 +294,7 @@ fn an_opened_range_opens_itself_and_its_nat64_form_only() {
     assert_eq!(code_of("https://localhost/", &rules), "url_blocked");
 }
 
+/// SG-17
 #[test]
 fn no_listener_of_its_own_is_a_target() {
     let everywhere = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
@@ -313,6 +326,7 @@ fn no_listener_of_its_own_is_a_target() {
     }
 }
 
+/// SG-03
 #[test]
 fn each_spelling_of_loopback_is_the_same_address() {
     for spelling in [
@@ -336,6 +350,131 @@ fn each_spelling_of_loopback_is_the_same_address() {
         assert_eq!(code_of(&text, &TargetRules::default()), "url_blocked", "{spelling}");
         let opened = TargetUrl::parse(&text, &development()).unwrap_or_else(|rule| panic!("{spelling}: {rule:?}"));
         assert_eq!(opened.as_str(), "https://127.0.0.1/", "{spelling}");
+    }
+}
+
+/// SG-05
+#[test]
+fn the_operator_opens_and_closes_ports() {
+    let rules = TargetRules { allowed_ports: vec![81, 6379, 9999], refused_ports: vec![8443, 9999], ..development() };
+    for (port, code) in [
+        (81, "ok"),
+        (6379, "ok"),
+        (443, "ok"),
+        (8080, "ok"),
+        (82, "url_blocked"),
+        (5432, "url_blocked"),
+        (8443, "url_blocked"),
+        // Both were said: the stricter one counts.
+        (9999, "url_blocked"),
+        (0, "url_blocked"),
+    ] {
+        assert_eq!(code_of(&format!("https://example.com:{port}/"), &rules), code, "{port}");
+    }
+}
+
+/// SG-21
+#[test]
+fn an_opened_host_is_one_whatever_its_name_says_and_no_other_is() {
+    let hosts = ["receiver", "hooks.internal", "*.shop.internal", "*.example.com", "bücher.lan", "*.home.arpa"];
+    let rules =
+        TargetRules { allowed_hosts: hosts.map(|host| host.parse().unwrap()).to_vec(), ..TargetRules::default() };
+    for (url, code) in [
+        ("https://receiver/", "ok"),
+        ("https://RECEIVER:8443/", "ok"),
+        ("https://hooks.internal/", "ok"),
+        ("https://a.shop.internal/", "ok"),
+        ("https://a.b.shop.internal/", "ok"),
+        ("https://BÜCHER.lan/", "ok"),
+        ("https://nas.home.arpa/", "ok"),
+        ("https://other/", "url_blocked"),
+        ("https://a.receiver/", "ok"),
+        ("https://a.hooks.internal/", "url_blocked"),
+        ("https://nohooks.internal/", "url_blocked"),
+        ("https://shop.internal/", "url_blocked"),
+        ("https://.shop.internal/", "url_blocked"),
+        ("https://workshop.internal/", "url_blocked"),
+        ("https://hooks.internal./", "url_blocked"),
+        ("https://hooks.internal:6379/", "url_blocked"),
+        ("https://127.0.0.1/", "url_blocked"),
+        ("http://hooks.internal/", "url_not_https"),
+    ] {
+        assert_eq!(code_of(url, &rules), code, "{url}");
+    }
+    let private: SocketAddr = "10.0.0.1:443".parse().unwrap();
+    for (name, is_opened) in
+        [("hooks.internal", true), ("a.example.com", true), ("example.com", false), ("a.hooks.internal", false)]
+    {
+        assert_eq!(rules.judge_behind(rules.way_of(name), private).is_ok(), is_opened, "{name}");
+    }
+    for text in ["", "*", "*.", "*.com", "10.0.0.1", "[::1]", "a b", "a.", "*.*.example.com", "2130706433"] {
+        assert_eq!(text.parse::<HostPattern>(), Err(InvalidHostPattern), "{text:?}");
+    }
+}
+
+/// SG-17, SG-21
+#[test]
+fn an_opened_host_leads_to_no_metadata_service_and_no_listener_of_its_own() {
+    let rules = TargetRules { allowed_hosts: vec!["receiver".parse().unwrap()], ..development() };
+    let way = rules.way_of("receiver");
+    for address in METADATA {
+        assert!(rules.judge_behind(way, SocketAddr::new(address, 443)).is_err(), "{address}");
+    }
+    assert!(rules.judge_behind(way, "127.0.0.1:8620".parse().unwrap()).is_err());
+    assert!(rules.judge_behind(way, "169.254.1.1:443".parse().unwrap()).is_ok());
+    assert!(rules.judge_behind(way, "[::ffff:10.0.0.1]:443".parse().unwrap()).is_err());
+}
+
+/// SG-21
+#[test]
+fn a_metadata_service_is_opened_by_two_settings_and_by_neither_alone() {
+    let opened: Vec<IpNet> = vec!["169.254.169.254/32".parse().unwrap()];
+    for (allowed_ranges, allow_metadata, is_opened) in
+        [(Vec::new(), false, false), (opened.clone(), false, false), (Vec::new(), true, false), (opened, true, true)]
+    {
+        let rules = TargetRules { allowed_ranges, allow_metadata, ..TargetRules::default() };
+        assert_eq!(!is_refused("169.254.169.254", &rules), is_opened, "{rules:?}");
+        assert!(is_refused("169.254.170.2", &rules));
+        assert!(is_refused("fd00:ec2::254", &rules));
+    }
+}
+
+/// SG-17
+#[test]
+fn the_name_under_which_others_reach_this_instance_is_no_target() {
+    let own_hosts = vec!["hooks.example.com".to_owned(), "93.184.216.34".to_owned()];
+    let rules = TargetRules { own_hosts, allowed_hosts: vec!["hooks.example.com".parse().unwrap()], ..development() };
+    for (url, code) in [
+        ("https://hooks.example.com/v1/events", "url_blocked"),
+        ("https://HOOKS.example.com:8443/", "url_blocked"),
+        ("http://hooks.example.com/", "url_blocked"),
+        ("https://93.184.216.34/", "url_blocked"),
+        ("https://0x5db8d822/", "url_blocked"),
+        ("https://www.hooks.example.com/", "ok"),
+        ("https://93.184.216.35/", "ok"),
+    ] {
+        assert_eq!(code_of(url, &rules), code, "{url}");
+    }
+}
+
+/// What RFC 6052 section 2.4 gives as examples for 192.0.2.33.
+#[test]
+fn a_nat64_prefix_of_each_length_carries_the_address_where_the_standard_says() {
+    for (prefix, address) in [
+        ("2001:db8::/32", "2001:db8:c000:221::"),
+        ("2001:db8:100::/40", "2001:db8:1c0:2:21::"),
+        ("2001:db8:122::/48", "2001:db8:122:c000:2:2100::"),
+        ("2001:db8:122:300::/56", "2001:db8:122:3c0:0:221::"),
+        ("2001:db8:122:344::/64", "2001:db8:122:344:c0:2:2100::"),
+        ("2001:db8:122:344::/96", "2001:db8:122:344::192.0.2.33"),
+        ("64:ff9b::/96", "64:ff9b::192.0.2.33"),
+    ] {
+        let read: Nat64Prefix = prefix.parse().unwrap();
+        assert_eq!(read.carried(address.parse().unwrap()), Some(Ipv4Addr::new(192, 0, 2, 33)), "{prefix}");
+        assert_eq!(read.carried("2001:db9::1".parse().unwrap()), None, "{prefix}");
+    }
+    for text in ["64:ff9b::/72", "64:ff9b::/128", "::/0", "10.0.0.0/32", "64:ff9b::"] {
+        assert_eq!(text.parse::<Nat64Prefix>(), Err(InvalidNat64Prefix), "{text}");
     }
 }
 
@@ -406,12 +545,14 @@ fn any_refused_ipv4() -> impl Strategy<Value = Ipv4Addr> {
 }
 
 proptest! {
+    /// SG-03, SG-22
     #[test]
     fn no_spelling_of_a_refused_address_passes(ip in any_refused_ipv4(), spelling in any_spelling()) {
         let text = format!("https://{}/", spelling.of(ip));
         prop_assert_eq!(code_of(&text, &TargetRules::default()), "url_blocked", "{}", text);
     }
 
+    /// SG-03, SG-22
     #[test]
     fn each_spelling_of_a_public_address_is_read_as_that_address(spelling in any_spelling()) {
         let ip = Ipv4Addr::new(93, 184, 216, 34);
@@ -420,6 +561,7 @@ proptest! {
         prop_assert_eq!(target.map(|target| target.as_str().to_owned()), Ok("https://93.184.216.34/".to_owned()), "{}", text);
     }
 
+    /// SG-03, SG-22
     #[test]
     fn no_ipv6_form_of_a_refused_ipv4_address_passes(ip in any_refused_ipv4()) {
         let [a, b, c, d] = ip.octets();
@@ -437,6 +579,39 @@ proptest! {
         ] {
             prop_assert_eq!(code_of(&text, &TargetRules::default()), "url_blocked", "{}", text);
         }
+    }
+
+    /// SG-22: the prefixes of the networks' own gateways, in every length.
+    #[test]
+    fn behind_a_nat64_prefix_an_address_is_as_good_or_bad_as_the_one_that_it_carries(
+        refused in any_refused_ipv4(),
+        length in prop::sample::select(vec![32_u8, 40, 48, 56, 64, 96]),
+        chance in any::<u128>(),
+        rest in any::<u128>(),
+    ) {
+        // Global unicast that no row refuses by itself.
+        let prefix = Ipv6Addr::from_bits((0x2a00_u128 << 112) | (chance >> 16));
+        let prefix = Ipv6Net::new(prefix, length).unwrap().trunc();
+        let through = |ip: Ipv4Addr, reserved: u8| {
+            let mut octets = (prefix.network().to_bits() | (rest & prefix.hostmask().to_bits())).to_be_bytes();
+            let places = (usize::from(length) / 8..16).filter(|place| *place != RESERVED_OCTET);
+            places.zip(ip.octets()).for_each(|(place, octet)| octets[place] = octet);
+            if length < 96 {
+                octets[RESERVED_OCTET] = reserved;
+            }
+            IpAddr::from(octets).to_string()
+        };
+        let rules = TargetRules {
+            nat64_prefixes: vec![prefix.to_string().parse().unwrap()],
+            ..TargetRules::default()
+        };
+        let public = Ipv4Addr::new(93, 184, 216, 34);
+        prop_assert!(is_refused(&through(refused, 0), &rules), "{refused} behind {prefix}");
+        prop_assert!(!is_refused(&through(public, 0), &rules), "behind {prefix}");
+        prop_assert!(length == 96 || is_refused(&through(public, 1), &rules), "no gateway makes that, behind {prefix}");
+        prop_assert!(!is_refused(&through(refused, 0), &TargetRules::default()), "{prefix} is known by its setting only");
+        let opened = TargetRules { allowed_ranges: vec![IpNet::from(IpAddr::from(refused))], ..rules };
+        prop_assert_eq!(is_refused(&through(refused, 0), &opened), METADATA.contains(&IpAddr::V4(refused)));
     }
 
     #[test]

@@ -79,6 +79,8 @@ limit-exceeded = No more than { $max } are allowed
 ## How the server fares
 
 rate-limited = Rate limit exceeded. Please retry after a short delay.
+too-many-targets = This tenant tried too many addresses, or too many that are not allowed. Please retry when Retry-After says.
+loop-detected = This request is a delivery of this very server: it would go round in a circle
 rate-window-exceeded = Rate limit exceeded ({ $bucket }). Please retry when Retry-After says.
 too-many-viewers = No more than { $max } viewers of { $of_what } can watch at once: close one, then try again
 storage-full = Storage is full: nothing new is accepted until space is free

@@ -76,6 +76,8 @@ limit-exceeded = No se admiten más de { $max }
 ## How the server fares
 
 rate-limited = Se superó el límite de solicitudes. Vuelve a intentarlo en unos instantes.
+too-many-targets = Este cliente probó demasiadas direcciones, o demasiadas que no se permiten. Vuelve a intentarlo cuando lo indique Retry-After.
+loop-detected = Esta solicitud es una entrega de este mismo servidor: daría vueltas en círculo
 rate-window-exceeded = Se superó el límite de solicitudes ({ $bucket }). Vuelve a intentarlo cuando lo indique Retry-After.
 too-many-viewers = El máximo es de { $max } conexiones simultáneas { $of_what }: cierra una y vuelve a intentarlo
 storage-full = El almacenamiento está lleno: no se acepta nada nuevo hasta que se libere espacio

@@ -76,6 +76,8 @@ limit-exceeded = Não são permitidos mais de { $max }
 ## How the server fares
 
 rate-limited = O limite de requisições foi excedido. Tente novamente em instantes.
+too-many-targets = Este cliente tentou endereços demais, ou muitos que não são permitidos. Tente novamente quando Retry-After indicar.
+loop-detected = Esta requisição é uma entrega deste próprio servidor: ela andaria em círculos
 rate-window-exceeded = O limite de requisições foi excedido ({ $bucket }). Tente novamente quando Retry-After indicar.
 too-many-viewers = O máximo é de { $max } conexões simultâneas { $of_what }: feche uma e tente novamente
 storage-full = O armazenamento está cheio: nada novo será aceito até que haja espaço livre

@@ -297,6 +297,7 @@ impl SubscriptionsApi {
         once(&caller, Fingerprint::Json(body.bytes()), async |_memory| {
             let subscription = find(&caller, &id)?;
             let (wire, findings) = body.read()?;
+            self.try_target(&caller)?;
             let event = self.test_event(&caller, subscription, wire, findings)?;
             let nothing_is_kept = DeliveryId::from_u128(0);
             let attempt = self.app.dispatch.test(caller.tenant(), subscription, nothing_is_kept, &event).await;
@@ -327,7 +328,7 @@ impl SubscriptionsApi {
         mut findings: Findings,
     ) -> Result<Subscription, Refusal> {
         let NewSubscription { url, events, settings, secret, api_version } = wire;
-        let url = self.check_url(call, &url, &mut findings).await;
+        let url = self.check_url(call, &url, &mut findings).await?;
         let owner = call.owner();
         let events = check_events(call, &owner, &events, &mut findings);
         let changes = settings.check(None, None, &owner, call.tenant().header_prefix.as_ref(), &mut findings);
@@ -403,7 +404,7 @@ impl SubscriptionsApi {
     ) -> Result<Edit<Subscription>, Refusal> {
         let SubscriptionChange { url, events, settings } = wire;
         let url = match url {
-            Some(url) => self.check_url(call, &url, &mut findings).await,
+            Some(url) => self.check_url(call, &url, &mut findings).await?,
             None => None,
         };
         let owner = known.map_or_else(|| call.owner(), |known| known.owner.clone());
@@ -439,6 +440,7 @@ impl SubscriptionsApi {
     /// Sends a test as [`Self::test`] does, and keeps it: an event of its own with one delivery and this attempt. Goes on
     /// to its end also when nobody waits for it any more.
     pub async fn kept_test(&self, call: &Call, subscription: &Arc<Subscription>) -> Result<TestKept, Refusal> {
+        self.try_target(call)?;
         let (app, tenant, subscription) = (self.app.clone(), call.tenant().clone(), subscription.clone());
         let test = async move {
             let data = Bytes::from_static(TEST_DATA.as_bytes());
@@ -465,23 +467,37 @@ impl SubscriptionsApi {
     }
 
     /// The grammar, then the addresses behind the name (contract 8).
-    async fn check_url(&self, call: &Call, text: &str, findings: &mut Findings) -> Option<TargetUrl> {
+    async fn check_url(&self, call: &Call, text: &str, findings: &mut Findings) -> Result<Option<TargetUrl>, Refusal> {
         if !findings.is_sound("url") {
-            return None;
+            return Ok(None);
         }
+        self.try_target(call)?;
         let url = match TargetUrl::parse(text, &self.app.settings.targets) {
             Ok(url) => url,
             Err(rule) => {
+                if rule == Rule::UrlBlocked {
+                    self.app.tried_targets.was_forbidden(call.tenant().id, call.visit.came_at);
+                }
                 findings.add(rule, "/url");
-                return None;
+                return Ok(None);
             }
         };
         let is_allowed =
             if url.is_test_receiver() { call.is_of_the_instance() } else { self.app.net.vet(&url).await.is_ok() };
         if !is_allowed {
+            self.app.tried_targets.was_forbidden(call.tenant().id, call.visit.came_at);
             findings.add(Rule::UrlBlocked, "/url");
         }
-        Some(url)
+        Ok(Some(url))
+    }
+
+    /// Before a caller has us look at a URL or send to one. Callers of the whole instance may do so as often as they like:
+    /// they are its operator's.
+    fn try_target(&self, call: &Call) -> Result<(), Refusal> {
+        if call.is_of_the_instance() {
+            return Ok(());
+        }
+        self.app.tried_targets.try_one(call.tenant().id, call.visit.came_at)
     }
 
     fn test_event(

@@ -93,6 +93,11 @@ fn all() -> Vec<(Ground, &'static str)> {
         (Ground::LimitExceeded { max: 50 }, "No more than 50 are allowed"),
         (Ground::RateLimited, "Rate limit exceeded. Please retry after a short delay."),
         (
+            Ground::TooManyTargets,
+            "This tenant tried too many addresses, or too many that are not allowed. Please retry when Retry-After says.",
+        ),
+        (Ground::Loop, "This request is a delivery of this very server: it would go round in a circle"),
+        (
             Ground::RateWindowExceeded { bucket: "rpm_exceeded" },
             "Rate limit exceeded (rpm_exceeded). Please retry when Retry-After says.",
         ),
