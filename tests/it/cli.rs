@@ -1,6 +1,8 @@
 //! The command line, as a person or a script meets it: the real binary, its exit codes and what it prints.
 
 mod migration;
+mod quiet_log;
+mod secret_key;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -55,6 +57,8 @@ struct Server {
     child: Child,
     lines: Receiver<String>,
     url: String,
+    /// What it printed until it listened.
+    begun: String,
 }
 
 impl Server {
@@ -82,8 +86,9 @@ impl Server {
                 }
             });
         }
-        let mut server = Self { child, lines, url: String::new() };
-        let line = server.line_with("http://127.0.0.1:");
+        let mut server = Self { child, lines, url: String::new(), begun: String::new() };
+        let (seen, line) = server.lines_to("http://127.0.0.1:");
+        server.begun = seen + &line + "\n";
         let from = line.find("http://127.0.0.1:").expect("it was just found");
         server.url = line[from..].split([' ', '/', ')']).take(3).collect::<Vec<_>>().join("/");
         server
@@ -92,11 +97,17 @@ impl Server {
     /// The next line that holds `text`.
     #[track_caller]
     fn line_with(&self, text: &str) -> String {
+        self.lines_to(text).1
+    }
+
+    /// … and those before it.
+    #[track_caller]
+    fn lines_to(&self, text: &str) -> (String, String) {
         let mut seen = String::new();
         loop {
             let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no `{text}` in:\n{seen}"));
             if line.contains(text) {
-                return line;
+                return (seen, line);
             }
             seen += &line;
             seen.push('\n');
@@ -167,7 +178,9 @@ fn every_command_explains_itself_and_a_typo_is_a_usage_error() {
     {
         good(folder.path(), words);
     }
-    for command in ["serve", "send", "verify", "keys", "users", "setup-link", "config", "check", "openapi"] {
+    for command in
+        ["serve", "send", "verify", "keys", "users", "setup-link", "config", "check", "secret-key", "openapi"]
+    {
         assert!(good(folder.path(), &["help", command]).contains("Examples:"), "{command}");
     }
     for words in [&["serv"][..], &["serve", "--listn", "x"], &[], &["send"], &["serve", "--listen", "nowhere"]] {

@@ -6,6 +6,7 @@ mod binary;
 mod browser;
 mod cli;
 mod layers;
+mod security;
 mod simulation;
 mod storage;
 mod support;
