@@ -46,9 +46,11 @@ fn expressions() -> Vec<String> {
     of_dashboard.into_iter().chain(of_rules).collect()
 }
 
-/// The metrics of an expression, each with the labels that it is asked for by and the values of those that have to be equal.
-fn asked(expression: &str) -> Vec<(String, Vec<(String, Option<String>)>)> {
-    let mut metrics: Vec<(String, Vec<(String, Option<String>)>)> = Vec::new();
+/// A metric, and the labels that it is asked for by with the values of those that have to be equal.
+type Asked = (String, Vec<(String, Option<String>)>);
+
+fn asked(expression: &str) -> Vec<Asked> {
+    let mut metrics: Vec<Asked> = Vec::new();
     let mut rest = expression;
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     while let Some(first) = rest.chars().next() {
@@ -106,7 +108,7 @@ async fn every_metric_and_label_that_the_dashboard_and_the_rules_ask_for_is_prin
                     None => format!("{label}=\""),
                 };
                 let has = |sample: &&str| name_of(sample).as_ref() == Some(&metric) && sample.contains(&wanted);
-                assert!(samples.iter().any(|sample| has(sample)), "{metric} has no {wanted}: {expression}");
+                assert!(samples.iter().any(has), "{metric} has no {wanted}: {expression}");
             }
         }
     }
