@@ -508,8 +508,8 @@ mod tests {
             let text = fs::read_to_string(path).unwrap();
             let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("use ")).collect();
             for item in lines.join("\n").split("\n}\n") {
-                let names = item.lines().filter_map(|line| line.split_once("struct ").or(line.split_once("enum ")));
-                let Some((_, name)) = names.last() else { continue };
+                let mut names = item.lines().filter_map(|line| line.split_once("struct ").or(line.split_once("enum ")));
+                let Some((_, name)) = names.next_back() else { continue };
                 if item.contains(" Sealed") || item.contains("(Sealed") {
                     let end = name.find(|it: char| !it.is_alphanumeric()).unwrap_or(name.len());
                     found.insert(name[..end].to_owned());
