@@ -27,6 +27,8 @@ pub struct TargetRules {
     pub allowed_ranges: Vec<IpNet>,
     /// Addresses that this process listens on: never a target, whatever is allowed.
     pub own_listeners: Vec<SocketAddr>,
+    /// Names by which this process is reached, in lower case: never a target either, wherever they lead.
+    pub own_names: Vec<String>,
 }
 
 /// An address that may not be connected to.
@@ -227,6 +229,9 @@ fn check_name(name: &str, rules: &TargetRules) -> Result<(), Rule> {
         return Ok(());
     }
     let relative = name.trim_end_matches('.');
+    if rules.own_names.iter().any(|own| own == relative) {
+        return Err(Rule::UrlBlocked);
+    }
     let is_local = !relative.contains('.')
         || LOCAL_SUFFIXES.iter().any(|suffix| is_below(relative, suffix))
         || relative == "kubernetes.default"

@@ -10,6 +10,7 @@ use poem_openapi::payload::{PlainText, Response};
 
 use super::auth::{Caller, scope};
 use super::problem::Refusal;
+use super::tls::{Certificates, Expiry};
 use super::{App, Tag, read_disk};
 use crate::dispatch::Figures;
 use crate::store::Sizes;
@@ -38,7 +39,9 @@ impl MetricsApi {
     async fn read(&self, caller: Caller<scope::SettingsRead>) -> Result<Response<PlainText<String>>, Refusal> {
         caller.instance_key_only()?;
         let sizes = read_disk(&self.app.store, |store| Ok(store.sizes())).await?;
-        let text = write(&self.app.answers, self.app.dispatch.figures(), sizes, caller.catalogue.subscriptions_count());
+        let mut text =
+            write(&self.app.answers, self.app.dispatch.figures(), sizes, caller.catalogue.subscriptions_count());
+        text += &write_expiries(self.app.settings.certificates.as_deref());
         Ok(Response::new(PlainText(text)).header("content-type", "text/plain; version=0.0.4"))
     }
 }
@@ -74,6 +77,19 @@ fn write(Answers(answers): &Answers, figures: Figures, sizes: Sizes, subscriptio
         ("store_attempts", "Attempts kept.", attempts),
     ] {
         family(name, "gauge", help, &[("", value)]);
+    }
+    text
+}
+
+/// Of HTTPS; nothing where there is none. A domain is one of the few that are configured.
+fn write_expiries(certificates: Option<&Certificates>) -> String {
+    let mut text = String::new();
+    let Some(certificates) = certificates else { return text };
+    let name = "waxwing_tls_certificate_expiry_timestamp_seconds";
+    let _ = writeln!(text, "# HELP {name} When the certificate of HTTPS ends.\n# TYPE {name} gauge");
+    for Expiry { domain, at } in certificates.expiries() {
+        let labels = domain.map_or_else(String::new, |domain| format!("{{domain=\"{domain}\"}}"));
+        let _ = writeln!(text, "{name}{labels} {}", at.as_seconds());
     }
     text
 }

@@ -30,7 +30,8 @@ const SHORT: Duration = Duration::from_millis(200);
 
 /// Loopback 127.0.0.1 is open, the rest of loopback is as forbidden as ever.
 fn rules() -> TargetRules {
-    TargetRules { allow_http: true, allowed_ranges: vec!["127.0.0.1/32".parse().unwrap()], own_listeners: Vec::new() }
+    let allowed_ranges = vec!["127.0.0.1/32".parse().unwrap()];
+    TargetRules { allow_http: true, allowed_ranges, ..TargetRules::default() }
 }
 
 fn client() -> Client {
