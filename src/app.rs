@@ -102,7 +102,7 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
         allow_http: config.allow_http_targets.value,
         allowed_ranges: config.allow_target_range.value.clone(),
         own_listeners: doors.addresses(),
-        own_names: doors.domains(),
+        own_hosts: doors.domains(),
     };
     let resolver = net::Resolver::system().map_err(failed("names cannot be resolved"))?;
     let client =

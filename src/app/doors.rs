@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::{StartError, failed, say, url_of};
 use crate::clock::Clock;
 use crate::config::{Config, Https, Origin, Set};
-use crate::http::{self, tell_certificate};
+use crate::http;
 use crate::http::{Acme, BadCertificate, CertificateFiles, Certificates, Challenges, Keeper, Redirect};
 
 const PORT_OF_HTTPS: u16 = 443;
@@ -112,7 +112,7 @@ impl HttpsDoor {
             (Some(certificate), Some(key)) => {
                 let mut files = CertificateFiles::new(certificate.clone(), key.clone());
                 let certificate = files.look().expect("what was never looked at is new").map_err(refused)?;
-                tell_certificate(&certificate, clock);
+                info!(ends = %certificate.not_after, "HTTPS has its certificate");
                 (Arc::new(Certificates::own(certificate)), Upkeep::Files(files))
             }
             _ => {

@@ -27,8 +27,8 @@ pub struct TargetRules {
     pub allowed_ranges: Vec<IpNet>,
     /// Addresses that this process listens on: never a target, whatever is allowed.
     pub own_listeners: Vec<SocketAddr>,
-    /// Names by which this process is reached, in lower case: never a target either, wherever they lead.
-    pub own_names: Vec<String>,
+    /// Hosts under which others reach this process, as a URL spells them: never a target either.
+    pub own_hosts: Vec<String>,
 }
 
 /// An address that may not be connected to.
@@ -75,6 +75,7 @@ impl TargetUrl {
             return Err(Rule::InvalidUrl("a fragment (#…) is not allowed in it"));
         }
         match self.host() {
+            host if rules.own_hosts.contains(&host.to_string()) => return Err(Rule::UrlBlocked),
             Host::Domain(name) => check_name(name, rules)?,
             Host::Ipv4(ip) => rules.judge((ip, self.port()).into()).map_err(|_| Rule::UrlBlocked)?,
             Host::Ipv6(ip) => rules.judge((ip, self.port()).into()).map_err(|_| Rule::UrlBlocked)?,
@@ -229,9 +230,6 @@ fn check_name(name: &str, rules: &TargetRules) -> Result<(), Rule> {
         return Ok(());
     }
     let relative = name.trim_end_matches('.');
-    if rules.own_names.iter().any(|own| own == relative) {
-        return Err(Rule::UrlBlocked);
-    }
     let is_local = !relative.contains('.')
         || LOCAL_SUFFIXES.iter().any(|suffix| is_below(relative, suffix))
         || relative == "kubernetes.default"

@@ -69,7 +69,6 @@ pub use redirect::Redirect;
 pub use server::{Https, Listeners, serve, stand_by};
 pub use settings::{Configured, ConfiguredOrigin};
 pub use standby::Standby;
-pub use tls::tell as tell_certificate;
 pub use tls::{Acme, BadCertificate, Certificate, CertificateFiles, Certificates, Challenges, Keeper};
 
 use document::Place;

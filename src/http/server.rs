@@ -280,12 +280,16 @@ mod tests {
 
     /// One end of a connection, and what ends the server at the other.
     fn connect() -> (DuplexStream, watch::Sender<()>) {
+        connect_by(None)
+    }
+
+    fn connect_by(tls: Option<TlsAcceptor>) -> (DuplexStream, watch::Sender<()>) {
         let endpoint = make(|_| async {
             sleep(WORK).await;
             "done"
         });
         let own_address: SocketAddr = ([127, 0, 0, 1], 80).into();
-        let server = Arc::new(Server::at(Arc::new(endpoint), own_address, None));
+        let server = Arc::new(Server::at(Arc::new(endpoint), own_address, tls));
         let (ours, theirs) = tokio::io::duplex(1024);
         let (ending, ends) = watch::channel(());
         tokio::spawn(server.welcome(theirs, own_address, ends));
@@ -334,5 +338,24 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.ends_with("done"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_finish_a_handshake_in_time_is_left() {
+        let tls = || Some(TlsAcceptor::from(server_config(Arc::new(Certificates::of_domains(&[])))));
+        for said in [&[][..], &[0x16, 0x03, 0x01, 0x01, 0x00, 0x01]] {
+            let (mut stream, _ending) = connect_by(tls());
+            let begun = Instant::now();
+            stream.write_all(said).await.unwrap();
+            assert!(is_closed(&mut stream).await);
+            let waited = begun.elapsed();
+            assert!((HANDSHAKE_WITHIN..HANDSHAKE_WITHIN + Duration::from_secs(1)).contains(&waited), "{waited:?}");
+        }
+        // The end of the server does not wait for it.
+        let (mut stream, ending) = connect_by(tls());
+        let begun = Instant::now();
+        drop(ending);
+        assert!(is_closed(&mut stream).await);
+        assert!(begun.elapsed() < Duration::from_secs(1));
     }
 }

@@ -19,7 +19,7 @@ use tracing::warn;
 pub use acme::{Acme, Keeper};
 pub use certificate::{BadCertificate, Certificate};
 pub use challenges::{CHALLENGE_PATH, Challenges};
-pub use files::{CertificateFiles, tell};
+pub use files::CertificateFiles;
 
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
@@ -101,16 +101,19 @@ impl Certificates {
     /// Warns of certificates that end soon or have ended, once a day, for as long as this is awaited.
     pub async fn watch_expiry(&self, clock: &Clock) {
         loop {
-            let now = clock.now();
-            for Expiry { domain, at } in self.expiries() {
-                let domain = domain.as_deref().unwrap_or("the operator's own");
-                if at <= now {
-                    warn!(domain, ended = %at, "the certificate of HTTPS has expired: clients refuse it");
-                } else if at.since(now) <= EXPIRY_WARNED_BEFORE {
-                    warn!(domain, ends = %at, "the certificate of HTTPS ends soon and is not renewed yet");
-                }
-            }
+            self.warn_of_expiry(clock.now());
             tokio::time::sleep(EXPIRY_WARNED_EVERY).await;
+        }
+    }
+
+    fn warn_of_expiry(&self, now: Timestamp) {
+        for Expiry { domain, at } in self.expiries() {
+            let domain = domain.as_deref().unwrap_or("of its file");
+            if at <= now {
+                warn!(domain, ended = %at, "the certificate of HTTPS has expired: clients refuse it");
+            } else if at.since(now) <= EXPIRY_WARNED_BEFORE {
+                warn!(domain, ends = %at, "the certificate of HTTPS ends soon and is not renewed yet");
+            }
         }
     }
 

@@ -149,11 +149,12 @@ impl Keeper {
                 let renewal = renewal_at(certificate.not_before, certificate.not_after, chance);
                 domain.failures = 0;
                 domain.order_at = next_order_after(self.clock.now(), renewal);
+                let ends = certificate.not_after;
+                self.certificates.replace(Some(name), certificate);
                 info!(
-                    domain = name, ends = %certificate.not_after, renewal = %domain.order_at,
+                    domain = name, %ends, renewal = %domain.order_at,
                     "HTTPS has a new certificate"
                 );
-                self.certificates.replace(Some(name), certificate);
             }
             Err(failure) => {
                 if failure.is_rate_limit() {

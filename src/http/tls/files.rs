@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 use zeroize::Zeroizing;
 
 use super::{BadCertificate, Certificate, Certificates};
@@ -63,25 +63,14 @@ impl CertificateFiles {
             _ = tokio::time::timeout(FILES_LOOKED_AT_EVERY, look_now.notified()).await;
             match self.look() {
                 Some(Ok(certificate)) => {
-                    tell(&certificate, clock);
+                    let ends = certificate.not_after;
                     certificates.replace(None, certificate);
+                    info!(%ends, "HTTPS has its certificate, read anew");
+                    certificates.warn_of_expiry(clock.now());
                 }
                 Some(Err(error)) => error!(%error, "the certificate of HTTPS stays the one before"),
                 None => {}
             }
         }
-    }
-}
-
-/// Says what is served from now on, and warns when it is of no use.
-pub fn tell(certificate: &Certificate, clock: &Clock) {
-    let now = clock.now();
-    let (begins, ends) = (certificate.not_before, certificate.not_after);
-    if ends <= now {
-        warn!(ended = %ends, "the certificate of HTTPS has expired: clients refuse it");
-    } else if begins > now {
-        warn!(%begins, "the certificate of HTTPS is not valid yet: clients refuse it");
-    } else {
-        info!(%ends, "HTTPS has its certificate");
     }
 }

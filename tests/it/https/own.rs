@@ -109,7 +109,7 @@ async fn files_that_change_are_served_and_bad_ones_are_not() {
 
     write(folder.path(), &pairs[1]);
     waxwing.signal("HUP").await;
-    waxwing.logged("HTTPS has its certificate").await;
+    waxwing.logged("read anew").await;
     assert!(is_shown(&shown().await, &pairs[1]));
 
     // Half of a renewal: the key of one, the certificate of the other.
@@ -127,7 +127,7 @@ async fn files_that_change_are_served_and_bad_ones_are_not() {
     // The other half.
     write(folder.path(), &pairs[2]);
     waxwing.signal("HUP").await;
-    waxwing.logged("HTTPS has its certificate").await;
+    waxwing.logged("read anew").await;
     assert!(is_shown(&shown().await, &pairs[2]));
 }
 

@@ -27,7 +27,6 @@ use tokio::sync::watch;
 use super::https::{Issuer, Life, ask_plainly};
 
 pub struct AcmeServer {
-    pub address: SocketAddr,
     world: Arc<World>,
 }
 
@@ -110,7 +109,7 @@ impl AcmeServer {
                 });
             }
         });
-        Self { address, world }
+        Self { world }
     }
 
     pub fn directory(&self) -> String {
