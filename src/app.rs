@@ -2,6 +2,7 @@
 
 mod admin_key;
 mod dev;
+mod doors;
 mod invitation;
 mod log;
 mod paint;
@@ -15,12 +16,12 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 use zeroize::Zeroizing;
 
 pub use admin_key::{admin_key_path, read_admin_key};
+use doors::Doors;
 pub use invitation::make_link;
 pub use paint::Paint;
 use stop::Signals;
@@ -70,35 +71,34 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
         warn!("{unknown}");
     }
     // Before the store is touched: a port that is taken should leave nothing behind.
-    let listener = bind(config.listen.value)?;
+    let doors = Doors::open(config, &Clock::System)?;
     let mut has_lived = false;
     loop {
         // A runtime for each life, so that nothing of one reaches into the next.
         let runtime = tokio::runtime::Runtime::new().map_err(failed("no threads can be started"))?;
-        let share = || listener.try_clone().map_err(failed("the listening socket cannot be shared"));
-        match runtime.block_on(live(config, share()?, has_lived)) {
+        match runtime.block_on(live(config, &doors, has_lived)) {
             Ok(Ended::Asked) => return Ok(()),
             Ok(Ended::StoreBroke) => has_lived = true,
             Err(error) if has_lived => error!(%error, "the store cannot be opened again; the next try comes soon"),
             Err(error) => return Err(error),
         }
-        if runtime.block_on(stand_by(config, share()?))? {
+        if runtime.block_on(stand_by(config, &doors))? {
             return Ok(());
         }
         runtime.shutdown_timeout(LAST_WORDS_WITHIN);
     }
 }
 
-async fn live(config: &Config, listener: std::net::TcpListener, has_lived: bool) -> Result<Ended, StartError> {
+async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, StartError> {
     let mut signals = Signals::watch().map_err(failed("signals cannot be watched"))?;
     let data_dir = &config.data_dir.value;
     let clock = Clock::System;
-    let listener = TcpListener::from_std(listener).map_err(failed("the listening socket cannot be used"))?;
-    let address = listener.local_addr().map_err(failed("the listening socket has no address"))?;
+    let address = doors.address;
 
     let Opened { store, writer, changes } = open_store(config, clock.clone())?;
+    doors.begin_upkeep(&clock)?;
     let writing = writer.spawn().map_err(failed("the store's writer cannot be started"))?;
-    let targets = target_rules(config, address);
+    let targets = target_rules(config, doors);
     if !has_lived {
         tell_what_is_opened(config);
     }
@@ -113,24 +113,26 @@ async fn live(config: &Config, listener: std::net::TcpListener, has_lived: bool)
     let admin_key = provide_admin_key(config, &store, &clock).await?;
     let setup_link = match has_lived {
         true => None,
-        false => provide_setup_link(&store, &clock, address).await?,
+        false => provide_setup_link(&store, &clock, &doors.base_url()).await?,
     };
-    let settings = settings(config, targets);
+    let settings = settings(config, targets, doors.certificates());
     let is_shutting_down = Arc::clone(&settings.is_shutting_down);
     let api =
         http::Api { store: store.clone(), dispatch: dispatch.clone(), net: client, clock: clock.clone(), settings };
     let (end_server, server_ends) = oneshot::channel::<()>();
     // An error means that whoever would end it is gone: the same thing.
-    let serving = tokio::spawn(http::serve(listener, api, async move { _ = server_ends.await }));
+    let serving = tokio::spawn(http::serve(doors.listeners()?, api, async move { _ = server_ends.await }));
 
     let is_dev = config.dev.value;
     if has_lived {
         warn!("the store is open again; work goes on");
     } else if is_dev {
+        doors.announce();
         let shown =
             dev::Shown { address, data_dir: data_dir.clone(), admin_key, setup_link, paint: Paint::for_stdout() };
         tokio::spawn(dev::show(shown, store.clone(), clock, test_receiver));
     } else {
+        doors.announce();
         announce(config, address, setup_link.as_deref());
     }
 
@@ -162,12 +164,12 @@ async fn live(config: &Config, listener: std::net::TcpListener, has_lived: bool)
 }
 
 /// Waits before the store is opened again. Whoever calls meanwhile is told. Answers whether a signal asked for the end.
-async fn stand_by(config: &Config, listener: std::net::TcpListener) -> Result<bool, StartError> {
+async fn stand_by(config: &Config, doors: &Doors) -> Result<bool, StartError> {
     let mut signals = Signals::watch().map_err(failed("signals cannot be watched"))?;
-    let listener = TcpListener::from_std(listener).map_err(failed("the listening socket cannot be used"))?;
+    let listeners = doors.listeners()?;
     let standby = http::Standby { clock: Clock::System, language: config.language.value };
     let (end_server, server_ends) = oneshot::channel::<()>();
-    let serving = tokio::spawn(http::stand_by(listener, standby, async move { _ = server_ends.await }));
+    let serving = tokio::spawn(http::stand_by(listeners, standby, async move { _ = server_ends.await }));
     let is_asked = tokio::time::timeout(REOPEN_AFTER, signals.next()).await.is_ok();
     _ = end_server.send(());
     _ = tokio::time::timeout(LAST_WORDS_WITHIN, serving).await;
@@ -213,6 +215,13 @@ pub fn store_options(config: &Config, clock: Clock) -> store::Options {
     }
 }
 
+/// What links for people begin with, as far as the configuration says.
+pub fn base_url(config: &Config) -> String {
+    let https = config.https.listen_https.value;
+    let by_domain = https.and_then(|address| doors::https_url(&config.https.domain.value, address));
+    by_domain.unwrap_or_else(|| url_of(config.listen.value))
+}
+
 /// The address that a person on this machine types.
 pub fn url_of(address: SocketAddr) -> String {
     let reachable = match address {
@@ -232,8 +241,9 @@ fn open_store(config: &Config, clock: Clock) -> Result<Opened, StartError> {
     })
 }
 
-/// Where this process, which listens at `address`, may deliver to.
-fn target_rules(config: &Config, address: SocketAddr) -> TargetRules {
+/// Where this process, which listens at these doors, may deliver to.
+fn target_rules(config: &Config, doors: &Doors) -> TargetRules {
+    let public_host = config.public_url.value.iter().filter_map(|url| url.host_str()).map(str::to_owned);
     TargetRules {
         allow_http: config.allow_http_targets.value,
         allowed_ranges: config.allow_target_range.value.clone(),
@@ -242,8 +252,8 @@ fn target_rules(config: &Config, address: SocketAddr) -> TargetRules {
         allowed_ports: config.allow_target_port.value.clone(),
         refused_ports: config.refuse_target_port.value.clone(),
         nat64_prefixes: config.nat64_prefix.value.clone(),
-        own_listeners: vec![address],
-        own_hosts: config.public_url.value.iter().filter_map(|url| url.host_str()).map(str::to_owned).collect(),
+        own_listeners: doors.addresses(),
+        own_hosts: doors.domains().into_iter().chain(public_host).collect(),
     }
 }
 
@@ -264,7 +274,7 @@ fn tell_what_is_opened(config: &Config) {
     }
 }
 
-fn settings(config: &Config, targets: TargetRules) -> http::Settings {
+fn settings(config: &Config, targets: TargetRules, certificates: Option<Arc<http::Certificates>>) -> http::Settings {
     http::Settings {
         targets,
         rate_limits: http::Defaults {
@@ -276,6 +286,7 @@ fn settings(config: &Config, targets: TargetRules) -> http::Settings {
         configured: configured(config),
         contracts: config.compat.value,
         admin_key: config.admin_key.value.as_ref().map(|key| key.hash()),
+        certificates,
         ..http::Settings::default()
     }
 }
@@ -305,21 +316,6 @@ fn configured(config: &Config) -> Vec<Configured> {
     config.rows().into_iter().zip(defaults).map(one).collect()
 }
 
-fn bind(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
-    let bound = std::net::TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    bound.map_err(|error| {
-        let why = match error.kind() {
-            io::ErrorKind::AddrInUse => "something else listens there".to_owned(),
-            io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
-            _ => error.to_string(),
-        };
-        StartError::Configuration(format!("cannot listen on {address}: {why}. Choose another with --listen ADDR"))
-    })
-}
-
 /// A key to begin with, when there is none: the text of the one in `<data-dir>/admin-key`, if it is there and alive.
 async fn provide_admin_key(
     config: &Config,
@@ -340,11 +336,11 @@ async fn provide_admin_key(
 }
 
 /// A link for the first user of the console, while there is none; of an earlier start's it takes the place.
-async fn provide_setup_link(store: &Store, clock: &Clock, address: SocketAddr) -> Result<Option<String>, StartError> {
+async fn provide_setup_link(store: &Store, clock: &Clock, base: &str) -> Result<Option<String>, StartError> {
     if store.catalogue().users().next().is_some() {
         return Ok(None);
     }
-    let made = make_link(store, clock, Invited::FirstOwner, &url_of(address)).await;
+    let made = make_link(store, clock, Invited::FirstOwner, base).await;
     made.map(Some).map_err(failed("no link for the first user can be made"))
 }
 

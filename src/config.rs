@@ -3,6 +3,7 @@
 //! Flags win over the environment, the environment over the file, the file over the defaults. Every value keeps where
 //! it came from, so that an error can name the place to change and `waxwing config` can show it.
 
+mod https;
 mod read;
 mod typed;
 
@@ -20,6 +21,7 @@ use crate::domain::contract::Contracts;
 use crate::domain::key::KeyHash;
 use crate::domain::language::Language;
 use crate::domain::target::{HostPattern, Nat64Prefix};
+pub use https::{Https, HttpsArgs};
 use typed::Typed;
 
 /// The file that is read, in the working directory, when it exists.
@@ -88,6 +90,8 @@ pub struct Args {
     /// The published contracts to speak beside the own API: none, marea, agentmessage [default: marea,agentmessage]
     #[arg(long, value_name = "LIST|none")]
     pub compat: Option<String>,
+    #[command(flatten)]
+    pub https: HttpsArgs,
 }
 
 /// What it means.
@@ -112,6 +116,7 @@ pub struct Config {
     pub language: Set<Language>,
     /// The published contracts that are spoken beside the own API.
     pub compat: Set<Contracts>,
+    pub https: Https,
     pub secret_key: Set<Option<SecretKey>>,
     pub admin_key: Set<Option<AdminKey>>,
     pub payload_days: Set<u32>,
@@ -206,6 +211,7 @@ impl Config {
             trusted_proxies: typed.read("trusted_proxies", read::ranges, Vec::new()),
             language: typed.read("language", read::language, Language::default()),
             compat: typed.read("compat", read::contracts, Contracts::ALL),
+            https: Https::read(&mut typed),
             secret_key: typed.read("secret_key", read::secret_key, None),
             admin_key: typed.read("admin_key", read::admin_key, None),
             payload_days: typed.read("payload_days", read::days, PAYLOAD_DAYS_DEFAULT),
@@ -264,6 +270,7 @@ impl Config {
             trusted_proxies,
             language,
             compat,
+            https,
             secret_key,
             admin_key,
             payload_days,
@@ -274,7 +281,7 @@ impl Config {
             unknown_variables: _,
         } = self;
         let set_or_not = |is_set: bool| json!(if is_set { "set" } else { "not set" });
-        vec![
+        let mut rows = vec![
             data_dir.row("data_dir", "The folder for everything that is kept", |path| json!(path.to_string_lossy())),
             listen.row("listen", "The address of the API", |address| json!(address)),
             dev.row("dev", "Trying it out: samples, a printed key, and receivers on this machine allowed", |on| {
@@ -329,6 +336,9 @@ impl Config {
             compat.row("compat", "The published contracts that are spoken beside the own API", |contracts| {
                 contracts.iter().map(|contract| json!(contract.name())).collect()
             }),
+        ];
+        rows.extend(https.rows());
+        rows.extend([
             secret_key.row(
                 "secret_key",
                 "The key that secrets are encrypted with, when it is not in the data folder",
@@ -347,7 +357,8 @@ impl Config {
             ),
             log.row("log", "How the log is written", |format| json!(format.name())),
             log_level.row("log_level", "What the log tells", |level| json!(level)),
-        ]
+        ]);
+        rows
     }
 }
 

@@ -63,6 +63,7 @@ fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(values) if values.is_empty() => "none".to_owned(),
+        Value::Null => "none".to_owned(),
         Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }

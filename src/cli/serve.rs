@@ -14,6 +14,7 @@ use crate::config::Args;
 Examples:
   waxwing serve --dev                                      try it out
   waxwing serve --data-dir /var/lib/waxwing                run it behind a proxy on this machine
+  waxwing serve --domain hooks.example.com                 HTTPS with a certificate by ACME
   waxwing serve --listen 0.0.0.0:8620 --trusted-proxies 10.0.0.0/8
   waxwing serve --allow-target-range 10.1.0.0/16           deliver into a private network too
 

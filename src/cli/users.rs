@@ -140,7 +140,7 @@ fn link_on_stopped(
     context: &Context,
     whom: impl Fn(&Store) -> Result<Invited, Failure>,
 ) -> Result<String, Failure> {
-    let base = app::url_of(context.config(&Args::default())?.listen.value);
+    let base = app::base_url(&context.config(&Args::default())?);
     on_stopped(place.data_dir, context, async |store| {
         let to = whom(store)?;
         let made = app::make_link(store, &Clock::System, to, &base).await;

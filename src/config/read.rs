@@ -21,6 +21,8 @@ use crate::domain::target::{HostPattern, Nat64Prefix};
 
 /// Contract 9.
 const ADMIN_KEY_LENGTHS: RangeInclusive<usize> = 32..=128;
+/// Each gets a certificate and a metric of its own.
+const DOMAINS_MAX: usize = 20;
 
 /// A setting that takes one value: several are as wrong as their list.
 fn whole(texts: &[String]) -> String {
@@ -38,6 +40,52 @@ pub(super) fn address(texts: &[String]) -> Result<SocketAddr, String> {
     numeric.parse().map_err(|_| {
         format!("`{text}` is not an address; write it like {LISTEN_DEFAULT}, or 0.0.0.0:8620 for every interface")
     })
+}
+
+/// None: off.
+pub(super) fn address_or_off(texts: &[String]) -> Result<Option<SocketAddr>, String> {
+    if whole(texts).eq_ignore_ascii_case("off") { Ok(None) } else { address(texts).map(Some) }
+}
+
+pub(super) fn file(texts: &[String]) -> Result<Option<PathBuf>, String> {
+    let text = whole(texts);
+    if text.is_empty() { Err("is empty; give a file".to_owned()) } else { Ok(Some(PathBuf::from(text))) }
+}
+
+/// Names as they are asked for: lower case, punycode. Certificates for addresses and wildcards take other challenges.
+pub(super) fn domains(texts: &[String]) -> Result<Vec<String>, String> {
+    let read = |text: &str| {
+        let name = match url::Host::parse(text) {
+            Ok(url::Host::Domain(name)) if name.contains('.') => name,
+            _ => return Err(format!("`{text}` is not a name like hooks.example.com")),
+        };
+        let is_label = |label: &str| {
+            (1..=63).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        let fits = name.len() <= 253 && name.split('.').all(is_label);
+        if fits { Ok(name) } else { Err(format!("`{text}` is not a name like hooks.example.com")) }
+    };
+    let texts = texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty());
+    let mut names = texts.map(read).collect::<Result<Vec<String>, String>>()?;
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    if names.len() > DOMAINS_MAX {
+        return Err(format!("has {} names; at most {DOMAINS_MAX} get a certificate", names.len()));
+    }
+    Ok(names)
+}
+
+pub(super) fn https_url(texts: &[String]) -> Result<String, String> {
+    let text = whole(texts);
+    let url = url::Url::parse(&text).ok().filter(|url| url.scheme() == "https" && url.has_host());
+    url.map(String::from).ok_or_else(|| format!("`{text}` is not an https:// URL"))
+}
+
+pub(super) fn mail_address(texts: &[String]) -> Result<Option<String>, String> {
+    let text = whole(texts);
+    let is_one = text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.'))
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b",?&#".contains(&byte));
+    if is_one { Ok(Some(text)) } else { Err(format!("`{text}` is not a mail address")) }
 }
 
 pub(super) fn switch(texts: &[String]) -> Result<bool, String> {

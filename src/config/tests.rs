@@ -54,6 +54,14 @@ fn nothing_typed_means_the_documented_defaults() {
         trusted_proxies = []
         language = "en"
         compat = ["marea","agentmessage"]
+        domain = []
+        tls_cert = null
+        tls_key = null
+        listen_https = "off"
+        listen_http = "off"
+        acme_directory = "https://acme-v02.api.letsencrypt.org/directory"
+        acme_contact = null
+        acme_ca_root = null
         secret_key = "not set"
         admin_key = "not set"
         payload_days = 30
@@ -247,4 +255,43 @@ fn a_misspelt_variable_is_mentioned() {
             WAXWING_LISTN means nothing; did you mean WAXWING_LISTEN?
         "#]],
     );
+}
+
+#[test]
+fn a_domain_or_a_certificate_turns_https_on_at_the_usual_ports() {
+    let of = |flags: &[&str]| {
+        let file = flags.join("\n");
+        let https = Config::resolve(&Args::default(), [], Some(&file)).unwrap().https;
+        (https.listen_https.value, https.listen_http.value)
+    };
+    let at = |text: &str| Some(text.parse().unwrap());
+    assert_eq!(of(&[]), (None, None));
+    assert_eq!(of(&["domain = 'hooks.example.com'"]), (at("[::]:443"), at("[::]:80")));
+    let own = ["tls_cert = 'a.pem'", "tls_key = 'b.pem'"];
+    assert_eq!(of(&own), (at("[::]:443"), at("[::]:80")));
+    assert_eq!(of(&[own[0], own[1], "listen_http = 'off'"]), (at("[::]:443"), None));
+    assert_eq!(of(&[own[0], own[1], "listen_https = '10.0.0.1:8443'"]), (at("10.0.0.1:8443"), at("[::]:80")));
+}
+
+#[test]
+fn domains_are_names_that_an_authority_makes_certificates_for() {
+    let read = |text: &str| read::domains(&[text.to_owned()]).map(|names| names.join(" "));
+    for (text, expected) in [
+        ("hooks.example.com", Ok("hooks.example.com")),
+        (" Hooks.Example.com , b.example.com,hooks.example.com", Ok("hooks.example.com b.example.com")),
+        ("b\u{fc}cher.example", Ok("xn--bcher-kva.example")),
+        ("localhost", Err(())),
+        ("*.example.com", Err(())),
+        ("hooks.example.com.", Err(())),
+        ("hooks.example.com:443", Err(())),
+        ("https://hooks.example.com", Err(())),
+        ("../../etc/passwd", Err(())),
+        ("a..b", Err(())),
+        ("203.0.113.9", Err(())),
+        ("[::1]", Err(())),
+    ] {
+        assert_eq!(read(text).as_deref().map_err(|_| ()), expected, "{text}");
+    }
+    let many: Vec<String> = (0..21).map(|n| format!("a{n}.example.com")).collect();
+    assert!(read(&many.join(",")).is_err());
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Args, ConfigError, Origin, Set};
+use super::{Args, ConfigError, HttpsArgs, Origin, Set};
 
 /// Every setting by its name in `waxwing.toml`, with its flag when it has one. The variable is `WAXWING_` and the name
 /// in capitals.
-const SETTINGS: [(&str, Option<&str>); 23] = [
+const SETTINGS: [(&str, Option<&str>); 31] = [
     ("data_dir", Some("--data-dir")),
     ("listen", Some("--listen")),
     ("dev", Some("--dev")),
@@ -25,6 +25,14 @@ const SETTINGS: [(&str, Option<&str>); 23] = [
     ("trusted_proxies", Some("--trusted-proxies")),
     ("language", Some("--language")),
     ("compat", Some("--compat")),
+    ("domain", Some("--domain")),
+    ("tls_cert", Some("--tls-cert")),
+    ("tls_key", Some("--tls-key")),
+    ("listen_https", Some("--listen-https")),
+    ("listen_http", Some("--listen-http")),
+    ("acme_directory", Some("--acme-directory")),
+    ("acme_contact", Some("--acme-contact")),
+    ("acme_ca_root", Some("--acme-ca-root")),
     ("secret_key", None),
     ("admin_key", None),
     ("payload_days", None),
@@ -120,7 +128,18 @@ impl Typed {
             trusted_proxies,
             language,
             compat,
+            https,
         } = args;
+        let HttpsArgs {
+            domain,
+            tls_cert,
+            tls_key,
+            listen_https,
+            listen_http,
+            acme_directory,
+            acme_contact,
+            acme_ca_root,
+        } = https;
         let one = |text: &Option<String>| text.iter().cloned().collect::<Vec<_>>();
         let switch = |on: bool| if on { vec!["true".to_owned()] } else { Vec::new() };
         for (name, texts) in [
@@ -139,6 +158,14 @@ impl Typed {
             ("trusted_proxies", trusted_proxies.clone()),
             ("language", one(language)),
             ("compat", one(compat)),
+            ("domain", domain.clone()),
+            ("tls_cert", one(tls_cert)),
+            ("tls_key", one(tls_key)),
+            ("listen_https", one(listen_https)),
+            ("listen_http", one(listen_http)),
+            ("acme_directory", one(acme_directory)),
+            ("acme_contact", one(acme_contact)),
+            ("acme_ca_root", one(acme_ca_root)),
         ] {
             let flag = SETTINGS.iter().find(|(known, _)| *known == name).and_then(|(_, flag)| *flag);
             if let Some(flag) = flag

@@ -80,11 +80,18 @@ fn way(peer: Option<IpAddr>, client: Option<IpAddr>, headers: &HeaderMap, truste
     }
 }
 
+/// The host that was asked, with its port when that is not the usual one: HTTP/2 says it in the address, HTTP/1.1 in a header.
+pub fn asked_host(request: &Request) -> Option<&str> {
+    let in_address = request.uri().authority().map(|authority| authority.as_str());
+    let in_header = || request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).map(str::trim);
+    in_address.or_else(in_header).filter(|host| !host.is_empty())
+}
+
 /// The host that the browser asked, as the trusted proxy or the request says.
 fn host<'a>(request: &'a Request, trusted: &[IpNet]) -> Option<&'a str> {
-    let text = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let forwarded = text(FORWARDED_HOST).filter(|_| peer(request).is_some_and(|peer| is_trusted(peer, trusted)));
-    forwarded.or_else(|| text(header::HOST)).filter(|host| !host.is_empty())
+    let forwarded = request.headers().get(FORWARDED_HOST).and_then(|value| value.to_str().ok()).map(str::trim);
+    let forwarded = forwarded.filter(|_| peer(request).is_some_and(|peer| is_trusted(peer, trusted)));
+    forwarded.or_else(|| asked_host(request)).filter(|host| !host.is_empty())
 }
 
 /// Whoever asks without being let in as somebody, and how.

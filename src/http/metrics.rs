@@ -12,6 +12,7 @@ use super::auth::{Caller, OfInstance, scope};
 use super::problem::Refusal;
 use super::shortcut::is_publish;
 use super::status::{self, Seen};
+use super::tls::{Certificates, Expiry};
 use super::{App, Tag, read_disk};
 use crate::clock::ClockState;
 use crate::dispatch::{Attempts, Figures};
@@ -108,6 +109,9 @@ impl MetricsApi {
         text.queue(&seen, app.dispatch.figures());
         text.attempts(app.dispatch.attempts());
         text.store(sizes, disk, files, app.store.journal(), app.store.commits());
+        if let Some(certificates) = &app.settings.certificates {
+            text.certificates(certificates);
+        }
         Ok(Response::new(PlainText(text.0)).header("content-type", "text/plain; version=0.0.4"))
     }
 }
@@ -278,6 +282,16 @@ impl Text {
         let rows = ("waxwing_store_rows", "gauge", "What is kept. `due`: deliveries that wait on disk.");
         let samples = [("events", events), ("deliveries", deliveries), ("due", deliveries_due), ("attempts", attempts)];
         self.labelled(rows, "of", samples);
+    }
+
+    /// A domain is one of the few that are configured.
+    fn certificates(&mut self, certificates: &Certificates) {
+        let name = "waxwing_tls_certificate_expiry_timestamp_seconds";
+        self.head(name, "gauge", "When the certificate of HTTPS ends.");
+        for Expiry { domain, at } in certificates.expiries() {
+            let labels = domain.map_or_else(String::new, |domain| format!("{{domain=\"{domain}\"}}"));
+            _ = writeln!(self.0, "{name}{labels} {}", at.as_seconds());
+        }
     }
 }
 

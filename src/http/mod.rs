@@ -29,6 +29,7 @@ mod passwords;
 mod portal;
 mod problem;
 mod public_keys;
+mod redirect;
 mod reply;
 mod safeguards;
 mod server;
@@ -45,6 +46,7 @@ mod template;
 mod tenants;
 mod test_receiver;
 mod text;
+mod tls;
 mod totp;
 mod users;
 mod value;
@@ -65,9 +67,11 @@ pub use compat::document as contract_document;
 pub use document::document;
 pub use keys::scopes_of;
 pub use limit::{Defaults, PerSecond};
-pub use server::{serve, stand_by};
+pub use redirect::Redirect;
+pub use server::{Https, Listeners, serve, stand_by};
 pub use settings::{Configured, ConfiguredOrigin};
 pub use standby::Standby;
+pub use tls::{Acme, BadCertificate, Certificate, CertificateFiles, Certificates, Challenges, Keeper};
 
 use document::Place;
 use problem::{Ground, Refusal};
@@ -110,6 +114,8 @@ pub struct Settings {
     pub contracts: Contracts,
     /// The key of `WAXWING_ADMIN_KEY`.
     pub admin_key: Option<KeyHash>,
+    /// What HTTPS shows, when there is some.
+    pub certificates: Option<Arc<Certificates>>,
     /// What hashing a password costs.
     pub password_cost: PasswordCost,
     pub body_bytes_max: usize,
@@ -138,6 +144,7 @@ impl Default for Settings {
             configured: Vec::new(),
             contracts: Contracts::ALL,
             admin_key: None,
+            certificates: None,
             password_cost: PasswordCost::default(),
             body_bytes_max: BODY_BYTES_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,

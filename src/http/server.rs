@@ -1,4 +1,4 @@
-//! The server around the endpoint: takes connections until it is told to end.
+//! The server around the endpoint: takes connections, in the clear and by TLS, until it is told to end.
 //!
 //! poem's own server is not used: it lets each read and write of a connection wake a second task that watches for
 //! idle time, and takes each request through two boxes more.
@@ -24,8 +24,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
 
+use super::redirect::Redirect;
 use super::standby::Standby;
+use super::tls::{Certificates, server_config};
 use super::{Api, endpoint};
 
 /// A connection on which nothing moves for this long is closed.
@@ -38,56 +41,115 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const HTTP2_STREAMS_MAX: u32 = 200;
 const HTTP2_HEADER_BYTES_MAX: u32 = 16 * 1024;
 
+/// A TLS handshake that takes longer is given up.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Where connections come in.
+pub struct Listeners {
+    /// In the clear.
+    pub plain: TcpListener,
+    pub https: Option<Https>,
+}
+
+/// Connections by TLS, and those that are led to them.
+pub struct Https {
+    pub listener: TcpListener,
+    pub certificates: Arc<Certificates>,
+    /// What listens at port 80, and what it answers.
+    pub redirect: Option<(TcpListener, Redirect)>,
+}
+
 /// Serves the API until `end`.
-pub async fn serve(listener: TcpListener, api: Api, end: impl Future<Output = ()>) -> io::Result<()> {
-    answer(listener, endpoint(api), end).await
+pub async fn serve(listeners: Listeners, api: Api, end: impl Future<Output = ()>) -> io::Result<()> {
+    answer(listeners, endpoint(api), end).await
 }
 
 /// Says until `end` that there is no store.
-pub async fn stand_by(listener: TcpListener, standby: Standby, end: impl Future<Output = ()>) -> io::Result<()> {
-    answer(listener, standby, end).await
+pub async fn stand_by(listeners: Listeners, standby: Standby, end: impl Future<Output = ()>) -> io::Result<()> {
+    answer(listeners, standby, end).await
 }
 
 async fn answer(
-    listener: TcpListener,
+    listeners: Listeners,
     endpoint: impl Endpoint + 'static,
     end: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let server = Arc::new(Server::new(endpoint, LocalAddr(listener.local_addr()?.into())));
+    let Listeners { plain, https } = listeners;
+    let endpoint = Arc::new(endpoint);
     let (ending, ends) = watch::channel(());
-    let mut connections = JoinSet::new();
-    let mut end = pin!(end);
-    loop {
-        tokio::select! {
-            () = &mut end => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    // What is written is whole answers: none of them should wait for the acknowledgement of another.
-                    _ = stream.set_nodelay(true);
-                    connections.spawn(server.clone().converse(stream, peer, ends.clone()));
-                }
-                Err(_) => sleep(ACCEPT_AGAIN_AFTER).await,
-            },
-            Some(_) = connections.join_next() => {}
+    let mut doors = JoinSet::new();
+    doors.spawn(Server::new(endpoint.clone(), &plain, None)?.take_connections(plain, ends.clone()));
+    if let Some(Https { listener, certificates, redirect }) = https {
+        let tls = TlsAcceptor::from(server_config(certificates));
+        doors.spawn(Server::new(endpoint, &listener, Some(tls))?.take_connections(listener, ends.clone()));
+        if let Some((listener, redirect)) = redirect {
+            let server = Server::new(Arc::new(redirect), &listener, None)?;
+            doors.spawn(server.take_connections(listener, ends.clone()));
         }
     }
-    drop((listener, ending));
-    // Connections that are left after that are cut off.
-    _ = timeout(LAST_ANSWERS_WITHIN, async { while connections.join_next().await.is_some() {} }).await;
+    drop(ends);
+    end.await;
+    drop(ending);
+    while doors.join_next().await.is_some() {}
     Ok(())
 }
 
 struct Server<E> {
-    endpoint: E,
+    endpoint: Arc<E>,
     protocol: auto::Builder<TokioExecutor>,
     own_address: LocalAddr,
+    /// None: in the clear.
+    tls: Option<TlsAcceptor>,
 }
 
 impl<E: Endpoint + 'static> Server<E> {
-    fn new(endpoint: E, own_address: LocalAddr) -> Self {
+    fn new(endpoint: Arc<E>, listener: &TcpListener, tls: Option<TlsAcceptor>) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self::at(endpoint, listener.local_addr()?, tls)))
+    }
+
+    fn at(endpoint: Arc<E>, own_address: SocketAddr, tls: Option<TlsAcceptor>) -> Self {
         let mut protocol = auto::Builder::new(TokioExecutor::new());
         protocol.http2().max_concurrent_streams(HTTP2_STREAMS_MAX).max_header_list_size(HTTP2_HEADER_BYTES_MAX);
-        Self { endpoint, protocol, own_address }
+        Self { endpoint, protocol, own_address: LocalAddr(own_address.into()), tls }
+    }
+
+    /// Ends when the server does, after the last answers.
+    async fn take_connections(self: Arc<Self>, listener: TcpListener, mut ends: watch::Receiver<()>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                // An error means that the server ends.
+                _ = ends.changed() => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        // What is written is whole answers: none of them should wait for the acknowledgement of another.
+                        _ = stream.set_nodelay(true);
+                        connections.spawn(self.clone().welcome(stream, peer, ends.clone()));
+                    }
+                    Err(_) => sleep(ACCEPT_AGAIN_AFTER).await,
+                },
+                Some(_) = connections.join_next() => {}
+            }
+        }
+        drop(listener);
+        // Connections that are left after that are cut off.
+        _ = timeout(LAST_ANSWERS_WITHIN, async { while connections.join_next().await.is_some() {} }).await;
+    }
+
+    /// Shakes hands first where TLS is spoken. Each connection does so by itself: a slow one holds up nobody.
+    async fn welcome<S>(self: Arc<Self>, stream: S, peer: SocketAddr, mut ends: watch::Receiver<()>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Some(tls) = self.tls.clone() else { return self.converse(stream, peer, ends).await };
+        let shaken = tokio::select! {
+            shaken = timeout(HANDSHAKE_WITHIN, tls.accept(stream)) => shaken,
+            _ = ends.changed() => return,
+        };
+        // An error is the peer's: it went away, asked for a name that is not ours, or does not speak TLS.
+        if let Ok(Ok(stream)) = shaken {
+            self.converse(stream, peer, ends).await;
+        }
     }
 
     /// Answers the requests of one connection, until the peer, its silence or the end of the server ends it.
@@ -97,10 +159,11 @@ impl<E: Endpoint + 'static> Server<E> {
     {
         let activity = Arc::new(Activity::begin());
         let watched = Watched { stream, activity: activity.clone() };
+        let scheme = if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
         let service = service_fn(|request: http::Request<Incoming>| {
-            let server = self.clone();
+            let (server, scheme) = (self.clone(), scheme.clone());
             async move {
-                let from = (request, server.own_address.clone(), RemoteAddr(peer.into()), Scheme::HTTP);
+                let from = (request, server.own_address.clone(), RemoteAddr(peer.into()), scheme);
                 let response = server.endpoint.get_response(from.into()).await;
                 Ok::<http::Response<_>, Infallible>(response.into())
             }
@@ -217,15 +280,19 @@ mod tests {
 
     /// One end of a connection, and what ends the server at the other.
     fn connect() -> (DuplexStream, watch::Sender<()>) {
+        connect_by(None)
+    }
+
+    fn connect_by(tls: Option<TlsAcceptor>) -> (DuplexStream, watch::Sender<()>) {
         let endpoint = make(|_| async {
             sleep(WORK).await;
             "done"
         });
         let own_address: SocketAddr = ([127, 0, 0, 1], 80).into();
-        let server = Arc::new(Server::new(endpoint, LocalAddr(own_address.into())));
+        let server = Arc::new(Server::at(Arc::new(endpoint), own_address, tls));
         let (ours, theirs) = tokio::io::duplex(1024);
         let (ending, ends) = watch::channel(());
-        tokio::spawn(server.converse(theirs, own_address, ends));
+        tokio::spawn(server.welcome(theirs, own_address, ends));
         (ours, ending)
     }
 
@@ -271,5 +338,24 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.ends_with("done"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_finish_a_handshake_in_time_is_left() {
+        let tls = || Some(TlsAcceptor::from(server_config(Arc::new(Certificates::of_domains(&[])))));
+        for said in [&[][..], &[0x16, 0x03, 0x01, 0x01, 0x00, 0x01]] {
+            let (mut stream, _ending) = connect_by(tls());
+            let begun = Instant::now();
+            stream.write_all(said).await.unwrap();
+            assert!(is_closed(&mut stream).await);
+            let waited = begun.elapsed();
+            assert!((HANDSHAKE_WITHIN..HANDSHAKE_WITHIN + Duration::from_secs(1)).contains(&waited), "{waited:?}");
+        }
+        // The end of the server does not wait for it.
+        let (mut stream, ending) = connect_by(tls());
+        let begun = Instant::now();
+        drop(ending);
+        assert!(is_closed(&mut stream).await);
+        assert!(begun.elapsed() < Duration::from_secs(1));
     }
 }

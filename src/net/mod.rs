@@ -19,6 +19,7 @@ mod tls;
 pub use client::{Client, Exchange, Options, Request, StartError};
 pub use resolver::Resolver;
 pub use test_receiver::{Behaviour, Received, Receiver, SWITCHES_MAX, TestReceiver, TooManyReceivers};
+pub use tls::Tls;
 
 #[cfg(test)]
 mod tests;

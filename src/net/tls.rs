@@ -1,4 +1,4 @@
-//! TLS towards receivers: the roots of Mozilla and of this machine, verification always on.
+//! TLS towards others: the roots of Mozilla and of this machine, verification always on.
 
 use std::sync::Arc;
 
@@ -12,17 +12,28 @@ use tokio_rustls::client::TlsStream;
 /// Makes TLS connections. Reads the machine's roots at the first one, so that a start without deliveries costs nothing.
 pub struct Tls {
     extra_roots: RootCertStore,
+    /// What is offered to speak, the best first (ALPN).
+    protocols: Vec<Vec<u8>>,
     connector: OnceCell<TlsConnector>,
 }
 
 impl Tls {
-    /// Fails on a root that is no certificate.
+    /// Offers HTTP/2 and HTTP/1.1. Fails on a root that is no certificate.
     pub fn new(extra_roots: Vec<CertificateDer<'static>>) -> Result<Self, rustls::Error> {
+        Self::with_protocols(extra_roots, &[b"h2", b"http/1.1"])
+    }
+
+    /// Fails on a root that is no certificate.
+    pub fn with_protocols(
+        extra_roots: Vec<CertificateDer<'static>>,
+        protocols: &[&[u8]],
+    ) -> Result<Self, rustls::Error> {
         let mut store = RootCertStore::empty();
         for root in extra_roots {
             store.add(root)?;
         }
-        Ok(Self { extra_roots: store, connector: OnceCell::new() })
+        let protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Ok(Self { extra_roots: store, protocols, connector: OnceCell::new() })
     }
 
     /// Verifies the certificate against `host`, a name or the text of an address.
@@ -52,7 +63,7 @@ impl Tls {
             .expect("ring offers the cipher suites of TLS 1.2 and 1.3")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = self.protocols.clone();
         TlsConnector::from(Arc::new(config))
     }
 }

@@ -21,7 +21,7 @@ const PARTS: [(&str, &[&str]); 11] = [
 ];
 
 /// Names that only some parts may use: crates, and what reaches for the world outside.
-const KEPT_TO: [(&str, &[&str]); 22] = [
+const KEPT_TO: [(&str, &[&str]); 24] = [
     ("redb", &["store"]),
     ("postcard", &["store"]),
     ("poem", &["http"]),
@@ -33,8 +33,10 @@ const KEPT_TO: [(&str, &[&str]); 22] = [
     ("hyper", &["http", "net"]),
     ("hyper_util", &["http", "net"]),
     ("hickory_resolver", &["net"]),
-    ("rustls", &["net"]),
-    ("tokio_rustls", &["net"]),
+    ("rustls", &["http", "net"]),
+    ("tokio_rustls", &["http", "net"]),
+    ("instant_acme", &["http"]),
+    ("x509_parser", &["http"]),
     ("rustls_native_certs", &["net"]),
     ("webpki_roots", &["net"]),
     // The command line's own client talks to the operator's server.

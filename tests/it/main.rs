@@ -5,6 +5,7 @@ mod binary;
 #[cfg(feature = "console")]
 mod browser;
 mod cli;
+mod https;
 mod layers;
 mod security;
 mod simulation;

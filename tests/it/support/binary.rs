@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use waxwing::domain::contract::Contracts;
 
@@ -28,7 +29,10 @@ pub struct Waxwing {
     child: Child,
     pub address: SocketAddr,
     pub api: Api,
+    /// Where it speaks TLS, and what leads there, when it was told to.
+    pub https: Option<(SocketAddr, Option<SocketAddr>)>,
     output: JoinHandle<String>,
+    log: mpsc::UnboundedReceiver<String>,
 }
 
 /// The real binary with an empty folder of its own, asked over loopback as [`super::app::TestApp`] is in this process.
@@ -136,6 +140,11 @@ impl Start {
         self
     }
 
+    pub fn with_arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
     /// Has a program start it, which gets the binary and its arguments as its last ones.
     pub fn under(mut self, program: &[&str]) -> Self {
         self.under = program.iter().map(|argument| (*argument).to_owned()).collect();
@@ -158,10 +167,19 @@ impl Start {
             .env_remove("WAXWING_KILLS")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("the binary was built with the tests");
+        let mut log_lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        let (sender, log) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = log_lines.next_line().await {
+                eprintln!("{line}");
+                // A test that is over reads no more of it.
+                _ = sender.send(line);
+            }
+        });
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let mut seen = String::new();
         let address = loop {
@@ -174,6 +192,7 @@ impl Start {
                 break address;
             }
         };
+        let https = https_in(&seen);
         // Read on, so that it never blocks on a full pipe.
         let output = tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -183,8 +202,17 @@ impl Start {
             seen
         });
         let api = Api::new(address, ADMIN_KEY);
-        Waxwing { child, address, api, output }
+        Waxwing { child, address, api, https, output, log }
     }
+}
+
+/// `HTTPS on 127.0.0.1:PORT for …; 127.0.0.1:PORT leads there`.
+fn https_in(seen: &str) -> Option<(SocketAddr, Option<SocketAddr>)> {
+    let line = seen.lines().find_map(|line| line.strip_prefix("HTTPS on "))?;
+    let (https, rest) = line.split_once(" for ").expect("it says for whom");
+    let redirect = rest.split_once("; ").and_then(|(_, rest)| rest.strip_suffix(" leads there"));
+    let address = |text: &str| text.parse().expect("an address");
+    Some((address(https), redirect.map(address)))
 }
 
 /// The first `http://127.0.0.1:PORT` of a line.
@@ -199,6 +227,24 @@ impl Waxwing {
         self.child.id().expect("it runs")
     }
 
+    /// The next line of its log that holds `text`.
+    pub async fn logged(&mut self, text: &str) -> String {
+        let look = async {
+            loop {
+                let line = self.log.recv().await.unwrap_or_else(|| panic!("it ended without saying `{text}`"));
+                if line.contains(text) {
+                    return line;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("it does not say `{text}`"))
+    }
+
+    pub async fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().await;
+        assert!(status.expect("kill is on every machine").success());
+    }
+
     /// kill -9, and everything it printed.
     pub async fn kill(mut self) -> String {
         self.child.kill().await.expect("it can be killed");
@@ -207,8 +253,7 @@ impl Waxwing {
 
     /// SIGTERM; ends when the process has.
     pub async fn terminate(mut self) -> (std::process::ExitStatus, String) {
-        let status = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().await;
-        assert!(status.expect("kill is on every machine").success());
+        self.signal("TERM").await;
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends in time");
         (status.expect("it can be waited for"), self.output.await.expect("its output was read"))
     }

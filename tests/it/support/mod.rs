@@ -1,9 +1,11 @@
 //! What the tests share.
 
+pub mod acme;
 pub mod app;
 pub mod binary;
 pub mod client;
 pub mod disk;
+pub mod https;
 pub mod picture;
 pub mod receiver;
 pub mod rough;
