@@ -3,20 +3,25 @@
 //! poem's own server is not used: it lets each read and write of a connection wake a second task that watches for
 //! idle time, and takes each request through two boxes more.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::uri::Scheme;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use ipnet::IpNet;
 use poem::Endpoint;
 use poem::web::{LocalAddr, RemoteAddr};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -25,11 +30,24 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::failures::place;
 use super::standby::Standby;
 use super::{Api, endpoint};
 
 /// A connection on which nothing moves for this long is closed.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
+/// A peer that says something has asked something within this time, or is hung up on: heads that drip, and floods of what is
+/// no request.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(15);
+/// A connection without a request is told so, and cut off after this time.
+const GOODBYE_TIME_MAX: Duration = Duration::from_secs(1);
+/// Connections at once …
+const CONNECTIONS_MAX: usize = 8192;
+/// … and those of one address (of IPv6: of one /64) that is no trusted proxy: a quarter of them leaves room for others.
+const CONNECTIONS_PER_PEER_MAX: usize = CONNECTIONS_MAX / 4;
+/// The head of a request of HTTP/1.1, and how many headers it has.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+const HEADERS_MAX: usize = 100;
 /// Requests that are under way when the end comes get this long to be answered.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// When no connection can be taken (no files left, say), the next try comes after this time.
@@ -40,19 +58,22 @@ const HTTP2_HEADER_BYTES_MAX: u32 = 16 * 1024;
 
 /// Serves the API until `end`.
 pub async fn serve(listener: TcpListener, api: Api, end: impl Future<Output = ()>) -> io::Result<()> {
-    answer(listener, endpoint(api), end).await
+    let proxies = api.settings.trusted_proxies.clone();
+    answer(listener, endpoint(api), proxies, end).await
 }
 
 /// Says until `end` that there is no store.
 pub async fn stand_by(listener: TcpListener, standby: Standby, end: impl Future<Output = ()>) -> io::Result<()> {
-    answer(listener, standby, end).await
+    answer(listener, standby, Vec::new(), end).await
 }
 
 async fn answer(
     listener: TcpListener,
     endpoint: impl Endpoint + 'static,
+    proxies: Vec<IpNet>,
     end: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    let mut peers = Peers { proxies, open: HashMap::new() };
     let server = Arc::new(Server::new(endpoint, LocalAddr(listener.local_addr()?.into())));
     let (ending, ends) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -61,20 +82,57 @@ async fn answer(
         tokio::select! {
             () = &mut end => break,
             accepted = listener.accept() => match accepted {
+                // Dropped, and so closed: whoever has too many can wait, and all others must not.
+                Ok((_, peer)) if connections.len() >= CONNECTIONS_MAX || !peers.has_room(peer.ip()) => {}
                 Ok((stream, peer)) => {
+                    peers.opened(peer.ip());
                     // What is written is whole answers: none of them should wait for the acknowledgement of another.
                     _ = stream.set_nodelay(true);
-                    connections.spawn(server.clone().converse(stream, peer, ends.clone()));
+                    let conversation = server.clone().converse(stream, peer, ends.clone());
+                    connections.spawn(async move {
+                        conversation.await;
+                        peer.ip()
+                    });
                 }
                 Err(_) => sleep(ACCEPT_AGAIN_AFTER).await,
             },
-            Some(_) = connections.join_next() => {}
+            // One that panicked stays counted; no connection panics, for requests catch that themselves.
+            Some(ended) = connections.join_next() => if let Ok(peer) = ended { peers.closed(peer) },
         }
     }
     drop((listener, ending));
     // Connections that are left after that are cut off.
     _ = timeout(LAST_ANSWERS_WITHIN, async { while connections.join_next().await.is_some() {} }).await;
     Ok(())
+}
+
+/// How many connections each peer has.
+struct Peers {
+    /// Behind them are many.
+    proxies: Vec<IpNet>,
+    open: HashMap<IpAddr, usize>,
+}
+
+impl Peers {
+    fn has_room(&self, peer: IpAddr) -> bool {
+        let place = place(peer);
+        self.proxies.iter().any(|range| range.contains(&peer.to_canonical()))
+            || self.open.get(&place).is_none_or(|open| *open < CONNECTIONS_PER_PEER_MAX)
+    }
+
+    fn opened(&mut self, peer: IpAddr) {
+        *self.open.entry(place(peer)).or_default() += 1;
+    }
+
+    fn closed(&mut self, peer: IpAddr) {
+        let place = place(peer);
+        if let Some(open) = self.open.get_mut(&place) {
+            *open -= 1;
+            if *open == 0 {
+                self.open.remove(&place);
+            }
+        }
+    }
 }
 
 struct Server<E> {
@@ -86,6 +144,7 @@ struct Server<E> {
 impl<E: Endpoint + 'static> Server<E> {
     fn new(endpoint: E, own_address: LocalAddr) -> Self {
         let mut protocol = auto::Builder::new(TokioExecutor::new());
+        protocol.http1().max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
         protocol.http2().max_concurrent_streams(HTTP2_STREAMS_MAX).max_header_list_size(HTTP2_HEADER_BYTES_MAX);
         Self { endpoint, protocol, own_address }
     }
@@ -99,10 +158,12 @@ impl<E: Endpoint + 'static> Server<E> {
         let watched = Watched { stream, activity: activity.clone() };
         let service = service_fn(|request: http::Request<Incoming>| {
             let server = self.clone();
+            let asked = Asked::begin(&activity);
             async move {
                 let from = (request, server.own_address.clone(), RemoteAddr(peer.into()), Scheme::HTTP);
                 let response = server.endpoint.get_response(from.into()).await;
-                Ok::<http::Response<_>, Infallible>(response.into())
+                let response: http::Response<BoxBody<Bytes, io::Error>> = response.into();
+                Ok::<_, Infallible>(response.map(|body| AnswerBody { body, _asked: asked }))
             }
         });
         let mut connection = pin!(self.protocol.serve_connection(TokioIo::new(watched), service));
@@ -115,7 +176,52 @@ impl<E: Endpoint + 'static> Server<E> {
             _ = ends.changed() => {}
         }
         connection.as_mut().graceful_shutdown();
-        _ = connection.await;
+        // A head that has begun keeps hyper waiting, and so does a peer that does not take what is left of its answers.
+        let is_asked = activity.asked.load(Ordering::Relaxed) > 0;
+        _ = timeout(if is_asked { IDLE_TIME_MAX } else { GOODBYE_TIME_MAX }, connection).await;
+    }
+}
+
+/// A request that is under way: from its head until its answer was written, or given up.
+struct Asked(Arc<Activity>);
+
+impl Asked {
+    fn begin(activity: &Arc<Activity>) -> Self {
+        activity.asked.fetch_add(1, Ordering::Relaxed);
+        activity.head_since.store(NEVER, Ordering::Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.asked.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of an answer, which is under way until it is dropped.
+struct AnswerBody {
+    body: BoxBody<Bytes, io::Error>,
+    _asked: Asked,
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -124,29 +230,56 @@ struct Activity {
     begun: Instant,
     /// Milliseconds since then.
     last: AtomicU64,
+    /// When the first byte came that belongs to no request yet, or [`NEVER`].
+    head_since: AtomicU64,
+    /// Requests that are under way.
+    asked: AtomicUsize,
 }
+
+const NEVER: u64 = u64::MAX;
 
 impl Activity {
     fn begin() -> Self {
-        Self { begun: Instant::now(), last: AtomicU64::new(0) }
+        Self {
+            begun: Instant::now(),
+            last: AtomicU64::new(0),
+            head_since: AtomicU64::new(NEVER),
+            asked: AtomicUsize::new(0),
+        }
     }
 
-    fn note(&self) {
+    /// Something moved.
+    fn note(&self) -> u64 {
         let millis = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(millis, Ordering::Relaxed);
+        millis
     }
 
-    /// Returns once nothing has moved for [`IDLE_TIME_MAX`]. It looks only when that could be: most of what moves costs no
-    /// timer.
+    /// The peer said something.
+    fn note_heard(&self) {
+        let millis = self.note();
+        if self.asked.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NEVER {
+            self.head_since.store(millis, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns once nothing has moved for [`IDLE_TIME_MAX`], or what the peer says was no request for [`HEAD_TIME_MAX`]. It
+    /// looks only when that could be: most of what moves costs no timer.
     async fn has_ended(&self) {
-        let mut seen = 0;
         loop {
-            sleep_until(self.begun + Duration::from_millis(seen) + IDLE_TIME_MAX).await;
-            let last = self.last.load(Ordering::Relaxed);
-            if last == seen {
+            let at = |millis: u64| self.begun + Duration::from_millis(millis);
+            let now = Instant::now();
+            let idle = at(self.last.load(Ordering::Relaxed)) + IDLE_TIME_MAX;
+            let head = match self.head_since.load(Ordering::Relaxed) {
+                NEVER => None,
+                since => Some(at(since) + HEAD_TIME_MAX),
+            };
+            let end = head.map_or(idle, |head| head.min(idle));
+            if now >= end {
                 return;
             }
-            seen = last;
+            // A head that begins meanwhile is looked at when it could be late.
+            sleep_until(end.min(now + HEAD_TIME_MAX)).await;
         }
     }
 }
@@ -165,7 +298,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if polled.is_ready() {
-            self.activity.note();
+            self.activity.note_heard();
         }
         polled
     }
@@ -260,6 +393,69 @@ mod tests {
         let begun = Instant::now();
         assert!(is_closed(&mut stream).await);
         assert!(begun.elapsed() >= IDLE_TIME_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_drips_has_its_time_and_no_more_whether_it_is_the_first_or_not() {
+        for asked_before in [0, 2] {
+            let (mut stream, _ending) = connect();
+            for _ in 0..asked_before {
+                ask(&mut stream).await;
+                // Between two requests there is more time.
+                sleep(HEAD_TIME_MAX * 2).await;
+            }
+            let begun = Instant::now();
+            let (mut read, mut write) = tokio::io::split(stream);
+            let drip = async {
+                for byte in b"GET / HTTP/1.1\r\nx-drip: ".iter().chain(std::iter::repeat(&b'a')) {
+                    if write.write_all(&[*byte]).await.is_err() {
+                        return;
+                    }
+                    sleep(Duration::from_secs(1)).await;
+                }
+            };
+            let mut told = Vec::new();
+            tokio::select! {
+                () = drip => {}
+                closed = read.read_to_end(&mut told) => assert!(closed.is_ok()),
+            }
+            let taken = begun.elapsed();
+            assert!((HEAD_TIME_MAX..HEAD_TIME_MAX + Duration::from_secs(2)).contains(&taken), "{taken:?}");
+            assert!(!String::from_utf8_lossy(&told).contains("200"), "it was no request");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_longer_than_a_head_may_is_answered() {
+        let endpoint = make(|_| async {
+            sleep(HEAD_TIME_MAX * 3).await;
+            "done"
+        });
+        let own_address: SocketAddr = ([127, 0, 0, 1], 80).into();
+        let server = Arc::new(Server::new(endpoint, LocalAddr(own_address.into())));
+        let (mut ours, theirs) = tokio::io::duplex(1024);
+        let (_ending, ends) = watch::channel(());
+        tokio::spawn(server.converse(theirs, own_address, ends));
+        ask(&mut ours).await;
+    }
+
+    #[test]
+    fn one_peer_has_a_share_of_the_connections_and_a_trusted_proxy_all() {
+        let mut peers = Peers { proxies: vec!["192.0.2.0/24".parse().unwrap()], open: HashMap::new() };
+        let [one, other, proxy] = ["203.0.113.1", "203.0.113.2", "192.0.2.1"].map(|text| text.parse().unwrap());
+        for _ in 0..CONNECTIONS_PER_PEER_MAX {
+            assert!(peers.has_room(one));
+            peers.opened(one);
+            peers.opened(proxy);
+        }
+        assert!(!peers.has_room(one) && peers.has_room(other) && peers.has_room(proxy));
+        peers.closed(one);
+        assert!(peers.has_room(one));
+        for _ in 0..CONNECTIONS_PER_PEER_MAX {
+            peers.closed(one);
+            peers.closed(proxy);
+        }
+        assert!(peers.open.is_empty(), "nothing is remembered of who is gone");
     }
 
     #[tokio::test(start_paused = true)]

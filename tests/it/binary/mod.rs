@@ -2,6 +2,7 @@
 
 mod conformance;
 mod crash;
+mod floods;
 mod full_disk;
 mod health;
 mod isolation;
