@@ -39,6 +39,7 @@ mod setup;
 mod stats;
 mod stream;
 mod subscription_settings;
+mod targets;
 mod tenant_secret;
 mod tenants;
 mod test_receiver;

@@ -4,6 +4,8 @@ pub mod app;
 pub mod binary;
 pub mod client;
 pub mod disk;
+#[cfg(target_os = "linux")]
+pub mod network;
 pub mod picture;
 pub mod receiver;
 pub mod rough;
