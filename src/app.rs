@@ -268,7 +268,7 @@ fn tell_what_is_opened(config: &Config) {
         "nat64_prefix",
     ];
     for Row { name, value, origin, description: _ } in config.rows() {
-        if opening.contains(&name) && origin != Origin::Default {
+        if opening.contains(&name) && !matches!(origin, Origin::Default | Origin::ImpliedByDev) {
             warn!(setting = name, %value, %origin, "deliveries may go where they otherwise could not");
         }
     }

@@ -419,7 +419,7 @@ fn is_port_allowed(port: u16, rules: &TargetRules) -> bool {
         port if rules.allowed_ports.contains(&port) => true,
         443 => true,
         80 => rules.allow_http,
-        0..1024 => false,
+        1..1024 => false,
         _ => !PORTS_REFUSED.contains(&port),
     }
 }

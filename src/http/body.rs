@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body as _;
@@ -19,6 +20,7 @@ use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::{MaybeUndefined, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde_json::value::RawValue;
+use tokio::time::{Instant, timeout_at};
 
 use super::json::{Members, is_deeper, members, text_of};
 use super::problem::{Ground, Refusal};
@@ -93,14 +95,25 @@ impl<'a, T: Wire, D: Type> ApiExtractor<'a> for Body<T, D> {
 /// Reserved for a body on the word of its sender alone.
 const RESERVED_BYTES_MAX: usize = 64 * 1024;
 
-/// Reads a whole body, or refuses it as soon as it is longer than allowed.
+/// What the sender of a body may take for it: so much at the start …
+const BODY_TIME: Duration = Duration::from_secs(15);
+/// … and as long as this many bytes a second take.
+const BODY_BYTES_PER_SECOND_MIN: usize = 4 * 1024;
+
+/// Reads a whole body, or refuses it as soon as it is longer than allowed, or comes too slowly.
 pub async fn take_bytes(body: &mut RequestBody, bytes_max: usize) -> Result<Bytes, Refusal> {
     let Ok(body) = body.take() else { return Ok(Bytes::new()) };
     let mut body = BoxBody::<Bytes, io::Error>::from(body);
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     // A copy also when it came in one piece, which would keep the whole buffer of its connection in memory.
     let mut bytes = Vec::with_capacity(announced.min(RESERVED_BYTES_MAX));
-    while let Some(frame) = body.frame().await {
+    let begun = Instant::now();
+    loop {
+        let late_at = begun + BODY_TIME + Duration::from_secs((bytes.len() / BODY_BYTES_PER_SECOND_MIN) as u64);
+        let Ok(frame) = timeout_at(late_at, body.frame()).await else {
+            return Err(Violation::new(Rule::InvalidJson("it came too slowly".to_owned())).into());
+        };
+        let Some(frame) = frame else { break };
         // The client went away in the middle, or cannot count: what it reads of this, if anything, is little.
         let frame = frame.map_err(|error| Violation::new(Rule::InvalidJson(ReadBodyError::Io(error).to_string())))?;
         let Ok(piece) = frame.into_data() else { continue };

@@ -43,6 +43,7 @@ mod stats;
 mod status;
 mod stream;
 mod subscription_settings;
+mod targets;
 mod tenant_secret;
 mod tenants;
 mod test_receiver;

@@ -2,9 +2,13 @@
 
 mod conformance;
 mod crash;
+#[cfg(target_os = "linux")]
+mod fence;
+mod floods;
 mod full_disk;
 mod health;
 mod isolation;
+mod loops;
 mod profiles;
 mod real_input;
 mod recovery;

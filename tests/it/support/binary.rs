@@ -135,6 +135,11 @@ impl Start {
         Self { arguments: arguments.map(str::to_owned).to_vec(), ..Self::in_dir(data_dir) }
     }
 
+    /// With these flags and no others.
+    pub fn with_flags(data_dir: &Path, flags: &[&str]) -> Self {
+        Self { arguments: flags.iter().map(|flag| (*flag).to_owned()).collect(), ..Self::in_dir(data_dir) }
+    }
+
     pub fn with_environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
@@ -288,7 +293,8 @@ pub struct Api {
     address: SocketAddr,
     key: String,
     tenant: Option<String>,
-    idempotency_key: Option<String>,
+    /// On every request besides the usual ones.
+    header: Option<(String, String)>,
 }
 
 /// A kept-alive connection.
@@ -299,7 +305,7 @@ pub struct Connection {
 
 impl Api {
     pub fn new(address: SocketAddr, key: &str) -> Self {
-        Self { address, key: key.to_owned(), tenant: None, idempotency_key: None }
+        Self { address, key: key.to_owned(), tenant: None, header: None }
     }
 
     /// The same, for a tenant named by its id or external id.
@@ -309,7 +315,12 @@ impl Api {
 
     /// The same, with an `Idempotency-Key` on every request.
     pub fn with_idempotency_key(self, key: &str) -> Self {
-        Self { idempotency_key: Some(key.to_owned()), ..self }
+        self.with_header("idempotency-key", key)
+    }
+
+    /// The same, with this header on every request.
+    pub fn with_header(self, name: &str, value: &str) -> Self {
+        Self { header: Some((name.to_owned(), value.to_owned())), ..self }
     }
 
     pub async fn connect(&self) -> std::io::Result<Connection> {
@@ -337,6 +348,10 @@ impl Api {
         self.request("PUT", path, body.into()).await
     }
 
+    pub async fn patch(&self, path: &str, body: impl Into<Bytes>) -> Answer {
+        self.request("PATCH", path, body.into()).await
+    }
+
     pub async fn create_event_type(&self, name: &str) {
         self.post("/v1/event-types", serde_json::json!({ "name": name }).to_string()).await.expect(201);
     }
@@ -353,8 +368,8 @@ impl Api {
 impl Connection {
     pub async fn request(&mut self, method: &str, path: &str, body: Bytes) -> std::io::Result<Answer> {
         let mut request = hyper::Request::builder();
-        if let Some(key) = &self.api.idempotency_key {
-            request = request.header("idempotency-key", key);
+        if let Some((name, value)) = &self.api.header {
+            request = request.header(name, value);
         }
         let request = request
             .method(method)

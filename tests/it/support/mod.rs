@@ -6,6 +6,8 @@ pub mod binary;
 pub mod client;
 pub mod disk;
 pub mod https;
+#[cfg(target_os = "linux")]
+pub mod network;
 pub mod picture;
 pub mod receiver;
 pub mod rough;
