@@ -52,7 +52,7 @@ async fn every_answer_at_every_path_is_for_its_own_site_and_no_frame() {
     let app = TestApp::start().await;
     let mut cases = 0;
     for (method, path) in places() {
-        let asked = path.replace('{', "").replace('}', "");
+        let asked = path.replace(['{', '}'], "");
         // Refused, preflighted by another site's page, of a method that there is not, and let in (a stream has no end).
         let mut calls = vec![
             app.call(method.clone(), &asked).without_key(),
