@@ -8,7 +8,7 @@ use super::{Args, ConfigError, Origin, Set};
 
 /// Every setting by its name in `waxwing.toml`, with its flag when it has one. The variable is `WAXWING_` and the name
 /// in capitals.
-const SETTINGS: [(&str, Option<&str>); 17] = [
+const SETTINGS: [(&str, Option<&str>); 23] = [
     ("data_dir", Some("--data-dir")),
     ("listen", Some("--listen")),
     ("dev", Some("--dev")),
@@ -24,6 +24,12 @@ const SETTINGS: [(&str, Option<&str>); 17] = [
     ("payload_days", None),
     ("metadata_days", None),
     ("free_space_reserve", None),
+    ("backup_to", Some("--backup-to")),
+    ("backup_passphrase", None),
+    ("s3_endpoint", None),
+    ("s3_region", None),
+    ("s3_access_key_id", None),
+    ("s3_secret_access_key", None),
     ("log", None),
     ("log_level", None),
 ];
@@ -109,6 +115,7 @@ impl Typed {
             trusted_proxies,
             language,
             compat,
+            backup_to,
         } = args;
         let one = |text: &Option<String>| text.iter().cloned().collect::<Vec<_>>();
         let switch = |on: bool| if on { vec!["true".to_owned()] } else { Vec::new() };
@@ -123,6 +130,7 @@ impl Typed {
             ("trusted_proxies", trusted_proxies.clone()),
             ("language", one(language)),
             ("compat", one(compat)),
+            ("backup_to", one(backup_to)),
         ] {
             let flag = SETTINGS.iter().find(|(known, _)| *known == name).and_then(|(_, flag)| *flag);
             if let Some(flag) = flag

@@ -129,6 +129,8 @@ needs! {
     AuditRead "ApiKey audit:read",
     UsersRead "ApiKey users:read",
     UsersWrite "ApiKey users:write",
+    BackupsRead "ApiKey backups:read",
+    BackupsWrite "ApiKey backups:write",
 }
 
 impl<'a, S: Needs> ApiExtractor<'a> for Caller<S> {

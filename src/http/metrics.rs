@@ -38,7 +38,16 @@ impl MetricsApi {
     async fn read(&self, caller: Caller<scope::SettingsRead>) -> Result<Response<PlainText<String>>, Refusal> {
         caller.instance_key_only()?;
         let sizes = read_disk(&self.app.store, |store| Ok(store.sizes())).await?;
-        let text = write(&self.app.answers, self.app.dispatch.figures(), sizes, caller.catalogue.subscriptions_count());
+        let mut text =
+            write(&self.app.answers, self.app.dispatch.figures(), sizes, caller.catalogue.subscriptions_count());
+        if let Some(at) = self.app.backups.newest_at() {
+            let name = "waxwing_backup_last_success_timestamp_seconds";
+            let seconds = at.as_millis() / 1000;
+            let _ = writeln!(
+                text,
+                "# HELP {name} When the newest backup was begun.\n# TYPE {name} gauge\n{name} {seconds}"
+            );
+        }
         Ok(Response::new(PlainText(text)).header("content-type", "text/plain; version=0.0.4"))
     }
 }
