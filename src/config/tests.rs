@@ -53,6 +53,12 @@ fn nothing_typed_means_the_documented_defaults() {
         payload_days = 30
         metadata_days = 90
         free_space_reserve = "max(256 MiB, 2 %)"
+        backup_to = "<data_dir>/backups"
+        backup_passphrase = "not set"
+        s3_endpoint = "Amazon's"
+        s3_region = "us-east-1"
+        s3_access_key_id = "the role of the machine"
+        s3_secret_access_key = "not set"
         log = "pretty"
         log_level = "warn,waxwing=info"
     "#]]
@@ -149,7 +155,7 @@ fn everything_that_is_wrong_is_named_with_the_place_to_change() {
          free_space_reserve = \"lots\"
          publish_rate = { fast = true }",
         expect_test::expect![[r#"
-            waxwing.toml line 3: `colour` is not a setting; known are data_dir, listen, dev, allow_http_targets, allow_target_range, management_rate, publish_rate, trusted_proxies, language, compat, secret_key, admin_key, payload_days, metadata_days, free_space_reserve, log, log_level
+            waxwing.toml line 3: `colour` is not a setting; known are data_dir, listen, dev, allow_http_targets, allow_target_range, management_rate, publish_rate, trusted_proxies, language, compat, secret_key, admin_key, payload_days, metadata_days, free_space_reserve, backup_to, backup_passphrase, s3_endpoint, s3_region, s3_access_key_id, s3_secret_access_key, log, log_level
             waxwing.toml line 2: `listn` is not a setting; did you mean `listen`?
             waxwing.toml line 7, publish_rate: takes a text, a number, true, false or a list of texts
             WAXWING_LISTEN: `8620` is not an address; write it like 127.0.0.1:8620, or 0.0.0.0:8620 for every interface
