@@ -26,18 +26,22 @@ pub use invitation::make_link;
 pub use paint::Paint;
 use stop::Signals;
 
+use crate::backups::{self, Backups, Bucket, BucketOptions, Place};
 use crate::clock::Clock;
-use crate::config::{Args, Config, LogFormat, Origin, Row};
+use crate::config::{Args, BackupTo, Config, LogFormat, Origin, Row};
 use crate::dispatch;
 use crate::domain::setting::SettingName;
 use crate::domain::target::TargetRules;
 use crate::domain::user::Invited;
 use crate::http::{self, Configured, ConfiguredOrigin};
 use crate::net;
+use crate::store::backup::finish_restore;
 use crate::store::{self, Location, OpenError, Opened, Retention, Store};
 
 /// The right edges of the trees and the events of the last minutes are read again soon.
 const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// In the data folder: where backups are kept, and where those for elsewhere are made.
+const BACKUP_FOLDER: &str = "backups";
 /// After a commit failed the store is opened again after this time, so that a disk that stays full is not worn out.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// What a life that ended may still do before it is cut off.
@@ -59,6 +63,8 @@ pub enum StartError {
 enum Ended {
     /// A signal asked for it.
     Asked,
+    /// A store that was made of a backup takes the place of the one that was open.
+    Restored,
     /// A commit failed, and nobody knows how much of it is on disk: only opening the store again tells (contract 9).
     StoreBroke,
 }
@@ -78,6 +84,11 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
         let runtime = tokio::runtime::Runtime::new().map_err(failed("no threads can be started"))?;
         match runtime.block_on(live(config, &doors, has_lived)) {
             Ok(Ended::Asked) => return Ok(()),
+            Ok(Ended::Restored) => {
+                runtime.shutdown_timeout(LAST_WORDS_WITHIN);
+                has_lived = false;
+                continue;
+            }
             Ok(Ended::StoreBroke) => has_lived = true,
             Err(error) if has_lived => error!(%error, "the store cannot be opened again; the next try comes soon"),
             Err(error) => return Err(error),
@@ -117,8 +128,16 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
     };
     let settings = settings(config, targets, doors.certificates());
     let is_shutting_down = Arc::clone(&settings.is_shutting_down);
-    let api =
-        http::Api { store: store.clone(), dispatch: dispatch.clone(), net: client, clock: clock.clone(), settings };
+    let backups = Backups::new(store.clone(), clock.clone(), backup_options(config)?);
+    let api = http::Api {
+        store: store.clone(),
+        dispatch: dispatch.clone(),
+        net: client,
+        clock: clock.clone(),
+        backups: backups.clone(),
+        settings,
+    };
+    tokio::spawn(backups.clone().keep_schedule());
     let (end_server, server_ends) = oneshot::channel::<()>();
     // An error means that whoever would end it is gone: the same thing.
     let serving = tokio::spawn(http::serve(doors.listeners()?, api, async move { _ = server_ends.await }));
@@ -136,11 +155,16 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
         announce(config, address, setup_link.as_deref());
     }
 
-    tokio::select! {
-        () = signals.next() => {}
+    let ended = tokio::select! {
+        () = signals.next() => Ended::Asked,
+        () = backups.restored() => {
+            info!("a backup takes the place of the store, which is empty");
+            Ended::Restored
+        }
         () = store.broken() => {
             error!("a commit failed: sending stops, and the store is opened again");
             is_shutting_down.store(true, Ordering::Release);
+            backups.end();
             // An answer without an end would hold up the others.
             dispatch.feed().close();
             // Whoever asked gets the answer that there is; then the runtime ends with all that goes on in it.
@@ -148,9 +172,10 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
             _ = tokio::time::timeout(LAST_WORDS_WITHIN, serving).await;
             return Ok(Ended::StoreBroke);
         }
-    }
+    };
     signals.end_at_once_on_the_next_one();
     is_shutting_down.store(true, Ordering::Release);
+    backups.end();
     stop::drain(&store, &dispatch, sending, is_dev).await;
     _ = end_server.send(());
     match serving.await {
@@ -160,7 +185,7 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
     }
     close(store, writing).await?;
     info!("everything is committed; ended");
-    Ok(Ended::Asked)
+    Ok(ended)
 }
 
 /// Waits before the store is opened again. Whoever calls meanwhile is told. Answers whether a signal asked for the end.
@@ -222,6 +247,33 @@ pub fn base_url(config: &Config) -> String {
     by_domain.unwrap_or_else(|| url_of(config.listen.value))
 }
 
+/// What backups are made with, and where they are kept.
+pub fn backup_options(config: &Config) -> Result<backups::Options, StartError> {
+    let data_dir = config.data_dir.value.clone();
+    let own_folder = data_dir.join(BACKUP_FOLDER);
+    let (place, folder) = match &config.backup_to.value {
+        None => (Place::Folder(own_folder.clone()), own_folder),
+        Some(BackupTo::Folder(folder)) => (Place::Folder(folder.clone()), folder.clone()),
+        Some(BackupTo::Bucket { bucket, prefix }) => {
+            net::use_one_cryptography();
+            let id = config.s3_access_key_id.value.clone();
+            let secret = config.s3_secret_access_key.value.as_ref();
+            let options = BucketOptions {
+                bucket: bucket.clone(),
+                prefix: prefix.clone(),
+                endpoint: config.s3_endpoint.value.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+                region: config.s3_region.value.clone(),
+                credentials: id.zip(secret.map(|secret| Zeroizing::new(secret.as_str().to_owned()))),
+            };
+            let bucket = Bucket::new(&options).map_err(|error| StartError::Configuration(error.to_string()))?;
+            (Place::Bucket(bucket), own_folder)
+        }
+    };
+    let secret_key = config.secret_key.value.as_ref().map(|key| Zeroizing::new(key.bytes()));
+    let passphrase = config.backup_passphrase.value.clone();
+    Ok(backups::Options { place, folder, secret_key, data_dir, passphrase })
+}
+
 /// The address that a person on this machine types.
 pub fn url_of(address: SocketAddr) -> String {
     let reachable = match address {
@@ -234,6 +286,13 @@ pub fn url_of(address: SocketAddr) -> String {
 
 fn open_store(config: &Config, clock: Clock) -> Result<Opened, StartError> {
     let data_dir = config.data_dir.value.clone();
+    match finish_restore(&data_dir) {
+        Ok(true) => {
+            info!("the store that a backup was restored to has taken its place; what was there before is in replaced")
+        }
+        Ok(false) => {}
+        Err(error) => return Err(StartError::Failed(format!("a restore cannot be finished: {error}"))),
+    }
     Store::open(store_options(config, clock)).map_err(|error| match error {
         OpenError::Locked => StartError::StoreInUse { data_dir },
         // The store's own words say what is wrong and what to do: a missing or wrong key, a newer format.

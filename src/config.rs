@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::domain::backup::Passphrase;
 use crate::domain::contract::Contracts;
 use crate::domain::key::KeyHash;
 use crate::domain::language::Language;
@@ -34,6 +35,8 @@ const PUBLISH_RATE_DEFAULT: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is n
 /// Contract 9.
 const PAYLOAD_DAYS_DEFAULT: u32 = 30;
 const METADATA_DAYS_DEFAULT: u32 = 90;
+/// What storages that have no regions take.
+const S3_REGION_DEFAULT: &str = "us-east-1";
 /// What our own parts say, and what is wrong with the others.
 const LOG_LEVEL_DEFAULT: &str = "warn,waxwing=info";
 /// A person watches the terminal: what matters is printed there in sentences.
@@ -92,6 +95,9 @@ pub struct Args {
     pub compat: Option<String>,
     #[command(flatten)]
     pub https: HttpsArgs,
+    /// Where backups are kept: a folder, or s3://BUCKET/PREFIX [default: <data-dir>/backups]
+    #[arg(long, value_name = "PLACE")]
+    pub backup_to: Option<String>,
 }
 
 /// What it means.
@@ -123,6 +129,16 @@ pub struct Config {
     pub metadata_days: Set<u32>,
     /// New work is refused when less than this is free, in bytes. None: max(256 MiB, 2 %) of the file system.
     pub free_space_reserve: Set<Option<u64>>,
+    /// None: in the data folder.
+    pub backup_to: Set<Option<BackupTo>>,
+    /// For backups that are made without one.
+    pub backup_passphrase: Set<Option<Passphrase>>,
+    /// Of the storage that holds the bucket; none: Amazon's, in the region.
+    pub s3_endpoint: Set<Option<Url>>,
+    pub s3_region: Set<String>,
+    /// None: the role that the machine has.
+    pub s3_access_key_id: Set<Option<String>>,
+    pub s3_secret_access_key: Set<Option<S3Secret>>,
     pub log: Set<LogFormat>,
     /// Directives as of `RUST_LOG`: `info`, `warn,waxwing=debug`.
     pub log_level: Set<String>,
@@ -173,6 +189,43 @@ pub struct SecretKey(Zeroizing<[u8; 32]>);
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminKey(Zeroizing<String>);
 
+/// Where backups are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackupTo {
+    Folder(PathBuf),
+    Bucket {
+        bucket: String,
+        /// May be empty.
+        prefix: String,
+    },
+}
+
+impl fmt::Display for BackupTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => folder.display().fmt(f),
+            Self::Bucket { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            Self::Bucket { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
+/// What belongs to the access key of an S3-compatible storage.
+#[derive(Clone, PartialEq, Eq)]
+pub struct S3Secret(Zeroizing<String>);
+
+impl S3Secret {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for S3Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("S3Secret(…)")
+    }
+}
+
 /// One thing that is wrong, and where to change it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {what}")]
@@ -217,6 +270,12 @@ impl Config {
             payload_days: typed.read("payload_days", read::days, PAYLOAD_DAYS_DEFAULT),
             metadata_days: typed.read("metadata_days", read::days, METADATA_DAYS_DEFAULT),
             free_space_reserve: typed.read("free_space_reserve", read::bytes, None),
+            backup_to: typed.read("backup_to", read::backup_to, None),
+            backup_passphrase: typed.read("backup_passphrase", read::passphrase, None),
+            s3_endpoint: typed.read("s3_endpoint", read::endpoint, None),
+            s3_region: typed.read("s3_region", read::word, S3_REGION_DEFAULT.to_owned()),
+            s3_access_key_id: typed.read("s3_access_key_id", |texts| read::word(texts).map(Some), None),
+            s3_secret_access_key: typed.read("s3_secret_access_key", read::s3_secret, None),
             log: typed.read("log", read::log_format, LogFormat::Pretty),
             log_level: typed.read("log_level", read::log_level, log_level_default),
             unknown_variables: typed.unknown_variables(),
@@ -227,6 +286,14 @@ impl Config {
                 "payload_days",
                 "is more than metadata_days: a payload cannot outlive its event",
             );
+        }
+        let (id, secret) = (&config.s3_access_key_id, &config.s3_secret_access_key);
+        if id.value.is_some() != secret.value.is_some() {
+            let (origin, name) = match id.value {
+                Some(_) => (&id.origin, "s3_access_key_id"),
+                None => (&secret.origin, "s3_secret_access_key"),
+            };
+            typed.refuse(origin, name, "is one of two: s3_access_key_id and s3_secret_access_key go together");
         }
         if !typed.errors.is_empty() {
             return Err(typed.errors);
@@ -276,6 +343,12 @@ impl Config {
             payload_days,
             metadata_days,
             free_space_reserve,
+            backup_to,
+            backup_passphrase,
+            s3_endpoint,
+            s3_region,
+            s3_access_key_id,
+            s3_secret_access_key,
             log,
             log_level,
             unknown_variables: _,
@@ -355,6 +428,25 @@ impl Config {
                 "Bytes of the disk that stay free: below, nothing new is accepted",
                 |bytes| bytes.map_or(json!("max(256 MiB, 2 %)"), |n| json!(n)),
             ),
+            backup_to.row("backup_to", "Where backups are kept", |place| match place {
+                Some(place) => json!(place.to_string()),
+                None => json!("<data_dir>/backups"),
+            }),
+            backup_passphrase.row(
+                "backup_passphrase",
+                "What backups are encrypted with that are made without a passphrase of their own",
+                |passphrase| set_or_not(passphrase.is_some()),
+            ),
+            s3_endpoint.row("s3_endpoint", "The S3-compatible storage that holds the bucket of backups", |endpoint| {
+                endpoint.as_ref().map_or(json!("Amazon's"), |endpoint| json!(endpoint.as_str()))
+            }),
+            s3_region.row("s3_region", "The region of that bucket", |region| json!(region)),
+            s3_access_key_id.row("s3_access_key_id", "Who uses that bucket", |id| {
+                id.as_ref().map_or(json!("the role of the machine"), |id| json!(id))
+            }),
+            s3_secret_access_key.row("s3_secret_access_key", "The secret of who uses that bucket", |secret| {
+                set_or_not(secret.is_some())
+            }),
             log.row("log", "How the log is written", |format| json!(format.name())),
             log_level.row("log_level", "What the log tells", |level| json!(level)),
         ]);

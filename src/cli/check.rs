@@ -1,24 +1,37 @@
 //! `waxwing check`: walks the store of a stopped server, and compares every index with what it indexes.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
+use super::passphrase::PassphraseArgs;
+use super::progress::Bar;
 use super::table::table;
 use super::{Context, Failure, Verdict, print, print_json};
 use crate::app;
 use crate::clock::Clock;
-use crate::config::Args;
-use crate::store;
+use crate::config::{Args, Config};
+use crate::store::backup::{BackupError, check_backup};
+use crate::store::{self, Report};
 
-/// Check the store of a stopped server
+/// Check the store of a stopped server, or a backup
 ///
-/// Walks every table and compares every index; changes nothing. Exit code 0: nothing wrong; 1: something is.
+/// Walks every table and compares every index; changes nothing. Of a backup a store is made beside it, and removed. Exit code 0: nothing
+/// wrong; 1: something is.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   waxwing check
-  waxwing check --data-dir /var/lib/waxwing --json")]
+  waxwing check --data-dir /var/lib/waxwing --json
+  waxwing check today.backup --passphrase @passphrase
+  waxwing check today.backup --data-dir /var/lib/waxwing      the secret key is there")]
 pub(super) struct Check {
-    /// The folder with waxwing.redb [default: WAXWING_DATA_DIR, else ./waxwing-data]
+    /// A backup
+    #[arg(value_name = "FILE")]
+    backup: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+    /// The folder with waxwing.redb; of a backup without passphrase, the one with its secret-key
+    /// [default: WAXWING_DATA_DIR, else ./waxwing-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
     /// Print JSON
@@ -28,15 +41,25 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self, context: &Context) -> Result<Verdict, Failure> {
-        let Self { data_dir, json } = self;
+        let Self { backup, passphrase, data_dir, json } = self;
         let config = context.config(&Args { data_dir, ..Args::default() })?;
-        let shown_dir = config.data_dir.value.display();
-        let file = config.data_dir.value.join(store::STORE_FILE);
-        if !file.exists() {
-            return Err(Failure::Usage(format!("there is no store in {shown_dir}: give --data-dir")));
-        }
-        let store::Options { location, secret_key, .. } = app::store_options(&config, Clock::System);
-        let report = store::check(location, secret_key).map_err(|error| Failure::Failed(error.to_string()))?;
+        let (report, file, shown_dir) = match backup {
+            Some(file) => {
+                let report = check_file(&file, &passphrase, &config)?;
+                let shown = file.display().to_string();
+                (report, file, shown)
+            }
+            None => {
+                let shown_dir = config.data_dir.value.display().to_string();
+                let file = config.data_dir.value.join(store::STORE_FILE);
+                if !file.exists() {
+                    return Err(Failure::Usage(format!("there is no store in {shown_dir}: give --data-dir")));
+                }
+                let store::Options { location, secret_key, .. } = app::store_options(&config, Clock::System);
+                let report = store::check(location, secret_key).map_err(|error| Failure::Failed(error.to_string()))?;
+                (report, file, shown_dir)
+            }
+        };
         // What is free inside the file is used again before it grows.
         let file_bytes = fs::metadata(&file).map_or(0, |metadata| metadata.len());
         let verdict = if report.is_clean() { Verdict::Good } else { Verdict::Wrong };
@@ -63,5 +86,29 @@ impl Check {
             n => format!("{} things are wrong in {shown_dir}", n + u64::from(!report.is_file_sound)),
         })?;
         Ok(verdict)
+    }
+}
+
+/// Makes a store of the backup in a folder beside it.
+fn check_file(file: &Path, passphrase: &PassphraseArgs, config: &Config) -> Result<Report, Failure> {
+    let passphrase = passphrase.read(config)?;
+    let in_folder = || store::read_secret_key(&config.data_dir.value).ok().flatten().map(|key| *key);
+    let secret_key = Context::secret_key(config).or_else(in_folder);
+    let mut folder = file.as_os_str().to_owned();
+    folder.push(format!(".check-{}", std::process::id()));
+    let mut bar = Bar::new();
+    let checked = check_backup(file, Path::new(&folder), secret_key, passphrase.as_ref(), &mut |progress| {
+        bar.show(progress.stage.name(), progress.done, progress.total);
+        Ok(())
+    });
+    bar.end();
+    match checked {
+        Ok(restored) => Ok(restored.report),
+        Err(BackupError::KeyNeeded { path: _ }) => Err(Failure::Usage(
+            "the backup does not hold the secret key of its instance: name the folder that has it with --data-dir, or set \
+             WAXWING_SECRET_KEY"
+                .to_owned(),
+        )),
+        Err(error) => Err(error.into()),
     }
 }

@@ -1,5 +1,7 @@
 //! The command line's own client of a running server's API.
 
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -16,6 +18,9 @@ use crate::config::Config;
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// A full page of the largest objects.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// What is read of a download at once.
+const DOWNLOAD_PART_BYTES: usize = 256 * 1024;
 
 /// Which server, and with which key.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -145,6 +150,31 @@ impl Server {
             }
         }
         Ok(objects)
+    }
+
+    /// Writes the body of the answer into the file; answers how many bytes it had. `watch` hears how many came so far.
+    pub(super) fn download(&self, path: &str, mut file: &File, watch: &mut dyn FnMut(u64)) -> Result<u64, Failure> {
+        // What takes long here is the way, and not the server's thinking.
+        let request = self.agent.get(self.address(path)).config().timeout_global(None).build();
+        let request = request.header("authorization", self.authorization()).header("accept-language", LANGUAGE);
+        let mut answer = match request.call() {
+            Ok(answer) if answer.status().is_success() => answer,
+            refused => return self.read(refused)?.map(|_| 0).map_err(Failure::from),
+        };
+        let mut body = answer.body_mut().as_reader();
+        let failed = |error: io::Error| Failure::Failed(format!("the download stopped: {error}"));
+        let mut part = vec![0; DOWNLOAD_PART_BYTES];
+        let mut bytes = 0;
+        loop {
+            match body.read(&mut part).map_err(failed)? {
+                0 => return Ok(bytes),
+                read => {
+                    file.write_all(&part[..read]).map_err(failed)?;
+                    bytes += read as u64;
+                    watch(bytes);
+                }
+            }
+        }
     }
 
     fn ask_get(&self, path: &str, tenant: Option<&str>) -> Result<Result<Answer, Refused>, Failure> {

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 the thing asked about is wrong, or it could not be done; 2 what was typed or configured has to
 //! be changed.
 
+mod backup;
 mod check;
 mod client;
 mod config;
@@ -11,7 +12,10 @@ mod export;
 mod import;
 mod keys;
 mod openapi;
+mod passphrase;
 mod place;
+mod progress;
+mod restore;
 mod rows;
 mod secret_key;
 mod send;
@@ -58,6 +62,8 @@ enum Command {
     Import(import::Import),
     Export(export::Export),
     Config(config::ShowConfig),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Check(check::Check),
     SecretKey(secret_key::SecretKey),
     Openapi(openapi::Openapi),
@@ -108,6 +114,8 @@ pub fn run(typed: impl IntoIterator<Item = OsString>, environment: BTreeMap<Stri
         Command::Import(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Config(command) => command.run(&context),
+        Command::Backup(command) => command.run(&context),
+        Command::Restore(command) => command.run(&context),
         Command::Check(command) => command.run(&context),
         Command::SecretKey(command) => command.run(&context),
         Command::Openapi(command) => command.run(),

@@ -12,7 +12,8 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::{AdminKey, LISTEN_DEFAULT, LogFormat, Rate, SecretKey};
+use super::{AdminKey, BackupTo, LISTEN_DEFAULT, LogFormat, Rate, S3Secret, SecretKey};
+use crate::domain::backup::{PASSPHRASE_EXPECTED, Passphrase};
 use crate::domain::contract::{Contract, Contracts};
 use crate::domain::key::RATE_CEILING;
 use crate::domain::language::Language;
@@ -77,7 +78,7 @@ pub(super) fn domains(texts: &[String]) -> Result<Vec<String>, String> {
 
 pub(super) fn https_url(texts: &[String]) -> Result<String, String> {
     let text = whole(texts);
-    let url = url::Url::parse(&text).ok().filter(|url| url.scheme() == "https" && url.has_host());
+    let url = Url::parse(&text).ok().filter(|url| url.scheme() == "https" && url.has_host());
     url.map(String::from).ok_or_else(|| format!("`{text}` is not an https:// URL"))
 }
 
@@ -202,6 +203,39 @@ pub(super) fn bytes(texts: &[String]) -> Result<Option<u64>, String> {
     };
     let bytes = number.parse().ok().zip(factor).and_then(|(number, factor): (u64, u64)| number.checked_mul(factor));
     bytes.map(Some).ok_or_else(|| format!("`{text}` is not a size; write it like 268435456, 512 MiB or 2 GiB"))
+}
+
+/// `/mnt/backups`, `s3://bucket`, `s3://bucket/a/prefix`.
+pub(super) fn backup_to(texts: &[String]) -> Result<Option<BackupTo>, String> {
+    let text = whole(texts);
+    let Some(place) = text.strip_prefix("s3://") else {
+        return path(texts).map(|folder| Some(BackupTo::Folder(folder)));
+    };
+    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+    if bucket.is_empty() {
+        return Err(format!("`{text}` names no bucket; write it like s3://bucket/prefix"));
+    }
+    Ok(Some(BackupTo::Bucket { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() }))
+}
+
+/// The text itself is a secret: it is not repeated in the error.
+pub(super) fn passphrase(texts: &[String]) -> Result<Option<Passphrase>, String> {
+    Passphrase::new(whole(texts)).map(Some).map_err(|_| format!("is not {PASSPHRASE_EXPECTED}"))
+}
+
+pub(super) fn endpoint(texts: &[String]) -> Result<Option<Url>, String> {
+    let text = whole(texts);
+    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.map(Some).ok_or_else(|| format!("`{text}` is not an address; write it like https://s3.example.com"))
+}
+
+pub(super) fn word(texts: &[String]) -> Result<String, String> {
+    let text = whole(texts);
+    if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text) }
+}
+
+pub(super) fn s3_secret(texts: &[String]) -> Result<Option<S3Secret>, String> {
+    word(texts).map(|text| Some(S3Secret(Zeroizing::new(text))))
 }
 
 pub(super) fn log_format(texts: &[String]) -> Result<LogFormat, String> {

@@ -67,6 +67,12 @@ fn nothing_typed_means_the_documented_defaults() {
         payload_days = 30
         metadata_days = 90
         free_space_reserve = "max(256 MiB, 2 %)"
+        backup_to = "<data_dir>/backups"
+        backup_passphrase = "not set"
+        s3_endpoint = "Amazon's"
+        s3_region = "us-east-1"
+        s3_access_key_id = "the role of the machine"
+        s3_secret_access_key = "not set"
         log = "pretty"
         log_level = "warn,waxwing=info"
     "#]]

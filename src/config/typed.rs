@@ -8,7 +8,7 @@ use super::{Args, ConfigError, HttpsArgs, Origin, Set};
 
 /// Every setting by its name in `waxwing.toml`, with its flag when it has one. The variable is `WAXWING_` and the name
 /// in capitals.
-const SETTINGS: [(&str, Option<&str>); 31] = [
+const SETTINGS: [(&str, Option<&str>); 37] = [
     ("data_dir", Some("--data-dir")),
     ("listen", Some("--listen")),
     ("dev", Some("--dev")),
@@ -38,6 +38,12 @@ const SETTINGS: [(&str, Option<&str>); 31] = [
     ("payload_days", None),
     ("metadata_days", None),
     ("free_space_reserve", None),
+    ("backup_to", Some("--backup-to")),
+    ("backup_passphrase", None),
+    ("s3_endpoint", None),
+    ("s3_region", None),
+    ("s3_access_key_id", None),
+    ("s3_secret_access_key", None),
     ("log", None),
     ("log_level", None),
 ];
@@ -129,6 +135,7 @@ impl Typed {
             language,
             compat,
             https,
+            backup_to,
         } = args;
         let HttpsArgs {
             domain,
@@ -166,6 +173,7 @@ impl Typed {
             ("acme_directory", one(acme_directory)),
             ("acme_contact", one(acme_contact)),
             ("acme_ca_root", one(acme_ca_root)),
+            ("backup_to", one(backup_to)),
         ] {
             let flag = SETTINGS.iter().find(|(known, _)| *known == name).and_then(|(_, flag)| *flag);
             if let Some(flag) = flag

@@ -99,6 +99,8 @@ ids! {
     UserId = "usr";
     /// `ses_…`
     SessionId = "ses";
+    /// `bak_…`
+    BackupId = "bak";
 }
 
 impl TenantId {

@@ -281,6 +281,8 @@ scopes! {
     UsersRead = "users:read",
     UsersWrite = "users:write",
     AuditRead = "audit:read",
+    BackupsRead = "backups:read",
+    BackupsWrite = "backups:write",
 }
 
 impl Scope {

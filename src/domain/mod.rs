@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod attempt_uuid;
 pub mod audit;
+pub mod backup;
 pub mod channel;
 pub mod contract;
 pub mod delivery;

@@ -2,6 +2,9 @@
 
 use super::id::{DeliveryId, SubscriptionId};
 
+/// What is told when a backup failed: it is about no subscription.
+pub const BACKUP_FAILED: &str = "backup.failed";
+
 /// Something that the operator may want to hear of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Announcement {
@@ -27,16 +30,17 @@ pub enum What {
 
 impl What {
     /// The types that tenant `system` can subscribe to.
-    pub const TYPES: [&'static str; 5] = [
+    pub const TYPES: [&'static str; 6] = [
         "subscription.degraded",
         "subscription.failing",
         "subscription.disabled",
         "subscription.recovered",
         "delivery.exhausted",
+        BACKUP_FAILED,
     ];
 
     pub fn event_type(self) -> &'static str {
-        let [degraded, failing, disabled, recovered, exhausted] = Self::TYPES;
+        let [degraded, failing, disabled, recovered, exhausted, _] = Self::TYPES;
         match self {
             Self::Degraded => degraded,
             Self::Failing => failing,

@@ -17,6 +17,10 @@ const NAME_LENGTH_MAX: usize = 64;
 const LOGO_BYTES_MAX: usize = 64 * 1024;
 const FRAME_ANCESTORS_MAX: usize = 20;
 const URL_LENGTH_MAX: usize = 512;
+/// Of a schedule: a year.
+const HOURS_CEILING: u32 = 8760;
+/// Backups that are kept.
+const KEPT_CEILING: u32 = 1000;
 
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
@@ -47,6 +51,8 @@ names! {
     PortalLogo = "portal.logo";
     /// Which sites may show the portal in a frame.
     PortalFrameAncestors = "portal.frame_ancestors";
+    BackupHours = "backups.every_hours";
+    BackupsKept = "backups.keep";
 }
 
 impl SettingName {
@@ -65,12 +71,17 @@ impl SettingName {
             Self::PortalColor => "a colour like #0a7d5a",
             Self::PortalLogo => "a data: URL in base64 of a PNG, SVG or WebP picture of at most 64 KiB",
             Self::PortalFrameAncestors => "a list of at most 20 origins like https://shop.example",
+            Self::BackupHours => "a number of hours from 1 to 8,760, or off",
+            Self::BackupsKept => "a number from 1 to 1,000",
         }
     }
 }
 
 /// Per second; none: not limited.
 pub type StoredRate = Option<NonZeroU32>;
+
+/// None: off.
+pub type StoredHours = Option<NonZeroU32>;
 
 /// What is stored. None: nothing is, and something else decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,6 +95,9 @@ pub struct StoredSettings {
     /// Without a slash at its end.
     pub console_url: Option<String>,
     pub portal: Portal,
+    /// Between two backups.
+    pub backup_hours: Option<StoredHours>,
+    pub backups_kept: Option<u32>,
 }
 
 /// How the portal looks, and where.
@@ -122,6 +136,8 @@ impl StoredSettings {
             SettingName::PortalColor => *color = read(value, hex_color)?,
             SettingName::PortalLogo => *logo = read(value, picture)?,
             SettingName::PortalFrameAncestors => *frame_ancestors = read(value, origins)?,
+            SettingName::BackupHours => self.backup_hours = read(value, hours)?,
+            SettingName::BackupsKept => self.backups_kept = read(value, kept)?,
         }
         Ok(())
     }
@@ -137,6 +153,8 @@ impl StoredSettings {
             language,
             console_url,
             portal: Portal { name: portal_name, color, logo, frame_ancestors },
+            backup_hours,
+            backups_kept,
         } = self;
         match name {
             SettingName::PayloadDays => payload_days.map(|days| json!(days)),
@@ -150,6 +168,8 @@ impl StoredSettings {
             SettingName::PortalColor => color.as_ref().map(|color| json!(color)),
             SettingName::PortalLogo => logo.as_ref().map(|logo| json!(logo)),
             SettingName::PortalFrameAncestors => frame_ancestors.as_ref().map(|origins| json!(origins)),
+            SettingName::BackupHours => backup_hours.map(show_rate),
+            SettingName::BackupsKept => backups_kept.map(|kept| json!(kept)),
         }
     }
 }
@@ -164,6 +184,18 @@ fn rate(value: &Value) -> Option<StoredRate> {
     }
     let rate = value.as_u64().and_then(|rate| u32::try_from(rate).ok()).filter(|rate| *rate <= RATE_CEILING)?;
     NonZeroU32::new(rate).map(Some)
+}
+
+fn hours(value: &Value) -> Option<StoredHours> {
+    if value == "off" {
+        return Some(None);
+    }
+    let hours = value.as_u64().and_then(|hours| u32::try_from(hours).ok()).filter(|hours| *hours <= HOURS_CEILING)?;
+    NonZeroU32::new(hours).map(Some)
+}
+
+fn kept(value: &Value) -> Option<u32> {
+    value.as_u64().and_then(|kept| u32::try_from(kept).ok()).filter(|kept| (1..=KEPT_CEILING).contains(kept))
 }
 
 fn show_rate(rate: StoredRate) -> Value {
@@ -285,6 +317,12 @@ mod tests {
             (SettingName::PortalFrameAncestors, json!(["https://a.example; script-src *"]), None),
             (SettingName::PortalFrameAncestors, json!(["https://a.example *"]), None),
             (SettingName::PortalFrameAncestors, json!(vec!["https://a.example"; 21]), None),
+            (SettingName::BackupHours, json!(24), Some(json!(24))),
+            (SettingName::BackupHours, json!("off"), Some(json!("off"))),
+            (SettingName::BackupHours, json!(0), None),
+            (SettingName::BackupHours, json!(8761), None),
+            (SettingName::BackupsKept, json!(1000), Some(json!(1000))),
+            (SettingName::BackupsKept, json!(0), None),
         ] {
             let mut settings = StoredSettings::default();
             let taken = settings.put(name, &value).ok().and_then(|()| settings.value(name));

@@ -177,6 +177,20 @@ impl Asked {
     }
 }
 
+/// Writes an entry for what only reads and is worth one all the same.
+pub async fn note_reading(visit: &Visit, action: &str, object: AuditObject) -> Result<(), StoreError> {
+    let entry = AuditEntry {
+        action: action.to_owned(),
+        actor: visit.actor.get().map(actor),
+        tenant: None,
+        object: Some(object),
+        request_id: visit.id.clone(),
+        remote_address: visit.client,
+        status: StatusCode::OK.as_u16(),
+    };
+    visit.app.store.append_audit(entry).await.map(drop)
+}
+
 /// What the body says that it shows. The body, which is in memory already, stays as it is.
 async fn shown(mut response: Response) -> (Option<AuditObject>, Response) {
     let bytes = response.take_body().into_bytes().await.unwrap_or_default();
@@ -185,7 +199,8 @@ async fn shown(mut response: Response) -> (Option<AuditObject>, Response) {
     (shown.map(|Shown { data: ShownObject { r#type: kind, id } }| AuditObject { kind, id }), response)
 }
 
-fn decoded(part: &str) -> String {
+/// What stands in a part of a path, or in a header, percent-encoded.
+pub fn decoded(part: &str) -> String {
     let text = format!("={}", part.replace('+', "%2B"));
     url::form_urlencoded::parse(text.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }

@@ -194,6 +194,8 @@ needs! {
     AuditRead "audit:read",
     UsersRead "users:read",
     UsersWrite "users:write",
+    BackupsRead "backups:read",
+    BackupsWrite "backups:write",
 }
 
 impl<'a, S: Needs> ApiExtractor<'a> for Caller<S> {

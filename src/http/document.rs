@@ -79,7 +79,7 @@ fn has_revision(operation: &Operation<'_>) -> bool {
 
 /// Whether an idempotency key means something: not where nobody is known, and not where a secret would be kept for a day.
 fn remembers(operation: &Operation<'_>) -> bool {
-    let has_tokens = ["setup.invite", "totp.create", "totp.confirm"];
+    let has_tokens = ["setup.invite", "totp.create", "totp.confirm", "backups.create"];
     operation.method == "post" && operation.needs_key() && !has_tokens.contains(&operation.id())
 }
 
@@ -171,17 +171,28 @@ fn refusal_headers_of(status: u16) -> Names {
 }
 
 /// Operations whose 202 says where to look further.
-const LOCATED: [&str; 5] =
-    ["events.publish", "events.redeliver", "subscriptions.recover", "deliveries.retry_many", "deliveries.cancel_many"];
+const LOCATED: [&str; 6] = [
+    "backups.create",
+    "events.publish",
+    "events.redeliver",
+    "subscriptions.recover",
+    "deliveries.retry_many",
+    "deliveries.cancel_many",
+];
 
 /// Headers of an answer with errors in it.
 const IN_WORDS: [(&str, &str); 2] = [("Content-Language", "ContentLanguage"), ("Vary", "Vary")];
 
 /// Refusals that do not follow from the shape.
-const OWN_REFUSALS: [(&str, &[u16]); 15] = [
+const OWN_REFUSALS: [(&str, &[u16]); 19] = [
+    // While one is being made, or before it is complete.
+    ("backups.create", &[409]),
+    ("backups.download", &[409]),
+    ("backups.delete", &[409]),
     // Wrong credentials or links, a way in the clear, too many attempts.
     ("sessions.create", &[401, 403, 429]),
     ("setup.follow", &[401, 403, 409, 429]),
+    ("setup.restore", &[401, 403, 409, 429]),
     // There is a user.
     ("setup.invite", &[409]),
     // The last owner, or a password that changed meanwhile.

@@ -109,6 +109,10 @@ impl MetricsApi {
         text.queue(&seen, app.dispatch.figures());
         text.attempts(app.dispatch.attempts());
         text.store(sizes, disk, files, app.store.journal(), app.store.commits());
+        if let Some(at) = app.backups.newest_at() {
+            let name = "waxwing_backup_last_success_timestamp_seconds";
+            text.gauge(name, "When the newest backup was begun.", seconds_of(at));
+        }
         if let Some(certificates) = &app.settings.certificates {
             text.certificates(certificates);
         }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod auth;
+mod backups;
 mod body;
 mod browser;
 mod channels;
@@ -77,6 +78,7 @@ use document::Place;
 use problem::{Ground, Refusal};
 use shortcut::Shortcut;
 
+use crate::backups::Backups;
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
 use crate::domain::contract::{Contract, Contracts};
@@ -95,6 +97,7 @@ pub struct Api {
     pub dispatch: Dispatch,
     pub net: net::Client,
     pub clock: Clock,
+    pub backups: Backups,
     pub settings: Settings,
 }
 
@@ -214,12 +217,15 @@ enum Tag {
     Users,
     /// Signing in, and where one is signed in
     Sessions,
+    /// Copies of everything, to go on with elsewhere
+    Backups,
     /// How the server fares
     Instance,
 }
 
 /// A tuple of its own: poem-openapi takes 16 at once.
-type Desk = (portal::PortalApi, test_receiver::TestReceiverApi, settings::SettingsApi, audit::AuditApi);
+type Desk =
+    (portal::PortalApi, test_receiver::TestReceiverApi, settings::SettingsApi, audit::AuditApi, backups::BackupsApi);
 type Watch = (health::HealthApi, status::StatusApi, metrics::MetricsApi);
 type People = (users::UsersApi, totp::TotpApi, sessions::SessionsApi, setup::SetupApi);
 
@@ -292,6 +298,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
             test_receiver::TestReceiverApi { app: app.clone() },
             settings::SettingsApi { app: app.clone() },
             audit::AuditApi { app: app.clone() },
+            backups::BackupsApi { app: app.clone() },
         ),
         (
             health::HealthApi { app: app.clone() },

@@ -142,6 +142,14 @@ pub enum Ground {
         of_what: &'static str,
     },
     StorageFull,
+    /// Only one is made at once.
+    BackupRunning,
+    /// A backup comes onto an instance that holds nothing.
+    InstanceNotEmpty,
+    /// Where backups are kept cannot be used.
+    BackupsUnavailable {
+        detail: String,
+    },
     ShuttingDown,
     /// The store is closed, and is being opened again.
     StorageUnavailable,
@@ -188,6 +196,8 @@ impl Ground {
             | Self::PublicIdTaken
             | Self::ExternalIdConflict
             | Self::InvalidState
+            | Self::BackupRunning
+            | Self::InstanceNotEmpty
             | Self::SettingFixed { .. }
             | Self::SetupDone
             | Self::LastOwner
@@ -201,7 +211,9 @@ impl Ground {
             | Self::RateWindowExceeded { .. }
             | Self::TooManyViewers { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
-            Self::ShuttingDown | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ShuttingDown | Self::StorageUnavailable | Self::BackupsUnavailable { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal | Self::StoreUnavailable { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -242,15 +254,20 @@ impl Ground {
             Self::AlreadyExists | Self::KeyExists | Self::PublicIdTaken | Self::EmailTaken => "already_exists",
             Self::EventNotAllowed => "event_not_allowed",
             Self::ExternalIdConflict => "external_id_conflict",
-            Self::InvalidState | Self::SettingFixed { .. } | Self::SystemTenant | Self::SetupDone | Self::LastOwner => {
-                "invalid_state"
-            }
+            Self::InvalidState
+            | Self::BackupRunning
+            | Self::InstanceNotEmpty
+            | Self::SettingFixed { .. }
+            | Self::SystemTenant
+            | Self::SetupDone
+            | Self::LastOwner => "invalid_state",
             Self::EventExpired => "event_expired",
             Self::PreconditionFailed => "precondition_failed",
             Self::LimitExceeded { .. } | Self::TooManyViewers { .. } => "limit_exceeded",
             Self::RateLimited | Self::TooManyTargets | Self::RateWindowExceeded { .. } => "rate_limited",
             Self::Loop => "loop_detected",
             Self::StorageFull => "storage_full",
+            Self::BackupsUnavailable { .. } => "backups_unavailable",
             Self::ShuttingDown => "shutting_down",
             Self::StorageUnavailable => "storage_unavailable",
             Self::Internal | Self::StoreUnavailable { .. } => "internal_error",

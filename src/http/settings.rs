@@ -17,6 +17,7 @@ use super::reply::{
 };
 use super::value::{Nullable, Raw, choice, documented};
 use super::{App, Tag};
+use crate::domain::backup::KEPT_DEFAULT;
 use crate::domain::setting::{SettingName, StoredSettings};
 use crate::domain::violation::Rule;
 use crate::store::Retention;
@@ -157,6 +158,12 @@ struct ChangeSettings {
     /// At most 20 origins whose pages may show the portal in a frame: `https://shop.example`, or `http://localhost:3000` while a site is made
     #[oai(rename = "portal.frame_ancestors", nullable)]
     portal_frame_ancestors: MaybeUndefined<Raw>,
+    /// Hours between two backups: a number, or `off`
+    #[oai(rename = "backups.every_hours", nullable)]
+    backup_hours: MaybeUndefined<Raw>,
+    /// How many backups are kept: older ones are removed when a newer one is verified
+    #[oai(rename = "backups.keep", nullable)]
+    backups_kept: MaybeUndefined<Raw>,
 }
 
 impl Wire for ChangeSettings {
@@ -176,6 +183,8 @@ impl Wire for ChangeSettings {
             portal_color: take(SettingName::PortalColor),
             portal_logo: take(SettingName::PortalLogo),
             portal_frame_ancestors: take(SettingName::PortalFrameAncestors),
+            backup_hours: take(SettingName::BackupHours),
+            backups_kept: take(SettingName::BackupsKept),
         }
     }
 }
@@ -195,6 +204,8 @@ impl ChangeSettings {
             portal_color,
             portal_logo,
             portal_frame_ancestors,
+            backup_hours,
+            backups_kept,
         } = self;
         let all = [
             (SettingName::PayloadDays, payload_days),
@@ -208,6 +219,8 @@ impl ChangeSettings {
             (SettingName::PortalColor, portal_color),
             (SettingName::PortalLogo, portal_logo),
             (SettingName::PortalFrameAncestors, portal_frame_ancestors),
+            (SettingName::BackupHours, backup_hours),
+            (SettingName::BackupsKept, backups_kept),
         ];
         let value = |value| match value {
             MaybeUndefined::Undefined => None,
@@ -297,6 +310,8 @@ impl SettingsApi {
             | SettingName::PortalColor
             | SettingName::PortalLogo
             | SettingName::PortalFrameAncestors => Value::Null,
+            SettingName::BackupHours => json!("off"),
+            SettingName::BackupsKept => json!(KEPT_DEFAULT),
         }
     }
 
@@ -355,5 +370,7 @@ fn description(name: SettingName) -> &'static str {
         SettingName::PortalColor => "The colour of the portal",
         SettingName::PortalLogo => "The picture of the portal",
         SettingName::PortalFrameAncestors => "Sites whose pages may show the portal in a frame",
+        SettingName::BackupHours => "Hours between two backups",
+        SettingName::BackupsKept => "How many backups are kept",
     }
 }

@@ -1,25 +1,37 @@
 //! `/v1/setup`: following an invitation. The first start's makes the first owner; others give a user a password.
 
+use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use http_body_util::combinators::BoxBody;
 use poem::http::StatusCode;
-use poem_openapi::{Object, OpenApi};
+use poem::{Request, RequestBody};
+use poem_openapi::param::Header;
+use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
+use super::audit;
 use super::auth::{Caller, OfInstance, refuse_guess, scope};
-use super::body::{Body, Fields, Nothing, Wire};
+use super::body::{Body, Fields, Findings, Nothing, Wire};
 use super::browser::Guest;
 use super::problem::{Ground, Refusal};
-use super::reply::{Answer, Attributes, One, Reply};
+use super::reply::{Answer, Attributes, One, Reply, inline};
 use super::sessions::{SessionAttributes, begun_reply, new_session, refuse_open_way};
 use super::users::{check_email, check_name, check_password, refuse_more_than_own};
-use super::value::Time;
-use super::{App, Tag};
+use super::value::{Nullable, Time, choice};
+use super::{App, Tag, read_disk};
+use crate::backups::Restoring;
+use crate::domain::backup::{PASSPHRASE_EXPECTED, Passphrase};
 use crate::domain::id::UserId;
 use crate::domain::session::SignedIn;
 use crate::domain::token::{Token, TokenHash};
 use crate::domain::user::{INVITATION_LIVES, Invitation, Invited, Role, invitation_url};
 use crate::domain::violation::Rule;
+use crate::store::backup::{BackupError, Progress};
 use crate::store::{Chosen, StoreError};
 
 /// How far the setup is
@@ -29,6 +41,23 @@ struct SetupAttributes {
     is_done: bool,
     /// Whether a password may come the way that this request came: by TLS, or from the server's own machine
     may_sign_in: bool,
+    /// Of a backup that comes to this instance: null when none does
+    restore: Nullable<RestoreView>,
+}
+
+choice!(RestoreStateName, "restore_state", ["running", "ready", "failed"]);
+
+/// How far a backup is with which this instance is to go on
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "Restore")]
+struct RestoreView {
+    /// `ready`: the server ends all it does and goes on with what was in the backup
+    state: RestoreStateName,
+    /// Bytes of the stage. 0 while it comes
+    done: u64,
+    total: u64,
+    /// Why it failed, in English. Nothing was changed
+    error: Nullable<String>,
 }
 
 impl Attributes for SetupAttributes {
@@ -80,6 +109,40 @@ impl Wire for FollowInvitation {
     }
 }
 
+/// `default` and `system`.
+const OWN_TENANTS: usize = 2;
+
+fn in_header(name: &str, expected: &'static str) -> Rule {
+    Rule::InvalidParameter { name: name.to_owned(), expected: expected.into() }
+}
+
+/// A body of any length, as it comes.
+struct Coming(BoxBody<Bytes, io::Error>);
+
+impl<'a> ApiExtractor<'a> for Coming {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn request_meta() -> Option<MetaRequest> {
+        let schema = inline(MetaSchema { format: Some("binary"), ..MetaSchema::new("string") });
+        Some(MetaRequest {
+            description: None,
+            content: vec![MetaMediaType { content_type: "application/octet-stream", schema }],
+            required: true,
+        })
+    }
+
+    async fn from_request(
+        _request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(Self(body.take()?.into()))
+    }
+}
+
 pub struct SetupApi {
     pub app: Arc<App>,
 }
@@ -90,8 +153,75 @@ impl SetupApi {
     #[oai(path = "/", method = "get", operation_id = "setup.get")]
     async fn get(&self, guest: Guest) -> Result<Answer<One<SetupAttributes>, 200>, Refusal> {
         let is_done = self.app.store.catalogue().users().any(|user| !user.is_invited());
-        let attributes = SetupAttributes { is_done, may_sign_in: guest.way.is_private() };
-        Ok(Reply::json(StatusCode::OK, &One::new("setup", attributes)).into())
+        Ok(Reply::json(StatusCode::OK, &One::new("setup", self.attributes(is_done, &guest))).into())
+    }
+
+    /// Restore a backup
+    ///
+    /// Onto an instance that holds nothing yet, with the token of the first start's link. When all of the body has come it is read, a store is
+    /// made of it and checked, and then the server goes on with that, its users and keys: `setup.get` tells how far it is. The key to a
+    /// backup that was made without a passphrase is the secret key of its instance.
+    #[oai(path = "/restore", method = "post", operation_id = "setup.restore")]
+    async fn restore(
+        &self,
+        guest: Guest,
+        /// What follows `/#/setup/` in the link
+        #[oai(name = "Waxwing-Setup-Token")]
+        token: Header<String>,
+        /// Of the backup, percent-encoded
+        #[oai(name = "Waxwing-Passphrase")]
+        passphrase: Header<Option<String>>,
+        /// 64 hexadecimal characters
+        #[oai(name = "Waxwing-Secret-Key")]
+        secret_key: Header<Option<String>>,
+        backup: Coming,
+    ) -> Result<Answer<One<SetupAttributes>, 202>, Refusal> {
+        refuse_open_way(&guest)?;
+        let catalogue = self.app.store.catalogue();
+        let invitation = catalogue.invitation(&TokenHash::of(&token));
+        let is_first = |invitation: &&Arc<Invitation>| {
+            invitation.to == Invited::FirstOwner && self.app.clock.now() < invitation.expires_at
+        };
+        if invitation.filter(is_first).is_none() {
+            return Err(self.refuse(&guest));
+        }
+        let events = read_disk(&self.app.store, |store| Ok(store.sizes().events)).await?;
+        let has_own = catalogue.tenants().count() > OWN_TENANTS || catalogue.event_types().next().is_some();
+        if events > 0 || has_own || catalogue.subscriptions_count() > 0 {
+            return Err(Ground::InstanceNotEmpty.into());
+        }
+        let mut findings = Findings::default();
+        let passphrase = passphrase.0.and_then(|text| {
+            let read = Passphrase::new(audit::decoded(&text)).ok();
+            if read.is_none() {
+                findings.add(in_header("Waxwing-Passphrase", PASSPHRASE_EXPECTED), "");
+            }
+            read
+        });
+        let secret_key = secret_key.0.and_then(|text| {
+            let mut key = Zeroizing::new([0; 32]);
+            let read = hex::decode_to_slice(&text, &mut *key).ok();
+            if read.is_none() {
+                findings.add(in_header("Waxwing-Secret-Key", "64 hexadecimal characters"), "");
+            }
+            read.map(|()| key)
+        });
+        findings.finish()?;
+        let unavailable = |error: BackupError| Refusal::from(Ground::BackupsUnavailable { detail: error.to_string() });
+        let Some(mut upload) = self.app.backups.take_in().map_err(unavailable)? else {
+            return Err(Ground::InvalidState.into());
+        };
+        let Coming(mut body) = backup;
+        while let Some(frame) = body.frame().await {
+            // Whoever sent it went away.
+            let frame =
+                frame.map_err(|error| unavailable(BackupError::Store(StoreError::Unavailable(error.to_string()))))?;
+            let Ok(part) = frame.into_data() else { continue };
+            let written = tokio::task::spawn_blocking(move || upload.write(&part).map(|()| upload)).await;
+            upload = written.map_err(|_| Ground::Internal)?.map_err(unavailable)?;
+        }
+        upload.restore(passphrase, secret_key).map_err(unavailable)?;
+        Ok(Reply::json(StatusCode::ACCEPTED, &One::new("setup", self.attributes(false, &guest))).into())
     }
 
     /// Follow an invitation
@@ -169,6 +299,21 @@ impl SetupApi {
 }
 
 impl SetupApi {
+    fn attributes(&self, is_done: bool, guest: &Guest) -> SetupAttributes {
+        let view = |state, progress: Option<Progress>, error: Option<String>| RestoreView {
+            state: RestoreStateName(state),
+            done: progress.map_or(0, |progress| progress.done),
+            total: progress.map_or(0, |progress| progress.total),
+            error: error.into(),
+        };
+        let restore = self.app.backups.restoring().filter(|_| !is_done).map(|restoring| match restoring {
+            Restoring::Running(progress) => view("running", progress, None),
+            Restoring::Ready => view("ready", None, None),
+            Restoring::Failed(error) => view("failed", None, Some(error)),
+        });
+        SetupAttributes { is_done, may_sign_in: guest.way.is_private(), restore: restore.into() }
+    }
+
     /// A wrong token counts as a wrong key does.
     fn refuse(&self, guest: &Guest) -> Refusal {
         refuse_guess(&self.app, guest.visit.client, Ground::InvalidInvitation, self.app.clock.now())

@@ -148,6 +148,9 @@ fn detail(ground: &Ground) -> Message<'_> {
             Message::new("too-many-viewers").number("max", max).phrase("of_what", of_what)
         }
         Ground::StorageFull => Message::new("storage-full"),
+        Ground::InstanceNotEmpty => Message::new("instance-not-empty"),
+        Ground::BackupRunning => Message::new("backup-running"),
+        Ground::BackupsUnavailable { detail } => Message::new("backups-unavailable").with("why", detail),
         Ground::ShuttingDown => Message::new("shutting-down"),
         Ground::StorageUnavailable => Message::new("storage-unavailable"),
         Ground::Internal | Ground::StoreUnavailable { .. } => Message::new("internal"),

@@ -19,7 +19,7 @@ mod tls;
 pub use client::{Client, Exchange, Options, Request, StartError};
 pub use resolver::Resolver;
 pub use test_receiver::{Behaviour, Received, Receiver, SWITCHES_MAX, TestReceiver, TooManyReceivers};
-pub use tls::Tls;
+pub use tls::{Tls, use_one_cryptography};
 
 #[cfg(test)]
 mod tests;

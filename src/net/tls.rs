@@ -9,6 +9,12 @@ use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+/// Has libraries that take the process's cryptography for TLS use the one that everything else here does.
+pub fn use_one_cryptography() {
+    // An error says that it was done before.
+    _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// Makes TLS connections. Reads the machine's roots at the first one, so that a start without deliveries costs nothing.
 pub struct Tls {
     extra_roots: RootCertStore,

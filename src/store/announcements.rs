@@ -1,13 +1,13 @@
 //! What Waxwing itself has to say becomes an event of tenant `system`, in the commit that has the cause.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::StoreError;
-use super::commit::Transaction;
+use super::commit::{Store, Transaction};
 use crate::domain::event::NewEvent;
 use crate::domain::health::DISABLE_AFTER;
-use crate::domain::id::TenantId;
-use crate::domain::operational::{Announcement, What};
+use crate::domain::id::{BackupId, TenantId};
+use crate::domain::operational::{Announcement, BACKUP_FAILED, What};
 
 impl Transaction<'_> {
     /// Nothing when its subscription is gone, or is one of tenant `system` itself.
@@ -33,15 +33,27 @@ impl Transaction<'_> {
             data["count"] = count.into();
             data["last_delivery_id"] = last.to_string().into();
         }
-        let event = NewEvent {
-            tenant: TenantId::SYSTEM,
-            event_type: what.event_type().parse().expect("a name of ours is a name"),
-            external_id: None,
-            occurred_at: None,
-            channels: Vec::new(),
-            deliver_at: None,
-            data: data.to_string().into(),
-        };
-        self.accept(event, None).map(drop)
+        self.accept(event(what.event_type(), &data), None).map(drop)
+    }
+}
+
+impl Store {
+    /// Tells tenant `system` of a backup that failed.
+    pub async fn announce_failed_backup(&self, id: BackupId, why: String) -> Result<(), StoreError> {
+        let data = json!({ "backup_id": id.to_string(), "error": why });
+        let event = event(BACKUP_FAILED, &data);
+        self.sentence(event.data.len(), move |transaction| transaction.accept(event, None).map(drop)).await
+    }
+}
+
+fn event(event_type: &str, data: &Value) -> NewEvent {
+    NewEvent {
+        tenant: TenantId::SYSTEM,
+        event_type: event_type.parse().expect("a name of ours is a name"),
+        external_id: None,
+        occurred_at: None,
+        channels: Vec::new(),
+        deliver_at: None,
+        data: data.to_string().into(),
     }
 }

@@ -104,6 +104,11 @@ pub(super) fn read_key(file: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, OpenE
     Ok(Some(key))
 }
 
+/// The key in the folder of a store: none when it is kept elsewhere.
+pub fn read_secret_key(directory: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, OpenError> {
+    read_key(&directory.join(KEY_FILE))
+}
+
 /// The key is durable before the store can hold anything that needs it.
 pub(super) fn read_or_make_key(directory: &Path, store_exists: bool) -> Result<Zeroizing<[u8; 32]>, OpenError> {
     let file = directory.join(KEY_FILE);

@@ -29,7 +29,9 @@ use super::schema::{
 use super::space::{Place, Space};
 use super::tables::{Read, Snapshot, damaged, disk};
 use super::vitals::Vitals;
-use super::{Catalogue, Change, Location, Options, Store, StoreError, Writer, rekey, settings, stats};
+use super::{
+    CACHE_BYTES_DEFAULT, Catalogue, Change, Location, Options, Store, StoreError, Writer, rekey, settings, stats,
+};
 use crate::domain::id::{EventId, IdGenerator, SubscriptionId};
 use crate::domain::time::Timestamp;
 
@@ -200,7 +202,11 @@ pub(super) fn open_to_check(location: Location, secret_key: Option<[u8; 32]>) ->
                 Some(key) => Zeroizing::new(key),
                 None => read_key(&directory.join(KEY_FILE))?.ok_or(OpenError::KeyMissing)?,
             };
-            (Database::open(&file)?, open_journal(&directory)?, Crypt::new(&key))
+            (
+                Database::builder().set_cache_size(CACHE_BYTES_DEFAULT).open(&file)?,
+                open_journal(&directory)?,
+                Crypt::new(&key),
+            )
         }
         Location::Backend { database, journal, free_bytes: _ } => {
             let key = secret_key.ok_or(OpenError::KeyMissing)?;

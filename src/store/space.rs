@@ -1,9 +1,11 @@
 //! How much room the file system has, and whether new work still fits above the reserve.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use super::commit::Store;
 use super::journal::JOURNAL_FILES;
 use crate::domain::time::Timestamp;
 
@@ -76,6 +78,25 @@ pub(super) enum Place {
     Given(Arc<AtomicU64>),
 }
 
+impl Store {
+    /// Bytes that are free in a folder, above the reserve. As much as there can be on a simulated disk.
+    pub fn room(&self, folder: &Path) -> io::Result<u64> {
+        match self.shared.space.place {
+            Place::Directory(..) => {
+                let (free, total) = free_and_total(folder)?;
+                Ok(free.saturating_sub(self.shared.space.reserve(total)))
+            }
+            Place::Given(_) => Ok(u64::MAX),
+        }
+    }
+}
+
+/// Bytes of the file system that holds the folder.
+fn free_and_total(folder: &Path) -> io::Result<(u64, u64)> {
+    let figures = rustix::fs::statvfs(folder)?;
+    Ok((figures.f_bavail.saturating_mul(figures.f_frsize), figures.f_blocks.saturating_mul(figures.f_frsize)))
+}
+
 impl Space {
     pub(super) fn new(place: Place, bytes_min: Option<u64>) -> Self {
         let space = Self {
@@ -130,21 +151,22 @@ impl Space {
         }
     }
 
+    fn reserve(&self, total: u64) -> u64 {
+        self.bytes_min.unwrap_or_else(|| RESERVE_BYTES_MIN.max(total / 100 * RESERVE_PERCENT))
+    }
+
     fn look(&self) {
         let (free, total) = match &self.place {
             Place::Given(free) => (free.load(Ordering::Relaxed), 0),
-            Place::Directory(directory, _) => match rustix::fs::statvfs(directory.as_path()) {
-                Ok(figures) => (
-                    figures.f_bavail.saturating_mul(figures.f_frsize),
-                    figures.f_blocks.saturating_mul(figures.f_frsize),
-                ),
+            Place::Directory(directory, _) => match free_and_total(directory) {
+                Ok(figures) => figures,
                 Err(error) => {
                     tracing::warn!(%error, "the free space of the data directory cannot be seen");
                     return;
                 }
             },
         };
-        let bytes_min = self.bytes_min.unwrap_or_else(|| RESERVE_BYTES_MIN.max(total / 100 * RESERVE_PERCENT));
+        let bytes_min = self.reserve(total);
         let is_low = free < bytes_min;
         if is_low != self.is_low.swap(is_low, Ordering::Relaxed) {
             if is_low {

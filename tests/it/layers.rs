@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and the parts that it may name.
-const PARTS: [(&str, &[&str]); 11] = [
+const PARTS: [(&str, &[&str]); 12] = [
     ("main", &["cli"]),
-    ("cli", &["app", "config", "http", "dispatch", "net", "store", "clock", "domain"]),
-    ("app", &["config", "http", "dispatch", "net", "store", "clock", "domain"]),
-    ("http", &["dispatch", "net", "store", "clock", "measure", "domain"]),
+    ("cli", &["app", "config", "http", "backups", "dispatch", "net", "store", "clock", "domain"]),
+    ("app", &["config", "http", "backups", "dispatch", "net", "store", "clock", "domain"]),
+    ("http", &["backups", "dispatch", "net", "store", "clock", "measure", "domain"]),
+    ("backups", &["store", "clock", "domain"]),
     ("dispatch", &["net", "store", "clock", "measure", "domain"]),
     ("net", &["clock", "domain"]),
     ("store", &["clock", "measure", "domain"]),
@@ -21,7 +22,7 @@ const PARTS: [(&str, &[&str]); 11] = [
 ];
 
 /// Names that only some parts may use: crates, and what reaches for the world outside.
-const KEPT_TO: [(&str, &[&str]); 24] = [
+const KEPT_TO: [(&str, &[&str]); 26] = [
     ("redb", &["store"]),
     ("postcard", &["store"]),
     ("poem", &["http"]),
@@ -39,14 +40,17 @@ const KEPT_TO: [(&str, &[&str]); 24] = [
     ("x509_parser", &["http"]),
     ("rustls_native_certs", &["net"]),
     ("webpki_roots", &["net"]),
+    // Backups go where the operator says.
+    ("object_store", &["backups"]),
+    ("lz4_flex", &["store"]),
     // The command line's own client talks to the operator's server.
     ("ureq", &["cli"]),
     ("clap", &["cli", "config"]),
     ("tracing_subscriber", &["app", "config"]),
     ("rlimit", &["app"]),
     ("toml", &["config"]),
-    ("tokio", &["cli", "app", "http", "dispatch", "net", "store"]),
-    ("tracing", &["app", "http", "dispatch", "net", "store"]),
+    ("tokio", &["cli", "app", "http", "backups", "dispatch", "net", "store"]),
+    ("tracing", &["app", "http", "backups", "dispatch", "net", "store"]),
 ];
 
 /// Files that decide and do not act: what they may not name besides.

@@ -4,6 +4,7 @@ mod api;
 mod binary;
 #[cfg(feature = "console")]
 mod browser;
+mod bucket;
 mod cli;
 mod https;
 mod layers;

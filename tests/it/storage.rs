@@ -3,6 +3,7 @@
 mod asked_again;
 mod attempts;
 mod backlog;
+mod backups;
 mod clock_jumps;
 mod crash;
 mod disk_full;

@@ -36,6 +36,7 @@ const SCREENS = [
   ["key-new", () => "/keys/new", "button", "Create"],
   ["test-receiver", () => "/test-receiver", "heading", "Request"],
   ["settings", () => "/settings", "heading", "Settings"],
+  ["backups", () => "/backups", "table", "Backups"],
   ["audit", () => "/audit-log", "table", "Audit log"],
   ["portal-links", () => "/portal-links", "heading", "Portal links"],
   ["users", () => "/users", "heading", "Users"],
@@ -98,6 +99,7 @@ async function prepare(server) {
   await server.api("POST", "/v1/api-keys", { name: "The shop's checkout", preset: "publish_only" });
   const subscription = await server.api("POST", "/v1/webhook-subscriptions", { url: `${shop.url}/a/rather/long/path/to/webhooks?of=${"x".repeat(60)}`, events: ["order.*", "customer.address.changed"], description: "Enterprise resource planning", retry_schedule: [600] });
   await server.api("POST", "/v1/webhook-subscriptions", { url: "https://test-receiver.invalid/inbox", events: ["*"] });
+  await server.api("POST", "/v1/backups", {});
   const refused = shop.next();
   const event = await server.api("POST", "/v1/events", { type: "order.paid", data: { total: "12.50", note: "a text that is long enough to be cut or wrapped somewhere ".repeat(3) } });
   await refused;

@@ -88,6 +88,15 @@ fn all() -> Vec<(Ground, &'static str)> {
             Ground::SettingFixed { name: "language", place: "WAXWING_LANGUAGE".to_owned() },
             "WAXWING_LANGUAGE sets 'language': it can only be changed there",
         ),
+        (
+            Ground::InstanceNotEmpty,
+            "This instance holds something already: a backup is restored onto one that holds nothing",
+        ),
+        (Ground::BackupRunning, "A backup is being made: only one is at once"),
+        (
+            Ground::BackupsUnavailable { detail: "s3://b: no answer".to_owned() },
+            "Backups cannot be used where they are kept: s3://b: no answer",
+        ),
         (Ground::SystemTenant, "Nobody publishes into the tenant 'system'"),
         (Ground::PreconditionFailed, "It was changed since it was read: its ETag is no longer the one in If-Match"),
         (Ground::LimitExceeded { max: 50 }, "No more than 50 are allowed"),

@@ -10,6 +10,7 @@ mod api_keys;
 mod api_version;
 mod audit;
 mod authentication;
+mod backups;
 #[cfg(feature = "console")]
 mod console;
 mod deliveries;

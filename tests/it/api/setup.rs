@@ -32,7 +32,8 @@ async fn the_first_owner_follows_the_link_and_is_signed_in() {
             "id": "setup",
             "attributes": {
               "is_done": false,
-              "may_sign_in": true
+              "may_sign_in": true,
+              "restore": null
             }
           }
         }
@@ -72,7 +73,9 @@ async fn the_first_owner_follows_the_link_and_is_signed_in() {
                 "settings:write",
                 "users:read",
                 "users:write",
-                "audit:read"
+                "audit:read",
+                "backups:read",
+                "backups:write"
               ],
               "key_id": null,
               "has_totp": false,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use waxwing::domain::key::KeyHash;
 
 use crate::support::binary::{Answer, Api, PATIENCE, Start};
 use crate::support::receiver::Receiver;
@@ -181,6 +182,51 @@ async fn a_disk_that_fills_up_costs_new_events_and_nothing_that_was_answered() {
     until("an end for each", async || states(&api, &kept).await.is_some_and(|all| all.iter().all(is_over))).await;
     until("new events", async || ask(&api, "POST", "/v1/events", &event).await.is_some_and(|it| it.status == 202))
         .await;
+    let (_, output) = waxwing.terminate().await;
+    assert!(output.contains("the check ended with 0"), "{output}");
+}
+
+/// So much is left above the reserve: more than a backup leaves alone, and less than one needs.
+const LEFT_FOR_A_BACKUP_BYTES: u64 = 24 * MIB;
+/// Bytes of events that nothing makes smaller.
+const STORED_BYTES: usize = 8 * 1024 * 1024;
+const STORED_EVENT_BYTES: usize = 200_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_for_which_there_is_no_room_fails_and_nobody_who_publishes_notices() {
+    let folder = tempfile::tempdir().expect("a folder");
+    if !can_mount(folder.path()) {
+        eprintln!("SKIPPED: a backup on a full disk, since this machine mounts nothing for its users");
+        return;
+    }
+    let start = Start::in_dir(folder.path()).with_environment("WAXWING_FREE_SPACE_RESERVE", &(4 * MIB).to_string());
+    let waxwing = start.under(&[&UNSHARE[..], &[ON_A_SMALL_DISK]].concat()).start().await;
+    let api = waxwing.api.clone();
+    let disk = PathBuf::from(format!("/proc/{}/root{}", waxwing.id(), folder.path().display()));
+    api.create_event_type("order.paid").await;
+    for n in 0..STORED_BYTES / STORED_EVENT_BYTES {
+        let data: String = (0..STORED_EVENT_BYTES / 64)
+            .map(|part| KeyHash::of(&format!("{n} {part}")).0.map(|byte| format!("{byte:02x}")).concat())
+            .collect();
+        api.post("/v1/events", json!({ "type": "order.paid", "data": data }).to_string()).await.expect(202);
+    }
+    leave(&disk, LEFT_FOR_A_BACKUP_BYTES);
+    let made = api.post("/v1/backups", "{}").await.expect(202).json();
+    let path = format!("/v1/backups/{}", made["data"]["id"].as_str().expect("an id"));
+    let event = json!({ "type": "order.paid", "data": {} });
+    let mut shown = Value::Null;
+    until("an end of the backup", async || {
+        assert_eq!(api.post("/v1/events", event.to_string()).await.status, 202);
+        shown = api.get(&path).await.expect(200).json()["data"]["attributes"].clone();
+        shown["state"] != "running"
+    })
+    .await;
+    assert_eq!(shown["state"], "failed", "{shown}");
+    assert!(shown["error"].as_str().expect("why").contains("too little room"), "{shown}");
+    let left = std::fs::read_dir(disk.join("backups")).expect("it is there").count();
+    assert_eq!(left, 0, "nothing of it takes room");
+    assert_eq!(api.post("/v1/events", event.to_string()).await.status, 202);
+    std::fs::remove_file(disk.join("ballast")).expect("it is there");
     let (_, output) = waxwing.terminate().await;
     assert!(output.contains("the check ended with 0"), "{output}");
 }

@@ -1,5 +1,6 @@
 //! The whole binary over loopback, with real clients, real receivers and real input.
 
+mod backup;
 mod conformance;
 mod crash;
 #[cfg(target_os = "linux")]

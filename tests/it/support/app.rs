@@ -9,6 +9,7 @@ use std::time::Duration;
 use poem::EndpointExt;
 use poem::endpoint::BoxEndpoint;
 use serde_json::{Value, json};
+use waxwing::backups::{self, Backups, Place};
 use waxwing::clock::{Clock, ManualClock};
 use waxwing::dispatch::feed::Feed;
 use waxwing::dispatch::{self, Sender};
@@ -19,6 +20,7 @@ use waxwing::domain::time::Timestamp;
 use waxwing::http::{Api, Configured, Defaults, Settings, endpoint};
 use waxwing::net::{self, Received};
 use waxwing::store::{Opened, Options, Retention, Store};
+use zeroize::Zeroizing;
 
 pub use super::client::{Answer, Call, Client};
 use super::disk::SimDisk;
@@ -37,6 +39,9 @@ pub struct TestApp {
     /// Of the disk; looked at once a second.
     pub free_bytes: Arc<AtomicU64>,
     pub settings: Settings,
+    pub backups: Backups,
+    /// Where they are kept.
+    pub backup_folder: tempfile::TempDir,
     client: Client,
     net: net::Client,
     feed: Feed,
@@ -95,11 +100,42 @@ impl TestApp {
         let sender = Sender { net: client.clone(), clock: clock_of_all.clone() };
         let (dispatch, running) = dispatch::start(store.clone(), changes, sender, 1);
         let feed = dispatch.feed().clone();
-        let api = Api { store, dispatch, net: client.clone(), clock: clock_of_all, settings: settings.clone() };
+        let backup_folder = tempfile::tempdir().expect("a folder");
+        let backups = Backups::new(
+            store.clone(),
+            clock_of_all.clone(),
+            backups::Options {
+                place: Place::Folder(backup_folder.path().to_owned()),
+                folder: backup_folder.path().to_owned(),
+                secret_key: Some(Zeroizing::new([7; 32])),
+                data_dir: backup_folder.path().to_owned(),
+                passphrase: None,
+            },
+        );
+        let api = Api {
+            store,
+            dispatch,
+            net: client.clone(),
+            clock: clock_of_all,
+            backups: backups.clone(),
+            settings: settings.clone(),
+        };
         let endpoint = Arc::new(endpoint(api).map_to_response().boxed());
         let net = client;
         let client = Client::in_process(Arc::clone(&endpoint), settings.contracts, ADMIN_KEY);
-        Self { endpoint, clock, disk, free_bytes, settings, client, net, feed, _running: running }
+        Self {
+            endpoint,
+            clock,
+            disk,
+            free_bytes,
+            settings,
+            backups,
+            backup_folder,
+            client,
+            net,
+            feed,
+            _running: running,
+        }
     }
 
     /// Asks with this key unless a request says otherwise.

@@ -102,7 +102,11 @@ impl Call<'_> {
     }
 
     pub fn body(self, content_type: &str, body: &str) -> Self {
-        Self { body: body.as_bytes().to_vec(), ..self }.header("content-type", content_type)
+        self.bytes(content_type, body.as_bytes().to_vec())
+    }
+
+    pub fn bytes(self, content_type: &str, body: Vec<u8>) -> Self {
+        Self { body, ..self }.header("content-type", content_type)
     }
 
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -152,7 +156,8 @@ impl Call<'_> {
                 (head.status, head.headers, body)
             }
         };
-        let body = String::from_utf8(body).expect("it is text");
+        let is_file = headers.get("content-type").is_some_and(|kind| kind == "application/octet-stream");
+        let body = if is_file { hex::encode(body) } else { String::from_utf8(body).expect("it is text") };
         let is_timed = matches!(client.way, Way::InProcess(_));
         let answer = Answer { method, path, status, headers, body, is_timed };
         answer.hold_against_document(client.contracts);
@@ -174,6 +179,7 @@ pub struct Answer {
     path: String,
     pub status: StatusCode,
     pub headers: HeaderMap,
+    /// In hexadecimal digits when it is a file.
     pub body: String,
     /// It came at a time that the test set, and pictures of it show moments.
     is_timed: bool,

@@ -6,6 +6,7 @@ import type { IconName } from "../parts/Icon.svelte";
 import { match } from "../route/router.svelte";
 import Account from "./account/Account.svelte";
 import AuditLog from "./audit/AuditLog.svelte";
+import Backups from "./backups/Backups.svelte";
 import Deliveries from "./deliveries/Deliveries.svelte";
 import Delivery from "./deliveries/Delivery.svelte";
 import EventType from "./event_types/EventType.svelte";
@@ -135,6 +136,7 @@ const CONSOLE: readonly Place[] = [
   { name: "portal_links", path: "/portal-links", icon: "link", letter: "p", isMain: false, pages: [["/portal-links", PortalLinks]] },
   { name: "users", path: "/users", icon: "users", letter: "u", isMain: false, pages: [["/users", Users]] },
   { name: "settings", path: "/settings", icon: "settings", letter: "i", isMain: false, pages: [["/settings", Settings]] },
+  { name: "backups", path: "/backups", icon: "backups", letter: "b", isMain: false, pages: [["/backups", Backups]] },
   { name: "audit", path: "/audit-log", icon: "audit", letter: "a", isMain: false, pages: [["/audit-log", AuditLog]] },
   { name: "account", path: "/account", icon: "person", letter: "m", isMain: false, pages: [["/account", Account]] },
 ];

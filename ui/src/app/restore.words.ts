@@ -1,0 +1,51 @@
+/** What is said where a backup is restored in place of making the first user. */
+
+import { words } from "../words/words.svelte";
+
+export const restore = words({
+  en: {
+    backup: "Backup",
+    failed: "The backup was not restored",
+    help: "Everything in it comes here, its users and keys too: sign in as one of them afterwards. What is here now makes way.",
+    instead: "Restore a backup instead",
+    key: "Secret key",
+    key_help: "What is in the file secret-key of the instance: 64 characters. A backup with a passphrase holds it.",
+    passphrase: "Passphrase",
+    passphrase_help: "When the backup was made with one.",
+    reading: "The backup is read and checked …",
+    ready: "The server goes on with what was in the backup …",
+    sending: "The backup is sent …",
+    submit: "Restore",
+    user: "Make the first user instead",
+  },
+  es: {
+    backup: "Copia de seguridad",
+    failed: "La copia de seguridad no se ha restaurado",
+    help: "Todo lo que contiene viene aquí, también sus usuarios y claves: después inicia sesión como uno de ellos. Lo que hay aquí ahora deja su sitio.",
+    instead: "Restaurar una copia de seguridad",
+    key: "Clave secreta",
+    key_help: "Lo que hay en el archivo secret-key de la instancia: 64 caracteres. Una copia con frase de contraseña la contiene.",
+    passphrase: "Frase de contraseña",
+    passphrase_help: "Si la copia se hizo con una.",
+    reading: "La copia se lee y se comprueba …",
+    ready: "El servidor sigue con lo que había en la copia …",
+    sending: "La copia se está enviando …",
+    submit: "Restaurar",
+    user: "Crear el primer usuario",
+  },
+  pt: {
+    backup: "Backup",
+    failed: "O backup não foi restaurado",
+    help: "Tudo o que há nele vem para cá, também os usuários e as chaves: depois entre como um deles. O que está aqui agora dá lugar.",
+    instead: "Restaurar um backup",
+    key: "Chave secreta",
+    key_help: "O que há no arquivo secret-key da instância: 64 caracteres. Um backup com frase secreta a contém.",
+    passphrase: "Frase secreta",
+    passphrase_help: "Se o backup foi feito com uma.",
+    reading: "O backup está sendo lido e verificado …",
+    ready: "O servidor continua com o que havia no backup …",
+    sending: "O backup está sendo enviado …",
+    submit: "Restaurar",
+    user: "Criar o primeiro usuário",
+  },
+});

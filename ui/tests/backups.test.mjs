@@ -1,0 +1,91 @@
+/** Backups are made, fetched and removed in the console, and one becomes another instance's beginning. */
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { signIn, stage } from "./support/stage.mjs";
+import { waxwing } from "./support/waxwing.mjs";
+
+const set = stage({ prepare: (server) => server.api("POST", "/v1/event-types", { name: "order.paid" }) });
+const { visit } = set;
+
+const PASSPHRASE = "a wax wing is a bird";
+const kept = { file: null };
+
+visit("a backup is made with a passphrase, fetched, and others are removed", {}, async ({ page, server, examine, fits, shoot }) => {
+  await signIn(page);
+  await page.goto(`${server.url}/#/backups`);
+  await page.getByText("There is no backup yet").waitFor();
+  await examine("no backup");
+  await shoot("backups-none");
+  for (const passphrase of [PASSPHRASE, ""]) {
+    await page.getByRole("button", { name: "Back up now" }).click();
+    const dialog = page.getByRole("dialog");
+    if (passphrase !== "") {
+      await dialog.getByLabel("Passphrase").fill("too short");
+      await dialog.getByRole("button", { name: "Back up now" }).click();
+      await dialog.getByText("12 to 1,024 characters").waitFor();
+      await examine("a short passphrase");
+    }
+    await dialog.getByLabel("Passphrase").fill(passphrase);
+    await dialog.getByRole("button", { name: "Back up now" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await page.getByRole("row").filter({ hasText: passphrase === "" ? /Complete(?!.*Encrypted)/ : "Encrypted" }).filter({ hasText: "Complete" }).waitFor();
+  }
+  await examine("backups");
+  await fits("backups");
+  await shoot("backups");
+  const download = page.waitForEvent("download");
+  await page.getByRole("row").filter({ hasText: "Encrypted" }).getByRole("link", { name: /^Download/ }).click();
+  const fetched = await download;
+  assert.match(fetched.suggestedFilename(), /^waxwing-.*-sealed\.backup$/);
+  kept.file = join(server.folder, "fetched.backup");
+  await fetched.saveAs(kept.file);
+  assert.equal((await readFile(kept.file)).subarray(0, 16).toString(), "waxwing backup 1");
+  await page.getByRole("row").filter({ hasText: "Complete" }).filter({ hasNotText: "Encrypted" }).getByRole("button", { name: /^Delete/ }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+  await page.getByText("The backup is deleted").waitFor();
+  assert.equal((await server.api("GET", "/v1/backups")).data.length, 1);
+});
+
+visit("a schedule is chosen", {}, async ({ page, server }) => {
+  await signIn(page);
+  await page.goto(`${server.url}/#/backups`);
+  await page.getByLabel("A backup").selectOption("24");
+  await page.getByText("The setting holds from now on").waitFor();
+  await page.getByLabel("Keep").selectOption("14");
+  const values = async () => Object.fromEntries((await server.api("GET", "/v1/settings")).data.map(({ id, attributes }) => [id, attributes.value]));
+  await page.waitForFunction(() => document.querySelectorAll("select:disabled").length === 0);
+  const found = await values();
+  assert.deepEqual([found["backups.every_hours"], found["backups.keep"]], [24, 14]);
+});
+
+visit("an empty instance goes on with a backup in place of a first user", {}, async ({ page, expect, examine, fits, shoot }) => {
+  // Between two stores it answers nobody, or that it has none.
+  expect(/Failed to load resource/);
+  const other = await waxwing();
+  try {
+    const link = other.said.join("\n").match(/http:\S+\/#\/setup\/\S+/)?.[0];
+    await page.goto(link);
+    await page.getByRole("button", { name: "Restore a backup instead" }).click();
+    await examine("restoring");
+    await fits("restoring");
+    await shoot("restore");
+    await page.getByLabel("Backup").setInputFiles(kept.file);
+    await page.getByLabel("Passphrase").fill("not the right one");
+    await page.getByRole("button", { name: "Restore" }).click();
+    await page.getByRole("alert").getByText("not the one that the backup was made with").waitFor();
+    await shoot("restore-failed");
+    await page.getByLabel("Passphrase").fill(PASSPHRASE);
+    await page.getByRole("button", { name: "Restore" }).click();
+    const names = async () => (await other.api("GET", "/v1/event-types")).data.map(({ attributes }) => attributes.name);
+    let found = [];
+    for (const until = Date.now() + 30_000; Date.now() < until && !found.includes("order.paid"); ) {
+      found = await names().catch(() => []);
+    }
+    assert.deepEqual(found, ["order.paid"]);
+  } finally {
+    await page.goto("about:blank");
+    await other.stop();
+  }
+});
