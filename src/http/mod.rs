@@ -16,6 +16,8 @@ mod etag;
 mod event_types;
 mod events;
 mod failures;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod idempotency;
 mod jobs;

@@ -23,6 +23,8 @@ mod event_types;
 mod events;
 mod folder;
 mod format;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod idempotency;
 mod jobs;
 mod journal;

@@ -87,6 +87,14 @@ macro_rules! tables {
         )*
 
         pub(super) const NAMES: &[&str] = &[$($name,)*];
+
+        /// Reads a row of the table at a place as [`super::fuzzing`] does.
+        #[cfg(feature = "fuzzing")]
+        pub(super) fn read_any(place: usize, key: &[u8], value: &[u8]) {
+            $(if place == $table::PLACE {
+                super::fuzzing::read::<$table>(key, value);
+            })*
+        }
     };
 }
 
