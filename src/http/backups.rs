@@ -175,7 +175,11 @@ impl BackupsApi {
     ///
     /// The file, which `waxwing restore` takes. It holds everything, so this needs `backups:write`, and leaves an entry in the audit log.
     #[oai(path = "/:id/download", method = "get", operation_id = "backups.download")]
-    async fn download(&self, caller: Caller<OfInstance<scope::BackupsWrite>>, id: Path<String>) -> Result<BackupFile, Refusal> {
+    async fn download(
+        &self,
+        caller: Caller<OfInstance<scope::BackupsWrite>>,
+        id: Path<String>,
+    ) -> Result<BackupFile, Refusal> {
         let Row::Kept(kept) = self.find(&id).await? else { return Err(Ground::InvalidState.into()) };
         let download = self.app.backups.place().read(kept).await.map_err(unavailable)?;
         let object = AuditObject { kind: BackupAttributes::TYPE.to_owned(), id: kept.name.id.to_string() };
@@ -190,7 +194,11 @@ impl BackupsApi {
     ///
     /// 409 while it is being made.
     #[oai(path = "/:id", method = "delete", operation_id = "backups.delete")]
-    async fn delete(&self, caller: Caller<OfInstance<scope::BackupsWrite>>, id: Path<String>) -> Result<Answer<(), 204>, Refusal> {
+    async fn delete(
+        &self,
+        caller: Caller<OfInstance<scope::BackupsWrite>>,
+        id: Path<String>,
+    ) -> Result<Answer<(), 204>, Refusal> {
         match self.find(&id).await? {
             Row::Kept(kept) => self.app.backups.remove(kept.name).await.map_err(unavailable)?,
             Row::Run(run) if self.app.backups.forget(run.name.id) => {}
