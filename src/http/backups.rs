@@ -123,11 +123,12 @@ impl BackupsApi {
     /// Make a backup
     ///
     /// In the background, while everything goes on: it holds whatever was acknowledged before this call. It is complete when a store was made
-    /// of it and checked. 409 while another one is being made.
+    /// of it and checked. 409 while another one is being made. An `Idempotency-Key` is ignored: the answer would be kept when
+    /// what it tells of is long over.
     #[oai(path = "/", method = "post", operation_id = "backups.create")]
     async fn create(
         &self,
-        caller: Caller<OfInstance<scope::BackupsWrite>>,
+        _caller: Caller<OfInstance<scope::BackupsWrite>>,
         body: Body<CreateBackup>,
     ) -> Result<Answer<One<BackupAttributes>, 202>, Refusal> {
         let (CreateBackup { passphrase }, mut findings) = body.read()?;
@@ -164,7 +165,7 @@ impl BackupsApi {
     #[oai(path = "/:id", method = "get", operation_id = "backups.get")]
     async fn get(
         &self,
-        caller: Caller<OfInstance<scope::BackupsRead>>,
+        _caller: Caller<OfInstance<scope::BackupsRead>>,
         id: Path<String>,
     ) -> Result<Answer<One<BackupAttributes>, 200>, Refusal> {
         let row = self.object(&self.find(&id).await?);
@@ -196,7 +197,7 @@ impl BackupsApi {
     #[oai(path = "/:id", method = "delete", operation_id = "backups.delete")]
     async fn delete(
         &self,
-        caller: Caller<OfInstance<scope::BackupsWrite>>,
+        _caller: Caller<OfInstance<scope::BackupsWrite>>,
         id: Path<String>,
     ) -> Result<Answer<(), 204>, Refusal> {
         match self.find(&id).await? {

@@ -160,7 +160,8 @@ impl SetupApi {
     ///
     /// Onto an instance that holds nothing yet, with the token of the first start's link. When all of the body has come it is read, a store is
     /// made of it and checked, and then the server goes on with that, its users and keys: `setup.get` tells how far it is. The key to a
-    /// backup that was made without a passphrase is the secret key of its instance.
+    /// backup that was made without a passphrase is the secret key of its instance. An
+    /// `Idempotency-Key` is ignored: the instance that would keep the answer is replaced.
     #[oai(path = "/restore", method = "post", operation_id = "setup.restore")]
     async fn restore(
         &self,

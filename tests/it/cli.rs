@@ -197,29 +197,43 @@ fn config_shows_where_each_value_comes_from() {
     command.args(["config", "--publish-rate", "7"]).env("WAXWING_LISTEN", "127.0.0.1:2");
     command.env("WAXWING_ADMIN_KEY", "a-secret-of-thirty-two-characters");
     expect![[r#"
-        data_dir                ./waxwing-data      default
-        listen                  127.0.0.1:2         WAXWING_LISTEN
-        dev                     false               default
-        allow_http_targets      false               default
-        allow_target_range      none                default
-        allow_target_host       none                default
-        allow_metadata_targets  false               default
-        allow_target_port       none                default
-        refuse_target_port      none                default
-        nat64_prefix            none                default
-        public_url              not set             default
-        management_rate         off                 waxwing.toml line 2
-        publish_rate            7                   --publish-rate
-        trusted_proxies         none                default
-        language                en                  default
-        compat                  marea,agentmessage  default
-        secret_key              not set             default
-        admin_key               set                 WAXWING_ADMIN_KEY
-        payload_days            30                  default
-        metadata_days           90                  default
-        free_space_reserve      max(256 MiB, 2 %)   default
-        log                     pretty              default
-        log_level               warn,waxwing=info   default
+        data_dir                ./waxwing-data                                  default
+        listen                  127.0.0.1:2                                     WAXWING_LISTEN
+        dev                     false                                           default
+        allow_http_targets      false                                           default
+        allow_target_range      none                                            default
+        allow_target_host       none                                            default
+        allow_metadata_targets  false                                           default
+        allow_target_port       none                                            default
+        refuse_target_port      none                                            default
+        nat64_prefix            none                                            default
+        public_url              not set                                         default
+        management_rate         off                                             waxwing.toml line 2
+        publish_rate            7                                               --publish-rate
+        trusted_proxies         none                                            default
+        language                en                                              default
+        compat                  marea,agentmessage                              default
+        domain                  none                                            default
+        tls_cert                none                                            default
+        tls_key                 none                                            default
+        listen_https            off                                             default
+        listen_http             off                                             default
+        acme_directory          https://acme-v02.api.letsencrypt.org/directory  default
+        acme_contact            none                                            default
+        acme_ca_root            none                                            default
+        secret_key              not set                                         default
+        admin_key               set                                             WAXWING_ADMIN_KEY
+        payload_days            30                                              default
+        metadata_days           90                                              default
+        free_space_reserve      max(256 MiB, 2 %)                               default
+        backup_to               <data_dir>/backups                              default
+        backup_passphrase       not set                                         default
+        s3_endpoint             Amazon's                                        default
+        s3_region               us-east-1                                       default
+        s3_access_key_id        the role of the machine                         default
+        s3_secret_access_key    not set                                         default
+        log                     pretty                                          default
+        log_level               warn,waxwing=info                               default
         exit 0
     "#]]
     .assert_eq(&shown(&mut command));

@@ -88,9 +88,27 @@ struct Actor {
 enum Credential {
     None,
     Key(String),
-    Bearer(String),
+    /// With whose portal link it is got anew.
+    Bearer(String, Option<Visitor>),
     /// With what it is got anew: some operations end it.
     Cookie(String, Option<Value>),
+}
+
+/// Somebody whom a link lets into the portal of a tenant.
+struct Visitor {
+    tenant: String,
+    is_read_only: bool,
+}
+
+impl Visitor {
+    async fn enter(&self, app: &TestApp) -> String {
+        let link = json!({ "read_only": self.is_read_only, "session_seconds": 43200 });
+        let link = app.post("/v1/portal-links", link).header("waxwing-tenant", &self.tenant).await.assert(201).json();
+        let url = link["data"]["attributes"]["url"].as_str().unwrap().to_owned();
+        let token = json!({ "token": url.split_once('#').unwrap().1 });
+        let session = app.post("/v1/portal-sessions", token).without_key().await.assert(201).json();
+        session["data"]["attributes"]["bearer"].as_str().unwrap().to_owned()
+    }
 }
 
 fn names(scopes: Scopes) -> BTreeSet<&'static str> {
@@ -129,7 +147,7 @@ impl Operation {
                 self.contract.is_none() || actor.contract.is_none() || actor.contract == self.contract
             }
             // Those of the own API.
-            Credential::Bearer(_) => self.contract.is_none(),
+            Credential::Bearer(..) => self.contract.is_none(),
             Credential::Cookie(..) => self.takes_cookie,
         };
         if !knows_credential || actor.refused.is_some() {
@@ -149,7 +167,7 @@ impl Operation {
         let request = poem::Request::builder().method(self.method.clone()).uri_str(path.join("/"));
         let request = match &actor.credential {
             Credential::None => request,
-            Credential::Key(text) | Credential::Bearer(text) => {
+            Credential::Key(text) | Credential::Bearer(text, _) => {
                 request.header("authorization", format!("Bearer {text}"))
             }
             Credential::Cookie(cookie, _) => request.header("cookie", cookie).header("waxwing-console", "1"),
@@ -235,16 +253,12 @@ async fn actors(app: &TestApp) -> Vec<Actor> {
 async fn portal_sessions(app: &TestApp, tenant: &str) -> Vec<Actor> {
     let mut all = Vec::new();
     for is_read_only in [false, true] {
-        let link = json!({ "read_only": is_read_only, "session_seconds": 43200 });
-        let link = app.post("/v1/portal-links", link).header("waxwing-tenant", tenant).await.assert(201).json();
-        let url = link["data"]["attributes"]["url"].as_str().unwrap().to_owned();
-        let token = json!({ "token": url.split_once('#').unwrap().1 });
-        let session = app.post("/v1/portal-sessions", token).without_key().await.assert(201).json();
-        let bearer = session["data"]["attributes"]["bearer"].as_str().unwrap().to_owned();
+        let visitor = Visitor { tenant: tenant.to_owned(), is_read_only };
+        let bearer = visitor.enter(app).await;
         let scopes = Preset::Subscriber.scopes();
         let scopes = if is_read_only { scopes.iter().filter(|scope| scope.is_read()).collect() } else { scopes };
         let name = format!("portal session, read only: {is_read_only}");
-        let actor = Actor::new(name, Credential::Bearer(bearer), scopes, Breadth::Tenant);
+        let actor = Actor::new(name, Credential::Bearer(bearer, Some(visitor)), scopes, Breadth::Tenant);
         all.push(Actor { is_read_only, ..actor });
     }
     all
@@ -271,7 +285,7 @@ async fn refused(app: &TestApp) -> Vec<Actor> {
         Actor::refused("expired key", Credential::Key(expired), "key_expired"),
         Actor::refused("key with a typo", Credential::Key(typo), "invalid_api_key"),
         Actor::refused("unknown key", Credential::Key("nonsense".to_owned()), "invalid_api_key"),
-        Actor::refused("unknown bearer", Credential::Bearer("wp_nonsense".to_owned()), "invalid_api_key"),
+        Actor::refused("unknown bearer", Credential::Bearer("wp_nonsense".to_owned(), None), "invalid_api_key"),
         Actor::refused("ended session", Credential::Cookie(ended, None), "session_expired"),
         Actor::refused("made-up session", Credential::Cookie("waxwing_session=x".to_owned(), None), "session_expired"),
     ]
@@ -311,10 +325,14 @@ async fn every_operation_is_for_those_whom_its_document_says_and_nobody_else() {
                 assert_eq!(body["errors"].as_array().map(Vec::len), Some(1), "{place}");
                 assert_eq!(body["errors"][0]["code"], code, "{place}");
             }
-            if let Credential::Cookie(cookie, Some(sign_in)) = &mut actor.credential
-                && operation.ends_credential()
-            {
-                *cookie = app.post("/v1/sessions", sign_in.clone()).without_key().await.assert(201).set_cookie();
+            match &mut actor.credential {
+                Credential::Cookie(cookie, Some(sign_in)) if operation.ends_credential() => {
+                    *cookie = app.post("/v1/sessions", sign_in.clone()).without_key().await.assert(201).set_cookie();
+                }
+                Credential::Bearer(bearer, Some(visitor)) if operation.id == "portal_sessions.end_current" => {
+                    *bearer = visitor.enter(&app).await;
+                }
+                _ => {}
             }
             cases += 1;
             let_in += usize::from(found == Verdict::In);
@@ -332,7 +350,9 @@ fn reading_takes_a_scope_to_read_and_changing_one_to_write() {
     for operation in operations() {
         let scopes = operation.scope.iter().chain(&operation.scope_for_others);
         for scope in scopes {
-            let verb = if operation.method == Method::GET { ":read" } else { ":write" };
+            // A backup holds everything.
+            let is_reading = operation.method == Method::GET && operation.id != "backups.download";
+            let verb = if is_reading { ":read" } else { ":write" };
             assert!(scope.ends_with(verb), "{} {} takes {scope}", operation.method, operation.id);
             assert!(Scope::from_name(scope).is_some(), "{} takes {scope}", operation.id);
         }
@@ -372,7 +392,8 @@ async fn things(app: &TestApp, tenant: &str) -> BTreeMap<&'static str, String> {
 }
 
 /// What the paths of these name belongs to the instance, or to one user, and is found by nobody's tenant.
-const OF_NO_TENANT: [&str; 5] = [
+const OF_NO_TENANT: [&str; 6] = [
+    "/v1/backups/",
     "/v1/event-types/{name}",
     "/v1/users/{id}",
     "/v1/sessions/{id}",
@@ -445,7 +466,7 @@ async fn ids_of_another_tenant_are_nothing_to_anybody_in_any_operation() {
                     app.advance(Duration::from_millis(25));
                     let call = app.call(operation.method.clone(), path).without_key();
                     let call = match &actor.credential {
-                        Credential::Key(text) | Credential::Bearer(text) => {
+                        Credential::Key(text) | Credential::Bearer(text, _) => {
                             call.header("authorization", &format!("Bearer {text}"))
                         }
                         Credential::Cookie(..) | Credential::None => unreachable!("they have no tenant"),

@@ -85,8 +85,16 @@ fn an_operation_without_an_idempotency_key_says_that_it_ignores_one() {
         ignoring.extend(is_said.then(|| operation["operationId"].as_str().unwrap().to_owned()));
     }
     ignoring.sort_unstable();
-    let expected =
-        ["portal_sessions.create", "sessions.create", "setup.follow", "setup.invite", "totp.confirm", "totp.create"];
+    let expected = [
+        "backups.create",
+        "portal_sessions.create",
+        "sessions.create",
+        "setup.follow",
+        "setup.invite",
+        "setup.restore",
+        "totp.confirm",
+        "totp.create",
+    ];
     assert_eq!(ignoring, expected);
 }
 
