@@ -166,9 +166,9 @@ impl SetupApi {
     async fn restore(
         &self,
         guest: Guest,
-        /// What follows `/#/setup/` in the link
+        /// What follows `/#/setup/` in the link; a missing one is a wrong one
         #[oai(name = "Waxwing-Setup-Token")]
-        token: Header<String>,
+        token: Header<Option<String>>,
         /// Of the backup, percent-encoded
         #[oai(name = "Waxwing-Passphrase")]
         passphrase: Header<Option<String>>,
@@ -179,7 +179,7 @@ impl SetupApi {
     ) -> Result<Answer<One<SetupAttributes>, 202>, Refusal> {
         refuse_open_way(&guest)?;
         let catalogue = self.app.store.catalogue();
-        let invitation = catalogue.invitation(&TokenHash::of(&token));
+        let invitation = token.0.as_deref().and_then(|token| catalogue.invitation(&TokenHash::of(token)));
         let is_first = |invitation: &&Arc<Invitation>| {
             invitation.to == Invited::FirstOwner && self.app.clock.now() < invitation.expires_at
         };
