@@ -166,7 +166,7 @@ impl SetupApi {
     async fn restore(
         &self,
         guest: Guest,
-        /// What follows `/#/setup/` in the link; a missing one is a wrong one
+        /// What follows `/#/setup/` in the link
         #[oai(name = "Waxwing-Setup-Token")]
         token: Header<Option<String>>,
         /// Of the backup, percent-encoded
@@ -178,8 +178,14 @@ impl SetupApi {
         backup: Coming,
     ) -> Result<Answer<One<SetupAttributes>, 202>, Refusal> {
         refuse_open_way(&guest)?;
+        let mut findings = Findings::default();
+        let token = token.0.unwrap_or_else(|| {
+            findings.add(in_header("Waxwing-Setup-Token", "what follows /#/setup/ in the link"), "");
+            String::new()
+        });
+        findings.finish()?;
         let catalogue = self.app.store.catalogue();
-        let invitation = token.0.as_deref().and_then(|token| catalogue.invitation(&TokenHash::of(token)));
+        let invitation = catalogue.invitation(&TokenHash::of(&token));
         let is_first = |invitation: &&Arc<Invitation>| {
             invitation.to == Invited::FirstOwner && self.app.clock.now() < invitation.expires_at
         };
