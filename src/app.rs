@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 pub use admin_key::{admin_key_path, read_admin_key};
 use doors::Doors;
+pub use doors::{DoorSeen, DoorState, look_at_doors};
 pub use invitation::make_link;
 pub use paint::Paint;
 use stop::Signals;
@@ -429,6 +430,12 @@ fn raise_file_limit() {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(%error, "the limit of open files cannot be raised");
     }
+}
+
+/// How many files a process of this user may have open: what it begins with, and what it can be raised to, as
+/// [`serve`] does.
+pub fn open_files_limit() -> io::Result<(u64, u64)> {
+    rlimit::Resource::NOFILE.get()
 }
 
 fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> StartError {

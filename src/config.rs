@@ -22,7 +22,7 @@ use crate::domain::contract::Contracts;
 use crate::domain::key::KeyHash;
 use crate::domain::language::Language;
 use crate::domain::target::{HostPattern, Nat64Prefix};
-pub use https::{Https, HttpsArgs};
+pub use https::{ACME_DIRECTORY_DEFAULT, Https, HttpsArgs};
 use typed::Typed;
 
 /// The file that is read, in the working directory, when it exists.

@@ -214,6 +214,10 @@ fn share(listener: &TcpListener) -> Result<tokio::net::TcpListener, StartError> 
 }
 
 fn bind(listen: &Set<SocketAddr>, flag: &str) -> Result<TcpListener, StartError> {
+    try_bind(listen).map_err(|error| StartError::Configuration(why_not(listen.value, flag, &error)))
+}
+
+fn try_bind(listen: &Set<SocketAddr>) -> io::Result<TcpListener> {
     let address = listen.value;
     let bound = TcpListener::bind(address).or_else(|error| {
         // Nobody asked for IPv6 by name, and some machines have none.
@@ -226,11 +230,46 @@ fn bind(listen: &Set<SocketAddr>, flag: &str) -> Result<TcpListener, StartError>
             _ => Err(error),
         }
     });
-    let bound = bound.and_then(|listener| {
+    bound.and_then(|listener| {
         listener.set_nonblocking(true)?;
         Ok(listener)
-    });
-    bound.map_err(|error| StartError::Configuration(why_not(address, flag, &error)))
+    })
+}
+
+/// A place that a server with this configuration listens at.
+pub struct DoorSeen {
+    pub address: SocketAddr,
+    /// `--listen`, `--listen-https` or `--listen-http`.
+    pub flag: &'static str,
+    pub state: DoorState,
+}
+
+pub enum DoorState {
+    Free,
+    /// Something listens there.
+    Taken,
+    /// Why nothing can listen there, and what to do.
+    Unusable(String),
+}
+
+/// Tries each door for a moment.
+pub fn look_at_doors(config: &Config) -> Vec<DoorSeen> {
+    let Https { listen_https, listen_http, .. } = &config.https;
+    let doors = [
+        (Some(config.listen.clone()), "--listen"),
+        (present(listen_https), "--listen-https"),
+        (present(listen_http), "--listen-http"),
+    ];
+    let look = |(listen, flag): (Option<Set<SocketAddr>>, &'static str)| {
+        let listen = listen?;
+        let state = match try_bind(&listen) {
+            Ok(_) => DoorState::Free,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => DoorState::Taken,
+            Err(error) => DoorState::Unusable(why_not(listen.value, flag, &error)),
+        };
+        Some(DoorSeen { address: listen.value, flag, state })
+    };
+    doors.into_iter().filter_map(look).collect()
 }
 
 /// Why nothing can listen there, and what to do.

@@ -47,7 +47,7 @@ impl ShowConfig {
     }
 }
 
-fn to_json(row: &Row) -> Value {
+pub(super) fn to_json(row: &Row) -> Value {
     let mut shown = json!({ "value": row.value, "origin": row.origin.kind() });
     match &row.origin {
         Origin::Flag(_) | Origin::Environment(_) | Origin::File { .. } => {

@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod config;
 mod csv;
+mod doctor;
 mod export;
 mod import;
 mod keys;
@@ -65,6 +66,7 @@ enum Command {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Check(check::Check),
+    Doctor(doctor::Doctor),
     SecretKey(secret_key::SecretKey),
     Openapi(openapi::Openapi),
 }
@@ -117,6 +119,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>, environment: BTreeMap<Stri
         Command::Backup(command) => command.run(&context),
         Command::Restore(command) => command.run(&context),
         Command::Check(command) => command.run(&context),
+        Command::Doctor(command) => command.run(&context),
         Command::SecretKey(command) => command.run(&context),
         Command::Openapi(command) => command.run(),
     };
@@ -147,13 +150,18 @@ fn complain(why: &str) {
 impl Context {
     /// The configuration with these flags, this environment and the file in the working directory.
     fn config(&self, args: &Args) -> Result<Config, Failure> {
+        Ok(self.resolve(args)??)
+    }
+
+    /// The same, or everything that is wrong with it.
+    fn resolve(&self, args: &Args) -> Result<Result<Config, Vec<ConfigError>>, Failure> {
         let file = match std::fs::read_to_string(FILE_NAME) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(Failure::Usage(format!("{FILE_NAME} cannot be read: {error}"))),
         };
         let environment = self.environment.iter().map(|(name, text)| (name.clone(), text.clone()));
-        Ok(Config::resolve(args, environment, file.as_deref())?)
+        Ok(Config::resolve(args, environment, file.as_deref()))
     }
 
     fn variable(&self, name: &str) -> Option<&str> {

@@ -10,6 +10,7 @@ mod guard;
 mod http1;
 mod pace;
 mod pool;
+mod probe;
 mod resolver;
 mod response;
 mod stream;
@@ -17,6 +18,7 @@ mod test_receiver;
 mod tls;
 
 pub use client::{Client, Exchange, Options, Request, StartError};
+pub use probe::{ProbeError, Probed, Roots, probe, roots};
 pub use resolver::Resolver;
 pub use test_receiver::{Behaviour, Received, Receiver, SWITCHES_MAX, TestReceiver, TooManyReceivers};
 pub use tls::{Tls, use_one_cryptography};

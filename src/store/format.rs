@@ -26,7 +26,7 @@ pub(super) struct Beginning<'a> {
 }
 
 /// 0 for a file with nothing in it.
-pub(super) fn format(database: &Database) -> Result<u32, OpenError> {
+pub(super) fn format(database: &impl ReadableDatabase) -> Result<u32, OpenError> {
     let read = database.begin_read().map_err(disk)?;
     let has_meta = read.list_tables().map_err(disk)?.any(|table| redb::TableHandle::name(&table) == Meta::NAME);
     if !has_meta {

@@ -36,8 +36,8 @@ use super::schema::{Answers, Key, Kind, Meta, MetaName, NAMES, Subscriptions, Te
 use super::tables::{Read, Snapshot, damaged, disk};
 use crate::clock::Clock;
 
-const KEY_FILE_NEXT: &str = "secret-key.next";
-const STORE_FILE_NEXT: &str = "waxwing.redb.next";
+pub(super) const KEY_FILE_NEXT: &str = "secret-key.next";
+pub(super) const STORE_FILE_NEXT: &str = "waxwing.redb.next";
 /// What one transaction copies …
 const STEP_ROWS_MAX: usize = 4096;
 /// … unless it is as much as this before.

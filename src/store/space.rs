@@ -97,6 +97,27 @@ fn free_and_total(folder: &Path) -> io::Result<(u64, u64)> {
     Ok((figures.f_bavail.saturating_mul(figures.f_frsize), figures.f_blocks.saturating_mul(figures.f_frsize)))
 }
 
+/// The file system of a folder, for who has no store open there. `bytes_min` is the reserve that the operator set.
+pub fn disk_of(folder: &Path, bytes_min: Option<u64>) -> io::Result<Disk> {
+    let (free_bytes, total_bytes) = free_and_total(folder)?;
+    let reserve_bytes = reserve(bytes_min, total_bytes);
+    let level = level(free_bytes, reserve_bytes, total_bytes, free_bytes < reserve_bytes);
+    Ok(Disk { free_bytes, reserve_bytes, total_bytes, level })
+}
+
+fn reserve(bytes_min: Option<u64>, total: u64) -> u64 {
+    bytes_min.unwrap_or_else(|| RESERVE_BYTES_MIN.max(total / 100 * RESERVE_PERCENT))
+}
+
+fn level(free: u64, reserve: u64, total: u64, is_refusing: bool) -> DiskLevel {
+    let is_warned = free < reserve.saturating_mul(LOW_RESERVES) || free < total / 100 * LOW_PERCENT;
+    match is_warned {
+        _ if is_refusing => DiskLevel::Refusing,
+        true => DiskLevel::Low,
+        false => DiskLevel::Enough,
+    }
+}
+
 impl Space {
     pub(super) fn new(place: Place, bytes_min: Option<u64>) -> Self {
         let space = Self {
@@ -130,14 +151,12 @@ impl Space {
         let free_bytes = self.free_bytes.load(Ordering::Relaxed);
         let reserve_bytes = self.reserve_bytes.load(Ordering::Relaxed);
         let total_bytes = self.total_bytes.load(Ordering::Relaxed);
-        let is_warned =
-            free_bytes < reserve_bytes.saturating_mul(LOW_RESERVES) || free_bytes < total_bytes / 100 * LOW_PERCENT;
-        let level = match is_warned {
-            _ if self.is_low() => DiskLevel::Refusing,
-            true => DiskLevel::Low,
-            false => DiskLevel::Enough,
-        };
-        Disk { free_bytes, reserve_bytes, total_bytes, level }
+        Disk {
+            free_bytes,
+            reserve_bytes,
+            total_bytes,
+            level: level(free_bytes, reserve_bytes, total_bytes, self.is_low()),
+        }
     }
 
     pub(super) fn files(&self) -> Files {
@@ -152,7 +171,7 @@ impl Space {
     }
 
     fn reserve(&self, total: u64) -> u64 {
-        self.bytes_min.unwrap_or_else(|| RESERVE_BYTES_MIN.max(total / 100 * RESERVE_PERCENT))
+        reserve(self.bytes_min, total)
     }
 
     fn look(&self) {

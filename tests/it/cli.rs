@@ -1,5 +1,6 @@
 //! The command line, as a person or a script meets it: the real binary, its exit codes and what it prints.
 
+mod doctor;
 mod migration;
 mod quiet_log;
 mod secret_key;
@@ -179,7 +180,7 @@ fn every_command_explains_itself_and_a_typo_is_a_usage_error() {
         good(folder.path(), words);
     }
     for command in
-        ["serve", "send", "verify", "keys", "users", "setup-link", "config", "check", "secret-key", "openapi"]
+        ["serve", "send", "verify", "keys", "users", "setup-link", "config", "check", "doctor", "secret-key", "openapi"]
     {
         assert!(good(folder.path(), &["help", command]).contains("Examples:"), "{command}");
     }

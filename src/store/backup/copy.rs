@@ -31,7 +31,7 @@ impl Store {
         watch: Watch<'_>,
     ) -> Result<Written, BackupError> {
         let database = self.shared.database.load_full().ok_or_else(closed)?;
-        let format = format(&database)?;
+        let format = format(&*database)?;
         let copied = Copying { store: self, read: begin(&database)?, watch };
         // A store that is closed lets go of its file: only what is being read may hold it.
         drop(database);
