@@ -7,6 +7,7 @@ mod invitation;
 mod log;
 mod paint;
 mod stop;
+mod vigil;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ pub use doors::{DoorSeen, DoorState, look_at_doors};
 pub use invitation::make_link;
 pub use paint::Paint;
 use stop::Signals;
+pub use vigil::Vigil;
 
 use crate::backups::{self, Backups, Bucket, BucketOptions, Place};
 use crate::clock::Clock;
@@ -139,6 +141,7 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
         settings,
     };
     tokio::spawn(backups.clone().keep_schedule());
+    tokio::spawn(Vigil::new(store.clone(), dispatch.clone(), clock.clone(), doors.certificates()).keep());
     let (end_server, server_ends) = oneshot::channel::<()>();
     // An error means that whoever would end it is gone: the same thing.
     let serving = tokio::spawn(http::serve(doors.listeners()?, api, async move { _ = server_ends.await }));

@@ -24,6 +24,7 @@ pub use run::{Made, Making, make};
 use crate::clock::Clock;
 use crate::domain::backup::{BackupName, KEPT_DEFAULT, Passphrase, Past, outdated};
 use crate::domain::id::BackupId;
+use crate::domain::operational::News;
 use crate::domain::setting::StoredSettings;
 use crate::domain::time::Timestamp;
 use crate::store::Store;
@@ -243,7 +244,8 @@ impl Backups {
                 let why = error.to_string();
                 if !is_ending {
                     tracing::warn!(id = %name.id, error = why, "a backup failed; what is kept stays");
-                    if let Err(error) = runtime.block_on(store.announce_failed_backup(name.id, why.clone())) {
+                    let news = News::BackupFailed { id: name.id, error: why.clone() };
+                    if let Err(error) = runtime.block_on(store.tell(news)) {
                         tracing::warn!(%error, "nobody hears of the backup that failed");
                     }
                 }

@@ -1,5 +1,6 @@
 //! The OpenAPI document of the own API: what is completed in it besides what each API's has (`shape`).
 
+mod operational;
 mod pages;
 mod schema;
 mod shape;
@@ -293,7 +294,7 @@ fn parameters() -> Value {
     })
 }
 
-/// What receivers get, one entry for each profile.
+/// What receivers get: one entry for each profile, and one for each event type of tenant `system`.
 pub fn webhooks() -> Value {
     let header = |name: &str, description: &str| json!({ "name": name, "in": "header", "required": true, "description": description, "schema": { "type": "string" } });
     let responses = || {
@@ -303,7 +304,7 @@ pub fn webhooks() -> Value {
             "default": { "description": "Not taken: it is tried again, later each time" },
         })
     };
-    json!({
+    let mut all = json!({
         "delivery.standard": { "post": {
             "operationId": "deliveries.standard",
             "tags": ["Deliveries"],
@@ -408,5 +409,9 @@ pub fn webhooks() -> Value {
             "responses": responses(),
             "security": [],
         } },
-    })
+    });
+    if let Value::Object(all) = &mut all {
+        all.extend(operational::webhooks(&responses()));
+    }
+    all
 }

@@ -292,7 +292,7 @@ impl Text {
     fn certificates(&mut self, certificates: &Certificates) {
         let name = "waxwing_tls_certificate_expiry_timestamp_seconds";
         self.head(name, "gauge", "When the certificate of HTTPS ends.");
-        for Expiry { domain, at } in certificates.expiries() {
+        for Expiry { domain, begins: _, at } in certificates.expiries() {
             let labels = domain.map_or_else(String::new, |domain| format!("{{domain=\"{domain}\"}}"));
             _ = writeln!(self.0, "{name}{labels} {}", at.as_seconds());
         }

@@ -38,11 +38,12 @@ pub enum Certificates {
     Domains(BTreeMap<String, ArcSwapOption<Certificate>>),
 }
 
-/// When a certificate ends.
+/// When a certificate begins and ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expiry {
     /// None: the operator's own.
     pub domain: Option<String>,
+    pub begins: Timestamp,
     pub at: Timestamp,
 }
 
@@ -87,11 +88,14 @@ impl Certificates {
     /// Of every certificate that is there.
     pub fn expiries(&self) -> Vec<Expiry> {
         match self {
-            Self::Own(own) => vec![Expiry { domain: None, at: own.load().not_after }],
+            Self::Own(own) => {
+                let own = own.load();
+                vec![Expiry { domain: None, begins: own.not_before, at: own.not_after }]
+            }
             Self::Domains(all) => {
                 let there = |(domain, slot): (&String, &ArcSwapOption<Certificate>)| {
-                    let at = slot.load().as_ref()?.not_after;
-                    Some(Expiry { domain: Some(domain.clone()), at })
+                    let there = slot.load_full()?;
+                    Some(Expiry { domain: Some(domain.clone()), begins: there.not_before, at: there.not_after })
                 };
                 all.iter().filter_map(there).collect()
             }
@@ -107,7 +111,7 @@ impl Certificates {
     }
 
     fn warn_of_expiry(&self, now: Timestamp) {
-        for Expiry { domain, at } in self.expiries() {
+        for Expiry { domain, begins: _, at } in self.expiries() {
             let domain = domain.as_deref().unwrap_or("of its file");
             if at <= now {
                 warn!(domain, ended = %at, "the certificate of HTTPS has expired: clients refuse it");

@@ -1,13 +1,14 @@
 //! What Waxwing itself has to say becomes an event of tenant `system`, in the commit that has the cause.
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::StoreError;
 use super::commit::{Store, Transaction};
 use crate::domain::event::NewEvent;
 use crate::domain::health::DISABLE_AFTER;
-use crate::domain::id::{BackupId, TenantId};
-use crate::domain::operational::{Announcement, BACKUP_FAILED, What};
+use crate::domain::id::TenantId;
+use crate::domain::operational::{Announcement, News, What};
 
 impl Transaction<'_> {
     /// Nothing when its subscription is gone, or is one of tenant `system` itself.
@@ -38,11 +39,25 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Tells tenant `system` of a backup that failed.
-    pub async fn announce_failed_backup(&self, id: BackupId, why: String) -> Result<(), StoreError> {
-        let data = json!({ "backup_id": id.to_string(), "error": why });
-        let event = event(BACKUP_FAILED, &data);
-        self.sentence(event.data.len(), move |transaction| transaction.accept(event, None).map(drop)).await
+    /// Tells tenant `system`. What it was told before becomes no second event.
+    pub async fn tell(&self, news: News) -> Result<(), StoreError> {
+        let data = match &news {
+            News::BackupFailed { id, error } => json!({ "backup_id": id.to_string(), "error": error }),
+            News::CertificateExpiring { domain, ends_at, within_days } => {
+                json!({ "domain": domain, "ends_at": ends_at.to_string(), "within_days": within_days })
+            }
+            News::CertificateExpired { domain, ended_at } => {
+                json!({ "domain": domain, "ended_at": ended_at.to_string() })
+            }
+            News::ClockJumped { noticed_at, by_millis } => {
+                json!({ "noticed_at": noticed_at.to_string(), "by_seconds": *by_millis as f64 / 1000.0 })
+            }
+        };
+        // A name that is too long for an external id is told again after a restart.
+        let external_id = news.once().and_then(|text| text.parse().ok());
+        let event = NewEvent { external_id, ..event(news.event_type(), &data) };
+        let sha256 = event.external_id.is_some().then(|| Sha256::digest(&event.data).into());
+        self.sentence(event.data.len(), move |transaction| transaction.accept(event, sha256).map(drop)).await
     }
 }
 

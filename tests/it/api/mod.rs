@@ -33,6 +33,7 @@ mod mage_update;
 mod marea_endpoints;
 mod marea_rotate;
 mod monitoring;
+mod operational;
 mod portal;
 mod rate_limits;
 mod restricted_keys;

@@ -45,6 +45,8 @@ pub struct TestApp {
     client: Client,
     net: net::Client,
     feed: Feed,
+    pub store: Store,
+    pub dispatch: dispatch::Dispatch,
     /// Dropping it would end the dispatcher.
     _running: dispatch::Running,
 }
@@ -113,8 +115,8 @@ impl TestApp {
             },
         );
         let api = Api {
-            store,
-            dispatch,
+            store: store.clone(),
+            dispatch: dispatch.clone(),
             net: client.clone(),
             clock: clock_of_all,
             backups: backups.clone(),
@@ -134,6 +136,8 @@ impl TestApp {
             client,
             net,
             feed,
+            store,
+            dispatch,
             _running: running,
         }
     }
