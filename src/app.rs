@@ -37,6 +37,7 @@ use crate::domain::setting::SettingName;
 use crate::domain::target::TargetRules;
 use crate::domain::user::Invited;
 use crate::http::{self, Configured, ConfiguredOrigin};
+use crate::mail::Mailer;
 use crate::net;
 use crate::store::backup::finish_restore;
 use crate::store::{self, Location, OpenError, Opened, Retention, Store};
@@ -141,6 +142,9 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
         settings,
     };
     tokio::spawn(backups.clone().keep_schedule());
+    // Before anybody has something to say.
+    let mailer = Mailer::begin(store.clone(), clock.clone());
+    tokio::spawn(mailer.map_err(failed("the events of tenant system cannot be read"))?.keep());
     tokio::spawn(Vigil::new(store.clone(), dispatch.clone(), clock.clone(), doors.certificates()).keep());
     let (end_server, server_ends) = oneshot::channel::<()>();
     // An error means that whoever would end it is gone: the same thing.

@@ -3,7 +3,7 @@
 //!
 //! The parts, from the outside in. [`cli`] is what was typed, [`config`] what it means, [`app`] starts and ends the rest
 //! in order and is the only one that knows everyone. [`http`] is the API, [`dispatch`] decides what is sent when,
-//! [`net`] sends it, [`backups`] copies what is kept to where it is safe, [`store`] keeps everything in one file, and
+//! [`net`] sends it, [`backups`] copies what is kept to where it is safe, [`mail`] tells the operator, [`store`] keeps everything in one file, and
 //! [`domain`] is the words and rules that all of them share: it knows nobody. [`clock`] tells the time, or what a test
 //! wants it to be, and [`measure`] counts how long things take.
 //!
@@ -17,6 +17,7 @@ pub mod config;
 pub mod dispatch;
 pub mod domain;
 pub mod http;
+pub mod mail;
 pub mod measure;
 pub mod net;
 pub mod store;

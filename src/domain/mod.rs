@@ -16,6 +16,7 @@ pub mod job;
 pub mod key;
 pub mod key_pair;
 pub mod language;
+pub mod mail;
 pub mod operational;
 pub mod password;
 pub mod portal_link;

@@ -1,14 +1,19 @@
 //! What the operator can change while the server runs: the name of each setting, what it may be, and what is stored of it.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use url::{Origin, Url};
+use url::{Host, Origin, Url};
 
 use super::key::RATE_CEILING;
 use super::language::Language;
+use super::mail::{
+    HOST_LENGTH_MAX, MINUTES_CEILING, MailPassword, MailTls, RECIPIENTS_MAX, StoredMail, USER_LENGTH_MAX,
+};
+use super::user::Email;
 
 pub const DAYS_CEILING: u32 = 36_500;
 /// How long the audit log is kept (contract 9).
@@ -53,11 +58,25 @@ names! {
     PortalFrameAncestors = "portal.frame_ancestors";
     BackupHours = "backups.every_hours";
     BackupsKept = "backups.keep";
+    MailHost = "mail.host";
+    MailPort = "mail.port";
+    MailTls = "mail.tls";
+    MailUser = "mail.user";
+    /// Shown as set or not set.
+    MailPassword = "mail.password";
+    MailFrom = "mail.from";
+    MailTo = "mail.to";
+    MailMinutes = "mail.every_minutes";
 }
 
 impl SettingName {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|known| known.as_str() == name)
+    }
+
+    /// Whether its value is encrypted where it is stored, and never shown.
+    pub fn is_secret(self) -> bool {
+        matches!(self, Self::MailPassword)
     }
 
     /// What a value of it is, in words.
@@ -73,6 +92,14 @@ impl SettingName {
             Self::PortalFrameAncestors => "a list of at most 20 origins like https://shop.example",
             Self::BackupHours => "a number of hours from 1 to 8,760, or off",
             Self::BackupsKept => "a number from 1 to 1,000",
+            Self::MailHost => "a host name or an address",
+            Self::MailPort => "a port from 1 to 65,535",
+            Self::MailTls => "starttls, tls or none",
+            Self::MailUser => "a text of 1 to 320 characters",
+            Self::MailPassword => "a text of 1 to 512 bytes",
+            Self::MailFrom => "an e-mail address",
+            Self::MailTo => "a list of 1 to 20 e-mail addresses",
+            Self::MailMinutes => "a number of minutes from 1 to 1,440",
         }
     }
 }
@@ -98,6 +125,7 @@ pub struct StoredSettings {
     /// Between two backups.
     pub backup_hours: Option<StoredHours>,
     pub backups_kept: Option<u32>,
+    pub mail: StoredMail,
 }
 
 /// How the portal looks, and where.
@@ -138,11 +166,21 @@ impl StoredSettings {
             SettingName::PortalFrameAncestors => *frame_ancestors = read(value, origins)?,
             SettingName::BackupHours => self.backup_hours = read(value, hours)?,
             SettingName::BackupsKept => self.backups_kept = read(value, kept)?,
+            SettingName::MailHost => self.mail.host = read(value, host)?,
+            SettingName::MailPort => self.mail.port = read(value, port)?,
+            SettingName::MailTls => self.mail.tls = read(value, |value| MailTls::from_name(value.as_str()?))?,
+            SettingName::MailUser => self.mail.user = read(value, mail_user)?,
+            SettingName::MailPassword => {
+                self.mail.password = read(value, |value| MailPassword::new(value.as_str()?.to_owned()))?;
+            }
+            SettingName::MailFrom => self.mail.from = read(value, mail_address)?,
+            SettingName::MailTo => self.mail.to = read(value, mail_addresses)?,
+            SettingName::MailMinutes => self.mail.minutes = read(value, minutes)?,
         }
         Ok(())
     }
 
-    /// As [`Self::put`] takes it; none: nothing is stored.
+    /// As [`Self::put`] takes it, but for a secret, of which is told that it is set; none: nothing is stored.
     pub fn value(&self, name: SettingName) -> Option<Value> {
         let Self {
             payload_days,
@@ -155,6 +193,7 @@ impl StoredSettings {
             portal: Portal { name: portal_name, color, logo, frame_ancestors },
             backup_hours,
             backups_kept,
+            mail: StoredMail { host, port, tls, user, password, from, to, minutes },
         } = self;
         match name {
             SettingName::PayloadDays => payload_days.map(|days| json!(days)),
@@ -170,6 +209,22 @@ impl StoredSettings {
             SettingName::PortalFrameAncestors => frame_ancestors.as_ref().map(|origins| json!(origins)),
             SettingName::BackupHours => backup_hours.map(show_rate),
             SettingName::BackupsKept => backups_kept.map(|kept| json!(kept)),
+            SettingName::MailHost => host.as_ref().map(|host| json!(host)),
+            SettingName::MailPort => port.map(|port| json!(port)),
+            SettingName::MailTls => tls.map(|tls| json!(tls.name())),
+            SettingName::MailUser => user.as_ref().map(|user| json!(user)),
+            SettingName::MailPassword => password.as_ref().map(|_| json!("set")),
+            SettingName::MailFrom => from.as_ref().map(|from| json!(from.as_str())),
+            SettingName::MailTo => to.as_ref().map(|to| to.iter().map(|one| json!(one.as_str())).collect()),
+            SettingName::MailMinutes => minutes.map(|minutes| json!(minutes)),
+        }
+    }
+
+    /// What is stored of a setting that is a secret.
+    pub fn secret(&self, name: SettingName) -> Option<&str> {
+        match name {
+            SettingName::MailPassword => self.mail.password.as_ref().map(MailPassword::as_str),
+            _ => None,
         }
     }
 }
@@ -196,6 +251,42 @@ fn hours(value: &Value) -> Option<StoredHours> {
 
 fn kept(value: &Value) -> Option<u32> {
     value.as_u64().and_then(|kept| u32::try_from(kept).ok()).filter(|kept| (1..=KEPT_CEILING).contains(kept))
+}
+
+fn host(value: &Value) -> Option<String> {
+    let text = value.as_str().filter(|text| text.len() <= HOST_LENGTH_MAX)?;
+    // Without the brackets that a URL puts around one.
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_string());
+    }
+    Host::parse(text).ok().map(|host| host.to_string())
+}
+
+fn port(value: &Value) -> Option<u16> {
+    value.as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0)
+}
+
+fn minutes(value: &Value) -> Option<u32> {
+    let minutes = value.as_u64().and_then(|minutes| u32::try_from(minutes).ok());
+    minutes.filter(|minutes| (1..=MINUTES_CEILING).contains(minutes))
+}
+
+fn mail_user(value: &Value) -> Option<String> {
+    let text = value.as_str()?;
+    let is_fit = (1..=USER_LENGTH_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    is_fit.then(|| text.to_owned())
+}
+
+/// As mail servers take one without extensions, and as it can stand in a header.
+fn mail_address(value: &Value) -> Option<Email> {
+    let text = value.as_str()?;
+    let is_fit = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>()[],;:\\\"".contains(&byte));
+    text.parse().ok().filter(|_| is_fit)
+}
+
+fn mail_addresses(value: &Value) -> Option<Vec<Email>> {
+    let all = value.as_array().filter(|all| (1..=RECIPIENTS_MAX).contains(&all.len()))?;
+    all.iter().map(mail_address).collect()
 }
 
 fn show_rate(rate: StoredRate) -> Value {
@@ -323,6 +414,25 @@ mod tests {
             (SettingName::BackupHours, json!(8761), None),
             (SettingName::BackupsKept, json!(1000), Some(json!(1000))),
             (SettingName::BackupsKept, json!(0), None),
+            (SettingName::MailHost, json!("Mail.example.com"), Some(json!("mail.example.com"))),
+            (SettingName::MailHost, json!("::1"), Some(json!("::1"))),
+            (SettingName::MailHost, json!("mail.example.com:25"), None),
+            (SettingName::MailHost, json!(""), None),
+            (SettingName::MailPort, json!(465), Some(json!(465))),
+            (SettingName::MailPort, json!(65_536), None),
+            (SettingName::MailTls, json!("tls"), Some(json!("tls"))),
+            (SettingName::MailTls, json!("ssl"), None),
+            (SettingName::MailUser, json!("a\r\nb"), None),
+            (SettingName::MailPassword, json!("correct horse"), Some(json!("set"))),
+            (SettingName::MailPassword, json!(""), None),
+            (SettingName::MailFrom, json!("Ops@example.com"), Some(json!("ops@example.com"))),
+            (SettingName::MailFrom, json!("Ops <ops@example.com>"), None),
+            (SettingName::MailFrom, json!("ops@example.com,more@example.com"), None),
+            (SettingName::MailTo, json!(["ops@example.com"]), Some(json!(["ops@example.com"]))),
+            (SettingName::MailTo, json!([]), None),
+            (SettingName::MailTo, json!(vec!["ops@example.com"; 21]), None),
+            (SettingName::MailMinutes, json!(1440), Some(json!(1440))),
+            (SettingName::MailMinutes, json!(0), None),
         ] {
             let mut settings = StoredSettings::default();
             let taken = settings.put(name, &value).ok().and_then(|()| settings.value(name));

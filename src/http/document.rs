@@ -78,10 +78,11 @@ fn has_revision(operation: &Operation<'_>) -> bool {
         && matches!(operation.method, "put" | "patch" | "delete")
 }
 
-/// Whether an idempotency key means something: not where nobody is known, and not where a secret would be kept for a day.
+/// Whether an idempotency key means something: not where nobody is known, not where a secret would be kept for a day, and not
+/// where doing it again is what is asked for.
 fn remembers(operation: &Operation<'_>) -> bool {
-    let has_tokens = ["setup.invite", "totp.create", "totp.confirm", "backups.create"];
-    operation.method == "post" && operation.needs_key() && !has_tokens.contains(&operation.id())
+    let ignoring = ["setup.invite", "totp.create", "totp.confirm", "backups.create", "settings.test_mail"];
+    operation.method == "post" && operation.needs_key() && !ignoring.contains(&operation.id())
 }
 
 fn parameters_of(operation: &Operation<'_>) -> Vec<&'static str> {

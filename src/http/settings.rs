@@ -13,13 +13,16 @@ use super::auth::{Caller, OfInstance, scope};
 use super::body::{Body, Fields, Wire, pointer_of};
 use super::problem::{Ground, Refusal, Source};
 use super::reply::{
-    Answer, Attributes, Object as ResourceObject, Reply, Shape, array_schema, object_schema, reference, register_object,
+    Answer, Attributes, Object as ResourceObject, One, Reply, Shape, array_schema, object_schema, reference,
+    register_object,
 };
 use super::value::{Nullable, Raw, choice, documented};
 use super::{App, Tag};
 use crate::domain::backup::KEPT_DEFAULT;
+use crate::domain::mail::{MINUTES_DEFAULT, MailTls};
 use crate::domain::setting::{SettingName, StoredSettings};
 use crate::domain::violation::Rule;
+use crate::mail;
 use crate::store::Retention;
 
 choice!(OriginName, "setting_origin", ["flag", "environment", "file", "stored", "default"]);
@@ -103,6 +106,22 @@ impl Attributes for SettingAttributes {
     const PAGE: &'static str = "Every setting";
 }
 
+/// What became of a test mail
+#[derive(Debug, Serialize, Object)]
+struct TestMailAttributes {
+    /// Whether the mail server took it
+    is_sent: bool,
+    /// Why it did not, in English
+    error: Nullable<String>,
+}
+
+impl Attributes for TestMailAttributes {
+    const TYPE: &'static str = "test_mail";
+    const NAME: &'static str = "TestMail";
+    const ONE: &'static str = "What became of it";
+    const PAGE: &'static str = "";
+}
+
 /// All settings.
 #[derive(Serialize)]
 struct SettingsBody {
@@ -164,6 +183,30 @@ struct ChangeSettings {
     /// How many backups are kept: older ones are removed when a newer one is verified
     #[oai(rename = "backups.keep", nullable)]
     backups_kept: MaybeUndefined<Raw>,
+    /// The server that mail goes to: a name or an address. No mail is sent before it, `mail.from` and `mail.to` are set
+    #[oai(rename = "mail.host", nullable)]
+    mail_host: MaybeUndefined<Raw>,
+    /// 587 unless given; 465 with `tls`, 25 with `none`
+    #[oai(rename = "mail.port", nullable)]
+    mail_port: MaybeUndefined<Raw>,
+    /// `starttls`, `tls` (from the first byte) or `none` (in the clear, the password too)
+    #[oai(rename = "mail.tls", nullable)]
+    mail_tls: MaybeUndefined<Raw>,
+    /// With `mail.password`, when the server wants to know who sends
+    #[oai(rename = "mail.user", nullable)]
+    mail_user: MaybeUndefined<Raw>,
+    /// Kept encrypted, and never shown
+    #[oai(rename = "mail.password", nullable)]
+    mail_password: MaybeUndefined<Raw>,
+    /// From whom mail comes: an address
+    #[oai(rename = "mail.from", nullable)]
+    mail_from: MaybeUndefined<Raw>,
+    /// To whom it goes: 1 to 20 addresses
+    #[oai(rename = "mail.to", nullable)]
+    mail_to: MaybeUndefined<Raw>,
+    /// Minutes between two mails of one kind: 1 to 1,440
+    #[oai(rename = "mail.every_minutes", nullable)]
+    mail_minutes: MaybeUndefined<Raw>,
 }
 
 impl Wire for ChangeSettings {
@@ -185,6 +228,14 @@ impl Wire for ChangeSettings {
             portal_frame_ancestors: take(SettingName::PortalFrameAncestors),
             backup_hours: take(SettingName::BackupHours),
             backups_kept: take(SettingName::BackupsKept),
+            mail_host: take(SettingName::MailHost),
+            mail_port: take(SettingName::MailPort),
+            mail_tls: take(SettingName::MailTls),
+            mail_user: take(SettingName::MailUser),
+            mail_password: take(SettingName::MailPassword),
+            mail_from: take(SettingName::MailFrom),
+            mail_to: take(SettingName::MailTo),
+            mail_minutes: take(SettingName::MailMinutes),
         }
     }
 }
@@ -206,6 +257,14 @@ impl ChangeSettings {
             portal_frame_ancestors,
             backup_hours,
             backups_kept,
+            mail_host,
+            mail_port,
+            mail_tls,
+            mail_user,
+            mail_password,
+            mail_from,
+            mail_to,
+            mail_minutes,
         } = self;
         let all = [
             (SettingName::PayloadDays, payload_days),
@@ -221,6 +280,14 @@ impl ChangeSettings {
             (SettingName::PortalFrameAncestors, portal_frame_ancestors),
             (SettingName::BackupHours, backup_hours),
             (SettingName::BackupsKept, backups_kept),
+            (SettingName::MailHost, mail_host),
+            (SettingName::MailPort, mail_port),
+            (SettingName::MailTls, mail_tls),
+            (SettingName::MailUser, mail_user),
+            (SettingName::MailPassword, mail_password),
+            (SettingName::MailFrom, mail_from),
+            (SettingName::MailTo, mail_to),
+            (SettingName::MailMinutes, mail_minutes),
         ];
         let value = |value| match value {
             MaybeUndefined::Undefined => None,
@@ -287,6 +354,24 @@ impl SettingsApi {
         self.app.store.change_settings(changes).await?;
         Ok(self.all().into())
     }
+
+    /// Send a test mail
+    ///
+    /// By the settings `mail.*`, as they are stored, and at once. The answer comes when the mail server has taken it or
+    /// refused it, after 30 s at most. An `Idempotency-Key` is ignored: each request sends one.
+    #[oai(path = "/test-mail", method = "post", operation_id = "settings.test_mail")]
+    async fn test_mail(
+        &self,
+        caller: Caller<OfInstance<scope::SettingsWrite>>,
+    ) -> Result<Answer<One<TestMailAttributes>, 200>, Refusal> {
+        let now = self.app.clock.now();
+        let error = match caller.catalogue.settings().mail.route() {
+            None => Some("mail.host, mail.from and mail.to have to be set".to_owned()),
+            Some(route) => mail::send_test(&route, now).await.err().map(|error| error.to_string()),
+        };
+        let attributes = TestMailAttributes { is_sent: error.is_none(), error: error.into() };
+        Ok(Reply::json(StatusCode::OK, &One::new(format!("test.{}", now.as_millis()), attributes)).into())
+    }
 }
 
 impl SettingsApi {
@@ -309,7 +394,18 @@ impl SettingsApi {
             | SettingName::PortalName
             | SettingName::PortalColor
             | SettingName::PortalLogo
-            | SettingName::PortalFrameAncestors => Value::Null,
+            | SettingName::PortalFrameAncestors
+            | SettingName::MailHost
+            | SettingName::MailUser
+            | SettingName::MailFrom
+            | SettingName::MailTo => Value::Null,
+            SettingName::MailPassword => json!("not set"),
+            SettingName::MailTls => json!(MailTls::default().name()),
+            // What it is depends on how the server is talked to.
+            SettingName::MailPort => {
+                json!(self.app.store.catalogue().settings().mail.tls.unwrap_or_default().port())
+            }
+            SettingName::MailMinutes => json!(MINUTES_DEFAULT),
             SettingName::BackupHours => json!("off"),
             SettingName::BackupsKept => json!(KEPT_DEFAULT),
         }
@@ -372,5 +468,15 @@ fn description(name: SettingName) -> &'static str {
         SettingName::PortalFrameAncestors => "Sites whose pages may show the portal in a frame",
         SettingName::BackupHours => "Hours between two backups",
         SettingName::BackupsKept => "How many backups are kept",
+        SettingName::MailHost => {
+            "The server that mail to the operator goes to; with mail.from and mail.to, mail is sent"
+        }
+        SettingName::MailPort => "The port of that server",
+        SettingName::MailTls => "How it is talked to: starttls, tls from the first byte, or none, in the clear",
+        SettingName::MailUser => "Who sends, when the server wants to know",
+        SettingName::MailPassword => "The password for that; kept encrypted",
+        SettingName::MailFrom => "From whom mail comes",
+        SettingName::MailTo => "To whom mail goes",
+        SettingName::MailMinutes => "Minutes between two mails of one kind of news",
     }
 }

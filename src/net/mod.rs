@@ -21,7 +21,7 @@ pub use client::{Client, Exchange, Options, Request, StartError};
 pub use probe::{ProbeError, Probed, Roots, probe, roots};
 pub use resolver::Resolver;
 pub use test_receiver::{Behaviour, Received, Receiver, SWITCHES_MAX, TestReceiver, TooManyReceivers};
-pub use tls::{Tls, use_one_cryptography};
+pub use tls::{Tls, native_roots, use_one_cryptography};
 
 #[cfg(test)]
 mod tests;

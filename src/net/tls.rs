@@ -15,6 +15,12 @@ pub fn use_one_cryptography() {
     _ = rustls::crypto::ring::default_provider().install_default();
 }
 
+/// The root certificates of this machine that can be used. Reads files.
+pub fn native_roots() -> Vec<CertificateDer<'static>> {
+    let all = rustls_native_certs::load_native_certs().certs;
+    all.into_iter().filter(|root| RootCertStore::empty().add(root.clone()).is_ok()).collect()
+}
+
 /// Makes TLS connections. Reads the machine's roots at the first one, so that a start without deliveries costs nothing.
 pub struct Tls {
     extra_roots: RootCertStore,

@@ -174,7 +174,8 @@ impl Checker {
         })?;
         self.each::<Settings>(|checker, name, record| {
             let mut settings = StoredSettings::default();
-            if record.to_value().is_none_or(|value| settings.put(name, &value).is_err()) {
+            let value = record.to_value(name, &checker.crypt);
+            if value.is_none_or(|value| settings.put(name, &value).is_err()) {
                 checker.wrong::<Settings>(&name, "holds a value that is none of it");
             }
             Ok(())

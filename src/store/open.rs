@@ -125,7 +125,7 @@ impl Store {
 
         let snapshot = Snapshot::new(database.begin_read().map_err(disk)?);
         let mut catalogue = load_catalogue(&snapshot, &crypt)?;
-        catalogue.put_settings(settings::load(&snapshot, &settings_fixed)?);
+        catalogue.put_settings(settings::load(&snapshot, &settings_fixed, &crypt)?);
         drop(snapshot);
         while write(&database, |tables| stats::fold(tables, |scope| stats::is_alive(&catalogue, scope)))? > 0 {}
         let snapshot = Snapshot::new(database.begin_read().map_err(disk)?);

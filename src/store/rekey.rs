@@ -32,7 +32,7 @@ use super::journal::Row;
 use super::open::OpenError;
 use super::record::{MetaValue, Value};
 use super::recovery::replay;
-use super::schema::{Answers, Key, Kind, Meta, MetaName, NAMES, Subscriptions, Tenants, Users, definition};
+use super::schema::{Answers, Key, Kind, Meta, MetaName, NAMES, Settings, Subscriptions, Tenants, Users, definition};
 use super::tables::{Read, Snapshot, damaged, disk};
 use crate::clock::Clock;
 
@@ -249,6 +249,7 @@ fn changed<'v>(place: usize, key: &[u8], value: &'v [u8], change: &KeyChange<'_>
         Subscriptions::PLACE => resealed::<Subscriptions>(key, value, |id, record| record.reseal(id, change)),
         Users::PLACE => resealed::<Users>(key, value, |id, record| record.reseal(id, change)),
         Answers::PLACE => resealed::<Answers>(key, value, |request, record| record.reseal(request, change)),
+        Settings::PLACE => resealed::<Settings>(key, value, |name, record| record.reseal(name, change)),
         _ => Ok(value.into()),
     }
 }
@@ -273,13 +274,14 @@ mod tests {
 
     use super::*;
     use crate::domain::id::{KeyId, SubscriptionId};
+    use crate::domain::setting::{SettingName, StoredSettings};
     use crate::domain::subscription::Subscription;
     use crate::domain::tenant::Tenant;
     use crate::domain::time::Timestamp;
     use crate::domain::user::User;
     use crate::store::open::open_to_check;
     use crate::store::record::tests::{a_full_subscription, a_full_tenant, a_full_user};
-    use crate::store::record::{AnswerRecord, SubscriptionRecord, TenantRecord, UserRecord};
+    use crate::store::record::{AnswerRecord, SettingRecord, SubscriptionRecord, TenantRecord, UserRecord};
     use crate::store::{Location, Options, RequestName, Retention, SecretOwner, Store, StoredAnswer};
 
     const REQUEST: RequestName = RequestName([1; 32]);
@@ -308,6 +310,12 @@ mod tests {
         StoredAnswer { status: 201, headers: Vec::new(), body, shows_secret_of }
     }
 
+    fn settings() -> StoredSettings {
+        let mut settings = StoredSettings::default();
+        settings.put(SettingName::MailPassword, &"the password of the mail server".into()).expect("it can be one");
+        settings
+    }
+
     /// A store with one of each record that has something sealed, all of it there. Answers what is sealed, as it stands in the file.
     fn a_store(directory: &Path, key: Option<[u8; 32]>) -> Vec<Vec<u8>> {
         open(directory, key).expect("it is made");
@@ -322,6 +330,8 @@ mod tests {
         let at = Timestamp::from_millis(1);
         let asker = KeyId::from_u128(3).into();
         let answer_record = AnswerRecord::from_domain(answer(), REQUEST, [2; 32], asker, at, &crypt);
+        let setting_record =
+            SettingRecord::from_domain(&settings(), SettingName::MailPassword, &crypt).expect("it is set");
         let mut sealed = Vec::new();
         for record in [
             serde_json::to_value(&tenant_record),
@@ -329,6 +339,7 @@ mod tests {
             serde_json::to_value(&deleted_record),
             serde_json::to_value(&user_record),
             serde_json::to_value(&answer_record),
+            serde_json::to_value(&setting_record),
         ] {
             sealed_in(&record.expect("records are plain"), &mut sealed);
         }
@@ -337,7 +348,8 @@ mod tests {
             tables.put::<Subscriptions>(&subscription.id, &record)?;
             tables.put::<Subscriptions>(&deleted().id, &deleted_record)?;
             tables.put::<Users>(&user.id, &user_record)?;
-            tables.put::<Answers>(&REQUEST, &answer_record)
+            tables.put::<Answers>(&REQUEST, &answer_record)?;
+            tables.put::<Settings>(&SettingName::MailPassword, &setting_record)
         })
         .expect("it is written");
         sealed
@@ -383,6 +395,9 @@ mod tests {
         let user = rows.get::<Users>(&id).unwrap().and_then(|record| record.into_domain(id, &crypt));
         let kept = rows.get::<Answers>(&REQUEST).unwrap().and_then(|record| record.into_domain(REQUEST, &crypt));
         assert_eq!(kept, Some(answer()));
+        let kept = rows.get::<Settings>(&SettingName::MailPassword).unwrap();
+        let kept = kept.and_then(|record| record.to_value(SettingName::MailPassword, &crypt));
+        assert_eq!(kept.as_ref().and_then(|kept| kept.as_str()), settings().secret(SettingName::MailPassword));
         (tenant, subscriptions.to_vec(), user)
     }
 
@@ -400,7 +415,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path();
         let sealed = a_store(directory, None);
-        assert_eq!(sealed.len(), 2 + 2 * 6 + 1 + 1, "of a tenant, two subscriptions, a user and an answer");
+        assert_eq!(
+            sealed.len(),
+            2 + 2 * 6 + 1 + 1 + 1,
+            "of a tenant, two subscriptions, a user, an answer and a setting"
+        );
         let before = everything(directory);
         assert!(sealed.iter().all(|sealed| holds(&before, sealed)), "they are found while they are there");
         let old = key_in(directory);
@@ -517,7 +536,14 @@ mod tests {
             }
         }
         // Each is taken up by the `reseal` of its record, and stands in `a_store`.
-        let known = ["BodyRecord", "KeyPairsRecord", "SubscriptionRecord", "TenantSecretRecord", "TotpRecord"];
+        let known = [
+            "BodyRecord",
+            "KeyPairsRecord",
+            "SettingValueRecord",
+            "SubscriptionRecord",
+            "TenantSecretRecord",
+            "TotpRecord",
+        ];
         assert_eq!(found, known.into_iter().map(str::to_owned).collect());
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::commit::{Store, Transaction};
+use super::crypt::Crypt;
 use super::record::SettingRecord;
 use super::schema::Settings;
 use super::subscriptions::CONFIGURATION_BYTES;
@@ -23,8 +24,8 @@ impl Store {
                 settings.put(*name, value).map_err(|_| StoreError::InvalidState)?;
             }
             for (name, _) in &changes {
-                match settings.value(*name) {
-                    Some(value) => transaction.tables.put::<Settings>(name, &SettingRecord::from(&value))?,
+                match SettingRecord::from_domain(&settings, *name, &transaction.shared.crypt) {
+                    Some(record) => transaction.tables.put::<Settings>(name, &record)?,
                     None => drop(transaction.tables.remove::<Settings>(name)?),
                 }
             }
@@ -56,14 +57,18 @@ impl Transaction<'_> {
 }
 
 /// What is stored, but for what is decided elsewhere. A value that this program cannot use means nothing.
-pub(super) fn load(tables: &impl Read, fixed: &BTreeSet<SettingName>) -> Result<StoredSettings, StoreError> {
+pub(super) fn load(
+    tables: &impl Read,
+    fixed: &BTreeSet<SettingName>,
+    crypt: &Crypt,
+) -> Result<StoredSettings, StoreError> {
     let mut settings = StoredSettings::default();
     for row in tables.scan::<Settings>(..)? {
         let (name, record) = row?;
         if fixed.contains(&name) {
             continue;
         }
-        let is_taken = record.to_value().is_some_and(|value| settings.put(name, &value).is_ok());
+        let is_taken = record.to_value(name, crypt).is_some_and(|value| settings.put(name, &value).is_ok());
         if !is_taken {
             tracing::error!(setting = name.as_str(), "a stored setting cannot be used: what it was before holds");
         }

@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and the parts that it may name.
-const PARTS: [(&str, &[&str]); 12] = [
+const PARTS: [(&str, &[&str]); 13] = [
     ("main", &["cli"]),
     ("cli", &["app", "config", "http", "backups", "dispatch", "net", "store", "clock", "domain"]),
-    ("app", &["config", "http", "backups", "dispatch", "net", "store", "clock", "domain"]),
-    ("http", &["backups", "dispatch", "net", "store", "clock", "measure", "domain"]),
+    ("app", &["config", "http", "backups", "mail", "dispatch", "net", "store", "clock", "domain"]),
+    ("http", &["backups", "mail", "dispatch", "net", "store", "clock", "measure", "domain"]),
+    ("mail", &["net", "store", "clock", "domain"]),
     ("backups", &["store", "clock", "domain"]),
     ("dispatch", &["net", "store", "clock", "measure", "domain"]),
     ("net", &["clock", "domain"]),
@@ -22,7 +23,7 @@ const PARTS: [(&str, &[&str]); 12] = [
 ];
 
 /// Names that only some parts may use: crates, and what reaches for the world outside.
-const KEPT_TO: [(&str, &[&str]); 26] = [
+const KEPT_TO: [(&str, &[&str]); 27] = [
     ("redb", &["store"]),
     ("postcard", &["store"]),
     ("poem", &["http"]),
@@ -42,6 +43,7 @@ const KEPT_TO: [(&str, &[&str]); 26] = [
     ("webpki_roots", &["net"]),
     // Backups go where the operator says.
     ("object_store", &["backups"]),
+    ("lettre", &["mail"]),
     ("lz4_flex", &["store"]),
     // The command line's own client talks to the operator's server.
     ("ureq", &["cli"]),
@@ -49,8 +51,8 @@ const KEPT_TO: [(&str, &[&str]); 26] = [
     ("tracing_subscriber", &["app", "config"]),
     ("rlimit", &["app"]),
     ("toml", &["config"]),
-    ("tokio", &["cli", "app", "http", "backups", "dispatch", "net", "store"]),
-    ("tracing", &["app", "http", "backups", "dispatch", "net", "store"]),
+    ("tokio", &["cli", "app", "http", "backups", "mail", "dispatch", "net", "store"]),
+    ("tracing", &["app", "http", "backups", "mail", "dispatch", "net", "store"]),
 ];
 
 /// Files that decide and do not act: what they may not name besides.

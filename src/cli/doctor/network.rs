@@ -238,17 +238,16 @@ fn time_of_others(url: &Url, date: Option<&str>, before: Timestamp, after: Times
     let (seconds, direction) = if behind > 0 { (behind, "behind") } else { (ahead.max(0), "ahead of") };
     let off = seconds.unsigned_abs();
     let advice = "have a time service set it: `timedatectl set-ntp true`, or chrony";
-    let finding = match off {
-        0 => Finding::ok(ABOUT, format!("fits what {host} says")),
-        ..=SKEW_WARNED => Finding::ok(ABOUT, format!("{off} s {direction} what {host} says")),
-        ..=SKEW_MAX => Finding::warn(ABOUT, format!("{off} s {direction} what {host} says"), advice),
-        _ => Finding::fail(
-            ABOUT,
-            format!(
-                "{off} s {direction} what {host} says: receivers refuse signatures that are more than {SKEW_MAX} s off"
-            ),
-            advice,
-        ),
+    let line = format!("{off} s {direction} what {host} says");
+    let finding = if off == 0 {
+        Finding::ok(ABOUT, format!("fits what {host} says"))
+    } else if off <= SKEW_WARNED {
+        Finding::ok(ABOUT, line)
+    } else if off <= SKEW_MAX {
+        Finding::warn(ABOUT, line, advice)
+    } else {
+        let why = format!("receivers refuse signatures that are more than {SKEW_MAX} s off");
+        Finding::fail(ABOUT, format!("{line}: {why}"), advice)
     };
     finding.with("is_known", true).with("off_seconds", if direction == "behind" { -seconds } else { seconds })
 }

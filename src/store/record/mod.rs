@@ -11,6 +11,7 @@ mod health;
 mod history;
 mod job;
 mod portal_link;
+mod setting;
 mod stats;
 #[cfg(test)]
 pub(in crate::store) mod tests;
@@ -37,6 +38,7 @@ pub(super) use health::HealthRecord;
 pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
 pub(super) use job::JobRecord;
 pub(super) use portal_link::PortalLinkRecord;
+pub(super) use setting::SettingRecord;
 pub(super) use stats::{Measures, StateCountsRecord, StatsLogEntry, StatsLogRecord, StatsRecord};
 pub(super) use user::{InvitationRecord, SessionRecord, UserRecord};
 
@@ -154,26 +156,6 @@ pub(super) struct UsedRecord {
     pub at: i64,
 }
 impl Record for UsedRecord {}
-
-/// The value of a setting, as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct SettingRecord {
-    value: String,
-}
-impl Record for SettingRecord {}
-
-impl From<&serde_json::Value> for SettingRecord {
-    fn from(value: &serde_json::Value) -> Self {
-        Self { value: value.to_string() }
-    }
-}
-
-impl SettingRecord {
-    /// None when the text is no JSON.
-    pub(super) fn to_value(&self) -> Option<serde_json::Value> {
-        serde_json::from_str(&self.value).ok()
-    }
-}
 
 /// How far a piece of background work came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

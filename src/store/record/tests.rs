@@ -29,6 +29,7 @@ use crate::domain::restriction::Restriction;
 use crate::domain::retry::Schedule;
 use crate::domain::secret::{PreviousSecret, Secret};
 use crate::domain::session::{Session, SignedIn};
+use crate::domain::setting::{SettingName, StoredSettings};
 use crate::domain::subscription::{DeliveryOrder, Owner, Subscription};
 use crate::domain::target::TargetUrl;
 use crate::domain::tenant::{Tenant, TenantSecret};
@@ -59,12 +60,30 @@ fn crypt() -> Crypt {
 }
 
 #[test]
+fn a_setting_reads_back_also_one_of_an_earlier_version_and_secrets_only_where_they_belong() {
+    let mut settings = StoredSettings::default();
+    settings.put(SettingName::Language, &"pt".into()).unwrap();
+    settings.put(SettingName::MailPassword, &"horse".into()).unwrap();
+    let record = |name| SettingRecord::from_domain(&settings, name, &crypt()).unwrap();
+    let plain = bytes_of(record(SettingName::Language), expect!["02000422707422"]);
+    assert_eq!(plain.to_value(SettingName::Language, &crypt()), Some("pt".into()));
+    let sealed = bytes_of(
+        record(SettingName::MailPassword),
+        expect!["02012d1fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec757d1de6ed126f601c14653de2c56270fa81dbde0662"],
+    );
+    assert_eq!(sealed.to_value(SettingName::MailPassword, &crypt()), Some("horse".into()));
+    assert_eq!(sealed.to_value(SettingName::Language, &crypt()), None, "it is no secret");
+    assert_eq!(plain.to_value(SettingName::MailPassword, &crypt()), None, "it would be in the clear");
+    let earlier = SettingRecord::decode(&hex::decode("010422707422").unwrap()).expect("version 1 still reads");
+    assert_eq!(earlier, plain);
+}
+
+#[test]
 fn small_values() {
     bytes_of(Payload(Bytes::from_static(b"{}")), expect!["017b7d"]);
     bytes_of(MetaValue(vec![0, 0, 0, 1]), expect!["0100000001"]);
     bytes_of(IdRecord([2; 16]), expect!["0102020202020202020202020202020202"]);
     bytes_of(UsedRecord { at: -1 }, expect!["0101"]);
-    bytes_of(SettingRecord::from(&serde_json::json!("pt")), expect!["010422707422"]);
     bytes_of(
         WorkRecord { stage: 1, cursor: [2; 16], until: [3; 16] },
         expect!["01010202020202020202020202020202020203030303030303030303030303030303"],

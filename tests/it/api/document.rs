@@ -89,6 +89,7 @@ fn an_operation_without_an_idempotency_key_says_that_it_ignores_one() {
         "backups.create",
         "portal_sessions.create",
         "sessions.create",
+        "settings.test_mail",
         "setup.follow",
         "setup.invite",
         "setup.restore",

@@ -30,6 +30,7 @@ mod lists;
 mod mage_create;
 mod mage_rotate;
 mod mage_update;
+mod mail;
 mod marea_endpoints;
 mod marea_rotate;
 mod monitoring;

@@ -10,6 +10,7 @@ mod full_disk;
 mod health;
 mod isolation;
 mod loops;
+mod mail;
 mod profiles;
 mod real_input;
 mod recovery;

@@ -11,3 +11,4 @@ pub mod network;
 pub mod picture;
 pub mod receiver;
 pub mod rough;
+pub mod smtp;

@@ -8,6 +8,11 @@ test.each([
   ["portal.name", " ", null],
   ["portal.frame_ancestors", "https://a.example\nhttps://b.example", ["https://a.example", "https://b.example"]],
   ["portal.frame_ancestors", "https://a.example", ["https://a.example"]],
+  ["mail.to", "ops@a.example, night@a.example", ["ops@a.example", "night@a.example"]],
+  ["mail.port", "465", 465],
+  ["mail.user", "1234", "1234"],
+  ["mail.password", " 1234 ", " 1234 "],
+  ["mail.password", "", null],
 ])("%s is set by %j", (name, text, value) => expect(read(name, text)).toEqual(value));
 
 test.each([
