@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
@@ -58,6 +59,7 @@ impl<E: Endpoint> Edge<E> {
             allowance: Default::default(),
             app: self.app.clone(),
         });
+        let began = Instant::now();
         // Copies of what is shared.
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let own_headers = compat::headers_for(&visit, &request);
@@ -89,7 +91,20 @@ impl<E: Endpoint> Edge<E> {
         }
         response.headers_mut().extend(own_headers);
         self.app.answers.count(contract, &method, uri.path(), response.status());
+        self.log(&visit, &method, uri.path(), response.status(), began.elapsed());
         finish(response, &visit, way)
+    }
+
+    /// A line for each request, for who asks for this target: the path stays out, which may hold what is nobody's business.
+    fn log(&self, visit: &Visit, method: &Method, path: &str, status: StatusCode, took: Duration) {
+        if !tracing::enabled!(target: "waxwing::requests", tracing::Level::DEBUG) {
+            return;
+        }
+        let operation = self.paths.operation(path, method).unwrap_or("none");
+        // In microseconds, as far as it is a number that JSON readers take.
+        let duration_ms = took.as_micros() as f64 / 1000.0;
+        let (id, status) = (visit.id.as_str(), status.as_u16());
+        tracing::debug!(target: "waxwing::requests", id, %method, operation, status, duration_ms, "request");
     }
 
     /// Whether this process sent it: a delivery that is published again would be delivered again, and so on.
@@ -164,26 +179,44 @@ fn ground_of(status: StatusCode) -> Ground {
     }
 }
 
-/// Which methods each path takes, from the documents.
-struct Paths(Templates<String>);
+/// Which methods each path takes, and the operation of each, from the documents.
+struct Paths(Templates<Methods>);
+
+struct Methods {
+    /// `GET, HEAD`
+    allow: String,
+    /// In lower case, with the operation's id.
+    operations: Vec<(String, String)>,
+}
 
 impl Paths {
     fn of<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Self {
         let paths = documents.into_iter().flat_map(|document| document["paths"].as_object().into_iter().flatten());
         let entry = |(path, operations): (&'a String, &Value)| {
-            let mut methods: Vec<String> =
-                operations.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase()).collect();
+            let operations = operations.as_object().into_iter().flatten();
+            let id = |operation: &Value| operation["operationId"].as_str().unwrap_or("none").to_owned();
+            let operations: Vec<(String, String)> =
+                operations.map(|(method, operation)| (method.clone(), id(operation))).collect();
+            let mut methods: Vec<String> = operations.iter().map(|(method, _)| method.to_uppercase()).collect();
             if methods.iter().any(|method| method == "GET") {
                 methods.push("HEAD".to_owned());
             }
             methods.sort();
-            (path.as_str(), methods.join(", "))
+            (path.as_str(), Methods { allow: methods.join(", "), operations })
         };
         Self(paths.map(entry).collect())
     }
 
     fn allow(&self, path: &str) -> String {
         // The pages outside the document are read only.
-        self.0.find(path, |_| true).map_or_else(|| "GET, HEAD".to_owned(), String::clone)
+        self.0.find(path, |_| true).map_or_else(|| "GET, HEAD".to_owned(), |methods| methods.allow.clone())
+    }
+
+    /// The id of the operation. None for what is in no document.
+    fn operation(&self, path: &str, method: &Method) -> Option<&str> {
+        let method = if method == Method::HEAD { "get" } else { &method.as_str().to_ascii_lowercase() };
+        let is_wanted = |methods: &Methods| methods.operations.iter().any(|(known, _)| known == method);
+        let methods = self.0.find(path, is_wanted)?;
+        methods.operations.iter().find(|(known, _)| known == method).map(|(_, id)| id.as_str())
     }
 }

@@ -1,6 +1,7 @@
 //! The command line, as a person or a script meets it: the real binary, its exit codes and what it prints.
 
 mod doctor;
+mod log;
 mod migration;
 mod quiet_log;
 mod secret_key;
