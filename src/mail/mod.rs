@@ -55,6 +55,8 @@ pub struct Mailer {
 struct Retry {
     at: Timestamp,
     failures: u32,
+    /// By which it failed: another one is tried at once.
+    route: MailRoute,
 }
 
 impl Mailer {
@@ -100,6 +102,7 @@ impl Mailer {
 
     async fn send(&mut self, route: &MailRoute, settings: &StoredMail, instance: Option<&str>) {
         let now = self.clock.now();
+        self.retry.take_if(|retry| retry.route != *route);
         if self.retry.as_ref().is_some_and(|retry| now < retry.at) {
             return;
         }
@@ -117,7 +120,7 @@ impl Mailer {
                     let pause = RETRY_AFTER.saturating_mul(1 << failures.min(10)).min(RETRY_AFTER_MAX);
                     let (waiting, left_out) = (digest.count(), digest.left_out());
                     warn!(%error, kind, waiting, left_out, again_in = ?pause, "mail cannot be sent");
-                    self.retry = Some(Retry { at: now.plus(pause), failures: failures + 1 });
+                    self.retry = Some(Retry { at: now.plus(pause), failures: failures + 1, route: route.clone() });
                     return;
                 }
             }

@@ -119,6 +119,19 @@ async fn what_a_mail_server_refuses_goes_later_and_nothing_waits_for_it() {
 }
 
 #[tokio::test]
+async fn who_corrects_the_settings_waits_for_nothing() {
+    let (app, refusing, other) = (TestApp::start().await, MailServer::start(None).await, MailServer::start(None).await);
+    set_up(&app, refusing.address.port()).await;
+    refusing.refuse(true);
+    let mut mailer = mailer(&app);
+    tell(&app, 1..=1).await;
+    mailer.look().await;
+    set_up(&app, other.address.port()).await;
+    mailer.look().await;
+    assert_eq!((refusing.connections(), other.mails().len()), (1, 1));
+}
+
+#[tokio::test]
 async fn a_test_mail_goes_at_once_and_says_why_it_cannot() {
     let (app, server) = (TestApp::start().await, MailServer::start(None).await);
     let answer = test_mail(&app).await;
