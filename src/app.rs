@@ -41,6 +41,7 @@ use crate::mail::Mailer;
 use crate::net;
 use crate::store::backup::finish_restore;
 use crate::store::{self, Location, OpenError, Opened, Retention, Store};
+use crate::traces::Exporter;
 
 /// The right edges of the trees and the events of the last minutes are read again soon.
 const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
@@ -118,6 +119,7 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
         tell_what_is_opened(config);
     }
     let resolver = net::Resolver::system().map_err(failed("names cannot be resolved"))?;
+    let own_resolver = resolver.clone();
     let client =
         net::Client::new(net::Options { clock: clock.clone(), ..net::Options::new(targets.clone(), resolver) })
             .map_err(failed("outgoing connections cannot be made"))?;
@@ -146,6 +148,10 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
     let mailer = Mailer::begin(store.clone(), clock.clone());
     tokio::spawn(mailer.map_err(failed("the events of tenant system cannot be read"))?.keep());
     tokio::spawn(Vigil::new(store.clone(), dispatch.clone(), clock.clone(), doors.certificates()).keep());
+    let traces = config.otlp_endpoint.value.as_ref().map(|endpoint| {
+        // It ends with the feed.
+        tokio::spawn(Exporter::begin(endpoint, own_resolver, dispatch.feed()).keep())
+    });
     let (end_server, server_ends) = oneshot::channel::<()>();
     // An error means that whoever would end it is gone: the same thing.
     let serving = tokio::spawn(http::serve(doors.listeners()?, api, async move { _ = server_ends.await }));
@@ -186,6 +192,9 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
     backups.end();
     stop::drain(&store, &dispatch, sending, is_dev).await;
     _ = end_server.send(());
+    if let Some(traces) = traces {
+        _ = tokio::time::timeout(LAST_WORDS_WITHIN, traces).await;
+    }
     match serving.await {
         Ok(Ok(())) => {}
         Ok(Err(failure)) => warn!(%failure, "the server ended badly"),

@@ -98,6 +98,9 @@ pub struct Args {
     /// Where backups are kept: a folder, or s3://BUCKET/PREFIX [default: <data-dir>/backups]
     #[arg(long, value_name = "PLACE")]
     pub backup_to: Option<String>,
+    /// The collector that traces go to, by OTLP over HTTP: http://127.0.0.1:4318
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// What it means.
@@ -139,6 +142,8 @@ pub struct Config {
     /// None: the role that the machine has.
     pub s3_access_key_id: Set<Option<String>>,
     pub s3_secret_access_key: Set<Option<S3Secret>>,
+    /// Without `/v1/traces`. None: there are no traces.
+    pub otlp_endpoint: Set<Option<Url>>,
     pub log: Set<LogFormat>,
     /// Directives as of `RUST_LOG`: `info`, `warn,waxwing=debug`.
     pub log_level: Set<String>,
@@ -276,6 +281,7 @@ impl Config {
             s3_region: typed.read("s3_region", read::word, S3_REGION_DEFAULT.to_owned()),
             s3_access_key_id: typed.read("s3_access_key_id", |texts| read::word(texts).map(Some), None),
             s3_secret_access_key: typed.read("s3_secret_access_key", read::s3_secret, None),
+            otlp_endpoint: typed.read("otlp_endpoint", read::collector, None),
             log: typed.read("log", read::log_format, LogFormat::Pretty),
             log_level: typed.read("log_level", read::log_level, log_level_default),
             unknown_variables: typed.unknown_variables(),
@@ -349,6 +355,7 @@ impl Config {
             s3_region,
             s3_access_key_id,
             s3_secret_access_key,
+            otlp_endpoint,
             log,
             log_level,
             unknown_variables: _,
@@ -446,6 +453,9 @@ impl Config {
             }),
             s3_secret_access_key.row("s3_secret_access_key", "The secret of who uses that bucket", |secret| {
                 set_or_not(secret.is_some())
+            }),
+            otlp_endpoint.row("otlp_endpoint", "The collector that traces go to", |endpoint| {
+                endpoint.as_ref().map_or(json!("not set"), |endpoint| json!(endpoint.as_str()))
             }),
             log.row("log", "How the log is written", |format| json!(format.name())),
             log_level.row("log_level", "What the log tells", |level| json!(level)),

@@ -3,7 +3,8 @@
 //!
 //! The parts, from the outside in. [`cli`] is what was typed, [`config`] what it means, [`app`] starts and ends the rest
 //! in order and is the only one that knows everyone. [`http`] is the API, [`dispatch`] decides what is sent when,
-//! [`net`] sends it, [`backups`] copies what is kept to where it is safe, [`mail`] tells the operator, [`store`] keeps everything in one file, and
+//! [`net`] sends it, [`backups`] copies what is kept to where it is safe, [`mail`] tells the operator, [`traces`] the operator's
+//! collector, [`store`] keeps everything in one file, and
 //! [`domain`] is the words and rules that all of them share: it knows nobody. [`clock`] tells the time, or what a test
 //! wants it to be, and [`measure`] counts how long things take.
 //!
@@ -21,3 +22,4 @@ pub mod mail;
 pub mod measure;
 pub mod net;
 pub mod store;
+pub mod traces;

@@ -229,6 +229,17 @@ pub(super) fn endpoint(texts: &[String]) -> Result<Option<Url>, String> {
     url.map(Some).ok_or_else(|| format!("`{text}` is not an address; write it like https://s3.example.com"))
 }
 
+/// A secret in it would be shown where settings are.
+pub(super) fn collector(texts: &[String]) -> Result<Option<Url>, String> {
+    let text = whole(texts);
+    let url = Url::parse(&text).ok().filter(|url| {
+        let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+        matches!(url.scheme(), "http" | "https") && url.has_host() && is_bare
+    });
+    url.map(Some)
+        .ok_or_else(|| format!("`{text}` is not the address of a collector; write it like http://127.0.0.1:4318"))
+}
+
 pub(super) fn word(texts: &[String]) -> Result<String, String> {
     let text = whole(texts);
     if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text) }

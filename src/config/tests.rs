@@ -73,6 +73,7 @@ fn nothing_typed_means_the_documented_defaults() {
         s3_region = "us-east-1"
         s3_access_key_id = "the role of the machine"
         s3_secret_access_key = "not set"
+        otlp_endpoint = "not set"
         log = "pretty"
         log_level = "warn,waxwing=info"
     "#]]
@@ -205,7 +206,7 @@ fn everything_that_is_wrong_is_named_with_the_place_to_change() {
          free_space_reserve = \"lots\"
          publish_rate = { fast = true }",
         expect_test::expect![[r#"
-            waxwing.toml line 3: `colour` is not a setting; known are data_dir, listen, dev, allow_http_targets, allow_target_range, allow_target_host, allow_metadata_targets, allow_target_port, refuse_target_port, nat64_prefix, public_url, management_rate, publish_rate, trusted_proxies, language, compat, domain, tls_cert, tls_key, listen_https, listen_http, acme_directory, acme_contact, acme_ca_root, secret_key, admin_key, payload_days, metadata_days, free_space_reserve, backup_to, backup_passphrase, s3_endpoint, s3_region, s3_access_key_id, s3_secret_access_key, log, log_level
+            waxwing.toml line 3: `colour` is not a setting; known are data_dir, listen, dev, allow_http_targets, allow_target_range, allow_target_host, allow_metadata_targets, allow_target_port, refuse_target_port, nat64_prefix, public_url, management_rate, publish_rate, trusted_proxies, language, compat, domain, tls_cert, tls_key, listen_https, listen_http, acme_directory, acme_contact, acme_ca_root, secret_key, admin_key, payload_days, metadata_days, free_space_reserve, backup_to, backup_passphrase, s3_endpoint, s3_region, s3_access_key_id, s3_secret_access_key, otlp_endpoint, log, log_level
             waxwing.toml line 2: `listn` is not a setting; did you mean `listen`?
             waxwing.toml line 7, publish_rate: takes a text, a number, true, false or a list of texts
             WAXWING_LISTEN: `8620` is not an address; write it like 127.0.0.1:8620, or 0.0.0.0:8620 for every interface

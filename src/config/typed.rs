@@ -8,7 +8,7 @@ use super::{Args, ConfigError, HttpsArgs, Origin, Set};
 
 /// Every setting by its name in `waxwing.toml`, with its flag when it has one. The variable is `WAXWING_` and the name
 /// in capitals.
-const SETTINGS: [(&str, Option<&str>); 37] = [
+const SETTINGS: [(&str, Option<&str>); 38] = [
     ("data_dir", Some("--data-dir")),
     ("listen", Some("--listen")),
     ("dev", Some("--dev")),
@@ -44,6 +44,7 @@ const SETTINGS: [(&str, Option<&str>); 37] = [
     ("s3_region", None),
     ("s3_access_key_id", None),
     ("s3_secret_access_key", None),
+    ("otlp_endpoint", Some("--otlp-endpoint")),
     ("log", None),
     ("log_level", None),
 ];
@@ -136,6 +137,7 @@ impl Typed {
             compat,
             https,
             backup_to,
+            otlp_endpoint,
         } = args;
         let HttpsArgs {
             domain,
@@ -174,6 +176,7 @@ impl Typed {
             ("acme_contact", one(acme_contact)),
             ("acme_ca_root", one(acme_ca_root)),
             ("backup_to", one(backup_to)),
+            ("otlp_endpoint", one(otlp_endpoint)),
         ] {
             let flag = SETTINGS.iter().find(|(known, _)| *known == name).and_then(|(_, flag)| *flag);
             if let Some(flag) = flag

@@ -380,7 +380,8 @@ fn write_item(text: &mut String, Item { id, at, tenant, subscription, what }: &I
         }
         What::Attempted(delivery, attempt) => {
             let DeliveryShown { delivery, event, event_type, state, next_attempt_at } = delivery;
-            let AttemptSeen { id: attempt_id, number, trigger, succeeded, http_status, error, duration } = attempt;
+            let AttemptSeen { id: attempt_id, number, trigger, succeeded, http_status, error, duration, started_at: _ } =
+                attempt;
             let message = AttemptMessage {
                 at,
                 tenant_id,

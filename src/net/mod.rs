@@ -18,7 +18,7 @@ mod test_receiver;
 mod tls;
 
 pub use client::{Client, Exchange, Options, Request, StartError};
-pub use probe::{ProbeError, Probed, Roots, probe, roots};
+pub use probe::{ProbeError, Probed, Roots, post_json, probe, roots};
 pub use resolver::Resolver;
 pub use test_receiver::{Behaviour, Received, Receiver, SWITCHES_MAX, TestReceiver, TooManyReceivers};
 pub use tls::{Tls, native_roots, use_one_cryptography};

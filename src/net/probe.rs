@@ -1,14 +1,17 @@
-//! One request to a host that the operator names, made as deliveries are: the same names, roots and TLS. For
-//! `waxwing doctor`.
+//! One request to a host that the operator names, made as deliveries are: the same names, roots and TLS. For `waxwing doctor`,
+//! and for traces.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::request::Builder;
 use http::{HeaderValue, Method, Request, header};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
@@ -64,30 +67,49 @@ pub fn roots() -> Roots {
 
 /// Sends HEAD to an `https` URL whose host has these addresses. Addresses are not judged: who runs the program chose it.
 pub async fn probe(url: &Url, addresses: &[IpAddr]) -> Result<Probed, ProbeError> {
-    let not_http = |error: &dyn std::fmt::Display| ProbeError::Http(error.to_string());
+    ask(url, addresses, Request::builder().method(Method::HEAD), Bytes::new()).await
+}
+
+/// Sends a JSON text to an `http` or `https` URL whose host has these addresses, which are not judged. Answers the status.
+pub async fn post_json(url: &Url, addresses: &[IpAddr], body: String) -> Result<u16, ProbeError> {
+    let request = Request::builder().method(Method::POST).header(header::CONTENT_TYPE, "application/json");
+    ask(url, addresses, request, body.into()).await.map(|probed| probed.status)
+}
+
+async fn ask(url: &Url, addresses: &[IpAddr], request: Builder, body: Bytes) -> Result<Probed, ProbeError> {
     let host = url.host_str().unwrap_or_default();
+    let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let request = request
+        .uri(&url[url::Position::BeforePath..url::Position::AfterQuery])
+        .header(header::HOST, authority)
+        .header(header::USER_AGENT, HeaderValue::from_static(concat!("waxwing/", env!("CARGO_PKG_VERSION"))))
+        .body(Full::new(body))
+        .map_err(|error| ProbeError::Http(error.to_string()))?;
     let stream = connect(addresses, url.port_or_known_default().unwrap_or(443)).await?;
+    if url.scheme() != "https" {
+        return exchange(stream, request).await;
+    }
     let tls = Tls::with_protocols(Vec::new(), &[b"http/1.1"]).expect("no root of ours is wrong: there is none");
     let shaken = timeout(STEP_TIME_MAX, tls.connect(host, stream)).await;
     let stream = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(ProbeError::Tls)?;
-    let ask = async {
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| not_http(&error))?;
+    exchange(stream, request).await
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<Probed, ProbeError> {
+    let not_http = |error: hyper::Error| ProbeError::Http(error.to_string());
+    let exchanged = async {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(not_http)?;
         // It ends with the answer, or when the sender is gone.
         tokio::spawn(connection);
-        let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        let request = Request::builder()
-            .method(Method::HEAD)
-            .uri(&url[url::Position::BeforePath..url::Position::AfterQuery])
-            .header(header::HOST, authority)
-            .header(header::USER_AGENT, HeaderValue::from_static(concat!("waxwing/", env!("CARGO_PKG_VERSION"))))
-            .body(Empty::<bytes::Bytes>::new())
-            .map_err(|error| not_http(&error))?;
-        let answer = sender.send_request(request).await.map_err(|error| not_http(&error))?;
+        let answer = sender.send_request(request).await.map_err(not_http)?;
         let date = answer.headers().get(header::DATE).and_then(|value| value.to_str().ok());
         Ok(Probed { status: answer.status().as_u16(), date: date.map(str::to_owned) })
     };
-    timeout(STEP_TIME_MAX, ask).await.unwrap_or_else(|_| Err(ProbeError::Http("no answer came in time".to_owned())))
+    let exchanged = timeout(STEP_TIME_MAX, exchanged).await;
+    exchanged.unwrap_or_else(|_| Err(ProbeError::Http("no answer came in time".to_owned())))
 }
 
 async fn connect(addresses: &[IpAddr], port: u16) -> Result<TcpStream, ProbeError> {

@@ -490,6 +490,7 @@ impl Transaction<'_> {
                 http_status: attempt.response.as_ref().map(|response| response.status),
                 error,
                 duration,
+                started_at: attempt.started_at,
             };
             seen.push(Seen::Attempted(row.delivery, attempt));
         }

@@ -293,6 +293,7 @@ pub struct AttemptSeen {
     /// Why none came.
     pub error: Option<ErrorClass>,
     pub duration: Duration,
+    pub started_at: Timestamp,
 }
 
 /// What publishing one event came to.

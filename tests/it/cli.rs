@@ -234,6 +234,7 @@ fn config_shows_where_each_value_comes_from() {
         s3_region               us-east-1                                       default
         s3_access_key_id        the role of the machine                         default
         s3_secret_access_key    not set                                         default
+        otlp_endpoint           not set                                         default
         log                     pretty                                          default
         log_level               warn,waxwing=info                               default
         exit 0

@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and the parts that it may name.
-const PARTS: [(&str, &[&str]); 13] = [
+const PARTS: [(&str, &[&str]); 14] = [
     ("main", &["cli"]),
     ("cli", &["app", "config", "http", "backups", "dispatch", "net", "store", "clock", "domain"]),
-    ("app", &["config", "http", "backups", "mail", "dispatch", "net", "store", "clock", "domain"]),
+    ("app", &["config", "http", "backups", "mail", "traces", "dispatch", "net", "store", "clock", "domain"]),
     ("http", &["backups", "mail", "dispatch", "net", "store", "clock", "measure", "domain"]),
     ("mail", &["net", "store", "clock", "domain"]),
+    ("traces", &["dispatch", "net", "store", "domain"]),
     ("backups", &["store", "clock", "domain"]),
     ("dispatch", &["net", "store", "clock", "measure", "domain"]),
     ("net", &["clock", "domain"]),
@@ -51,8 +52,8 @@ const KEPT_TO: [(&str, &[&str]); 27] = [
     ("tracing_subscriber", &["app", "config"]),
     ("rlimit", &["app"]),
     ("toml", &["config"]),
-    ("tokio", &["cli", "app", "http", "backups", "mail", "dispatch", "net", "store"]),
-    ("tracing", &["app", "http", "backups", "mail", "dispatch", "net", "store"]),
+    ("tokio", &["cli", "app", "http", "backups", "mail", "traces", "dispatch", "net", "store"]),
+    ("tracing", &["app", "http", "backups", "mail", "traces", "dispatch", "net", "store"]),
 ];
 
 /// Files that decide and do not act: what they may not name besides.

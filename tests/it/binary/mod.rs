@@ -18,3 +18,4 @@ mod settings;
 mod snippets;
 mod stream;
 mod tls;
+mod traces;
