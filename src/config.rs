@@ -3,6 +3,7 @@
 //! Flags win over the environment, the environment over the file, the file over the defaults. Every value keeps where
 //! it came from, so that an error can name the place to change and `waxwing config` can show it.
 
+mod example;
 mod read;
 mod typed;
 
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::domain::contract::Contracts;
 use crate::domain::key::KeyHash;
 use crate::domain::language::Language;
+pub use example::example;
 use typed::Typed;
 
 /// The file that is read, in the working directory, when it exists.
@@ -280,8 +282,8 @@ impl Config {
                 "Bytes of the disk that stay free: below, nothing new is accepted",
                 |bytes| bytes.map_or(json!("max(256 MiB, 2 %)"), |n| json!(n)),
             ),
-            log.row("log", "How the log is written", |format| json!(format.name())),
-            log_level.row("log_level", "What the log tells", |level| json!(level)),
+            log.row("log", "How the log is written: pretty or json", |format| json!(format.name())),
+            log_level.row("log_level", "What the log tells: error, warn, info, debug, trace, or directives as of RUST_LOG", |level| json!(level)),
         ]
     }
 }

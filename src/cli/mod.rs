@@ -5,11 +5,13 @@
 
 mod check;
 mod client;
+mod completions;
 mod config;
 mod csv;
 mod export;
 mod import;
 mod keys;
+mod man;
 mod openapi;
 mod place;
 mod rows;
@@ -25,7 +27,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::app::Paint;
 use crate::config::{Args, Config, ConfigError, FILE_NAME};
@@ -59,6 +61,8 @@ enum Command {
     Config(config::ShowConfig),
     Check(check::Check),
     Openapi(openapi::Openapi),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// What a command was given besides its own arguments.
@@ -108,6 +112,8 @@ pub fn run(typed: impl IntoIterator<Item = OsString>, environment: BTreeMap<Stri
         Command::Config(command) => command.run(&context),
         Command::Check(command) => command.run(&context),
         Command::Openapi(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     };
     match ended {
         Ok(Verdict::Good) | Err(Failure::OutputClosed) => code(0),
@@ -121,6 +127,11 @@ pub fn run(typed: impl IntoIterator<Item = OsString>, environment: BTreeMap<Stri
             code(2)
         }
     }
+}
+
+/// Everything that can be typed, as it is declared.
+fn typed_command() -> clap::Command {
+    Typed::command()
 }
 
 fn code(code: i32) -> ExitCode {

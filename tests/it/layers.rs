@@ -20,7 +20,7 @@ const PARTS: [(&str, &[&str]); 10] = [
 ];
 
 /// Names that only some parts may use: crates, and what reaches for the world outside.
-const KEPT_TO: [(&str, &[&str]); 22] = [
+const KEPT_TO: [(&str, &[&str]); 24] = [
     ("redb", &["store"]),
     ("postcard", &["store"]),
     ("poem", &["http"]),
@@ -39,6 +39,8 @@ const KEPT_TO: [(&str, &[&str]); 22] = [
     // The command line's own client talks to the operator's server.
     ("ureq", &["cli"]),
     ("clap", &["cli", "config"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("tracing_subscriber", &["app", "config"]),
     ("rlimit", &["app"]),
     ("toml", &["config"]),
