@@ -12,3 +12,4 @@ mod settings;
 mod snippets;
 mod stream;
 mod tls;
+mod upgrade;
