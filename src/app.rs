@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 pub use admin_key::{admin_key_path, read_admin_key};
 pub use invitation::make_link;
 pub use paint::Paint;
-use stop::Signals;
+pub use stop::Signals;
 
 use crate::clock::Clock;
 use crate::config::{Args, Config, LogFormat, Origin, Row};
@@ -108,7 +108,10 @@ async fn live(config: &Config, listener: std::net::TcpListener, has_lived: bool)
         net::Client::new(net::Options { clock: clock.clone(), ..net::Options::new(targets.clone(), resolver) })
             .map_err(failed("outgoing connections cannot be made"))?;
     let test_receiver = client.test_receiver().clone();
+    let listeners = client.listeners().clone();
     let sender = dispatch::Sender { net: client.clone(), clock: clock.clone() };
+    // Before anything is sent: who listened to the last life has to begin anew.
+    store.pause_listening().await.map_err(failed("what was listened to cannot be paused"))?;
     let (dispatch, sending) = dispatch::start(store.clone(), changes, sender, rand::random());
 
     let admin_key = provide_admin_key(config, &store, &clock).await?;
@@ -150,6 +153,7 @@ async fn live(config: &Config, listener: std::net::TcpListener, has_lived: bool)
     }
     signals.end_at_once_on_the_next_one();
     is_shutting_down.store(true, Ordering::Release);
+    listeners.close();
     stop::drain(&store, &dispatch, sending, is_dev).await;
     _ = end_server.send(());
     match serving.await {

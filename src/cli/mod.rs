@@ -11,6 +11,7 @@ mod csv;
 mod export;
 mod import;
 mod keys;
+mod listen;
 mod man;
 mod openapi;
 mod place;
@@ -52,6 +53,7 @@ struct Typed {
 enum Command {
     Serve(serve::Serve),
     Send(send::Send),
+    Listen(listen::Listen),
     Verify(verify::Verify),
     Keys(keys::Keys),
     Users(users::Users),
@@ -103,6 +105,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>, environment: BTreeMap<Stri
     let ended = match typed.command {
         Command::Serve(command) => command.run(&context),
         Command::Send(command) => command.run(&context),
+        Command::Listen(command) => command.run(&context),
         Command::Verify(command) => command.run(&context),
         Command::Keys(command) => command.run(&context),
         Command::Users(command) => command.run(&context),

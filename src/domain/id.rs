@@ -99,6 +99,8 @@ ids! {
     UserId = "usr";
     /// `ses_…`
     SessionId = "ses";
+    /// `lsn_…`: random, not made by [`IdGenerator`].
+    ListenerId = "lsn";
 }
 
 impl TenantId {

@@ -58,7 +58,8 @@ impl<E: Endpoint> Edge<E> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let own_headers = compat::headers_for(&visit, &request);
         let is_api = uri.path().starts_with("/v1/");
-        let mut response = if is_api && self.app.settings.is_shutting_down.load(Ordering::Acquire) {
+        let is_over = self.app.settings.is_shutting_down.load(Ordering::Acquire);
+        let mut response = if is_api && is_over && !ends_what_is_under_way(uri.path()) {
             compat::render(&Refusal::new(Ground::ShuttingDown).retry_after(1), &visit).into_response()
         } else {
             // What fails is logged with the request's id in any case; the span is for whoever looks closer.
@@ -125,6 +126,11 @@ impl<E: Endpoint> Endpoint for Edge<E> {
     async fn call(&self, request: Request) -> Result<Response> {
         Ok(self.answer(request).await)
     }
+}
+
+/// What attempts under way wait for, and the end of the server with them.
+fn ends_what_is_under_way(path: &str) -> bool {
+    path.starts_with("/v1/listeners/") && path.ends_with("/answers")
 }
 
 pub(super) fn new_id(now: Timestamp) -> Ulid {

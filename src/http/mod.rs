@@ -23,6 +23,7 @@ mod keyring;
 mod keys;
 mod language;
 mod limit;
+mod listeners;
 mod metrics;
 mod page;
 mod passwords;
@@ -197,6 +198,8 @@ enum Tag {
     /// What came to `https://test-receiver.invalid`, and what is answered there
     #[oai(rename = "Test receiver")]
     TestReceiver,
+    /// Receiving on a developer's machine
+    Listeners,
     /// Who signs in at the console
     Users,
     /// Signing in, and where one is signed in
@@ -206,7 +209,13 @@ enum Tag {
 }
 
 /// A tuple of its own: poem-openapi takes 16 at once.
-type Desk = (portal::PortalApi, test_receiver::TestReceiverApi, settings::SettingsApi, audit::AuditApi);
+type Desk = (
+    portal::PortalApi,
+    test_receiver::TestReceiverApi,
+    listeners::ListenersApi,
+    settings::SettingsApi,
+    audit::AuditApi,
+);
 type People = (users::UsersApi, totp::TotpApi, sessions::SessionsApi, setup::SetupApi);
 
 type Apis = (
@@ -274,6 +283,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         (
             portal::PortalApi { app: app.clone() },
             test_receiver::TestReceiverApi { app: app.clone() },
+            listeners::ListenersApi { app: app.clone() },
             settings::SettingsApi { app: app.clone() },
             audit::AuditApi { app: app.clone() },
         ),

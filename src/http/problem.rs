@@ -135,6 +135,13 @@ pub enum Ground {
         max: usize,
         of_what: &'static str,
     },
+    /// `of_what`: as above.
+    TooManyListeners {
+        max: usize,
+        of_what: &'static str,
+    },
+    /// Somebody else listens to the subscription.
+    ListenerTaken,
     StorageFull,
     ShuttingDown,
     /// The store is closed, and is being opened again.
@@ -182,6 +189,7 @@ impl Ground {
             | Self::PublicIdTaken
             | Self::ExternalIdConflict
             | Self::InvalidState
+            | Self::ListenerTaken
             | Self::SettingFixed { .. }
             | Self::SetupDone
             | Self::LastOwner
@@ -190,9 +198,10 @@ impl Ground {
             | Self::LimitExceeded { .. } => StatusCode::CONFLICT,
             Self::EventExpired | Self::IdempotencySnapshotUnavailable => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::RateLimited | Self::RateWindowExceeded { .. } | Self::TooManyViewers { .. } => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
+            Self::RateLimited
+            | Self::RateWindowExceeded { .. }
+            | Self::TooManyViewers { .. }
+            | Self::TooManyListeners { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::ShuttingDown | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal | Self::StoreUnavailable { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -235,12 +244,17 @@ impl Ground {
             Self::AlreadyExists | Self::KeyExists | Self::PublicIdTaken | Self::EmailTaken => "already_exists",
             Self::EventNotAllowed => "event_not_allowed",
             Self::ExternalIdConflict => "external_id_conflict",
-            Self::InvalidState | Self::SettingFixed { .. } | Self::SystemTenant | Self::SetupDone | Self::LastOwner => {
-                "invalid_state"
-            }
+            Self::InvalidState
+            | Self::ListenerTaken
+            | Self::SettingFixed { .. }
+            | Self::SystemTenant
+            | Self::SetupDone
+            | Self::LastOwner => "invalid_state",
             Self::EventExpired => "event_expired",
             Self::PreconditionFailed => "precondition_failed",
-            Self::LimitExceeded { .. } | Self::TooManyViewers { .. } => "limit_exceeded",
+            Self::LimitExceeded { .. } | Self::TooManyViewers { .. } | Self::TooManyListeners { .. } => {
+                "limit_exceeded"
+            }
             Self::RateLimited | Self::RateWindowExceeded { .. } => "rate_limited",
             Self::StorageFull => "storage_full",
             Self::ShuttingDown => "shutting_down",

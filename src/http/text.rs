@@ -133,6 +133,10 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::TooManyViewers { max, of_what } => {
             Message::new("too-many-viewers").number("max", max).phrase("of_what", of_what)
         }
+        Ground::TooManyListeners { max, of_what } => {
+            Message::new("too-many-listeners").number("max", max).phrase("of_what", of_what)
+        }
+        Ground::ListenerTaken => Message::new("listener-taken"),
         Ground::StorageFull => Message::new("storage-full"),
         Ground::ShuttingDown => Message::new("shutting-down"),
         Ground::StorageUnavailable => Message::new("storage-unavailable"),

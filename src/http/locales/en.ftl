@@ -76,6 +76,8 @@ limit-exceeded = No more than { $max } are allowed
 rate-limited = Rate limit exceeded. Please retry after a short delay.
 rate-window-exceeded = Rate limit exceeded ({ $bucket }). Please retry when Retry-After says.
 too-many-viewers = No more than { $max } viewers of { $of_what } can watch at once: close one, then try again
+too-many-listeners = No more than { $max } listeners of { $of_what } are possible at once: end one, then try again
+listener-taken = Somebody else listens to this subscription
 storage-full = Storage is full: nothing new is accepted until space is free
 storage-unavailable = The store cannot be used at the moment, and nothing is accepted until it is open again
 shutting-down = The server is shutting down: please try again
@@ -128,6 +130,8 @@ phrase-endpoint = Webhook endpoint
 phrase-public-key = Public key
 phrase-job = Job
 phrase-portal-link = Portal link
+phrase-listener = Listener
+phrase-request = Request
 phrase-api-key = API key
 phrase-tenant = Tenant
 phrase-a-user = User
@@ -281,6 +285,14 @@ phrase-own-publish-rate = it may publish less
 phrase-seconds = seconds
 phrase-a-second = a second
 phrase-deliveries-a-second = deliveries per second
+
+## What listeners send
+
+phrase-a-requests-id = a request's id
+phrase-0-to-30 = 0 to 30
+phrase-a-listened-subscription = the id of a subscription whose URL begins with https://listener.invalid/
+phrase-listener-errors = dns, connect, tls, timeout or http
+phrase-bytes-in-base64 = bytes in base64
 
 ## Whose viewers ($of_what)
 

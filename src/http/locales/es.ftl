@@ -73,6 +73,8 @@ limit-exceeded = No se admiten más de { $max }
 rate-limited = Se superó el límite de solicitudes. Vuelva a intentarlo en unos instantes.
 rate-window-exceeded = Se superó el límite de solicitudes ({ $bucket }). Vuelva a intentarlo cuando lo indique Retry-After.
 too-many-viewers = El máximo es de { $max } conexiones simultáneas { $of_what }: cierre una y vuelva a intentarlo
+too-many-listeners = El máximo es de { $max } escuchas simultáneas { $of_what }: termine una y vuelva a intentarlo
+listener-taken = Otra persona ya escucha esta suscripción
 storage-full = El almacenamiento está lleno: no se acepta nada nuevo hasta que se libere espacio
 storage-unavailable = El almacén no se puede usar en este momento; no se acepta nada hasta que vuelva a abrirse
 shutting-down = El servidor se está apagando: vuelva a intentarlo
@@ -122,6 +124,8 @@ phrase-endpoint = el endpoint de webhook
 phrase-public-key = la clave pública
 phrase-job = la tarea
 phrase-portal-link = el enlace al portal
+phrase-listener = la escucha
+phrase-request = la solicitud
 phrase-api-key = la clave de API
 phrase-tenant = el tenant
 phrase-a-user = Usuario
@@ -275,6 +279,14 @@ phrase-own-publish-rate = su límite de publicación es menor
 phrase-seconds = segundos
 phrase-a-second = por segundo
 phrase-deliveries-a-second = entregas por segundo
+
+## What listeners send
+
+phrase-a-requests-id = el identificador de una solicitud
+phrase-0-to-30 = un número de 0 a 30
+phrase-a-listened-subscription = el identificador de una suscripción cuya URL empiece por https://listener.invalid/
+phrase-listener-errors = dns, connect, tls, timeout o http
+phrase-bytes-in-base64 = bytes en base64
 
 ## Whose viewers ($of_what)
 

@@ -73,6 +73,8 @@ limit-exceeded = Não são permitidos mais de { $max }
 rate-limited = O limite de requisições foi excedido. Tente novamente em instantes.
 rate-window-exceeded = O limite de requisições foi excedido ({ $bucket }). Tente novamente quando Retry-After indicar.
 too-many-viewers = O máximo é de { $max } conexões simultâneas { $of_what }: feche uma e tente novamente
+too-many-listeners = O máximo é de { $max } escutas simultâneas { $of_what }: encerre uma e tente novamente
+listener-taken = Outra pessoa já escuta esta assinatura
 storage-full = O armazenamento está cheio: nada novo será aceito até que haja espaço livre
 storage-unavailable = O armazenamento não pode ser usado neste momento; nada é aceito até que ele seja reaberto
 shutting-down = O servidor está sendo encerrado: tente novamente
@@ -122,6 +124,8 @@ phrase-endpoint = o endpoint de webhook
 phrase-public-key = a chave pública
 phrase-job = a tarefa
 phrase-portal-link = o link do portal
+phrase-listener = a escuta
+phrase-request = a requisição
 phrase-api-key = a chave de API
 phrase-tenant = o tenant
 phrase-a-user = Usuário
@@ -275,6 +279,14 @@ phrase-own-publish-rate = o limite de publicação dela é menor
 phrase-seconds = segundos
 phrase-a-second = por segundo
 phrase-deliveries-a-second = entregas por segundo
+
+## What listeners send
+
+phrase-a-requests-id = o identificador de uma requisição
+phrase-0-to-30 = um número de 0 a 30
+phrase-a-listened-subscription = o identificador de uma assinatura cuja URL comece com https://listener.invalid/
+phrase-listener-errors = dns, connect, tls, timeout ou http
+phrase-bytes-in-base64 = bytes em base64
 
 ## Whose viewers ($of_what)
 

@@ -5,6 +5,7 @@ mod crash;
 mod full_disk;
 mod health;
 mod isolation;
+mod listen;
 mod profiles;
 mod real_input;
 mod recovery;
