@@ -4,6 +4,7 @@ mod admin_key;
 mod dev;
 mod invitation;
 mod log;
+mod manager;
 mod paint;
 mod stop;
 
@@ -138,9 +139,11 @@ async fn live(config: &Config, listener: std::net::TcpListener, has_lived: bool)
         announce(config, address, setup_link.as_deref());
     }
 
+    manager::ready(address);
     tokio::select! {
         () = signals.next() => {}
         () = store.broken() => {
+            manager::store_broke();
             error!("a commit failed: sending stops, and the store is opened again");
             is_shutting_down.store(true, Ordering::Release);
             // An answer without an end would hold up the others.
@@ -152,6 +155,7 @@ async fn live(config: &Config, listener: std::net::TcpListener, has_lived: bool)
         }
     }
     signals.end_at_once_on_the_next_one();
+    manager::stopping();
     is_shutting_down.store(true, Ordering::Release);
     listeners.close();
     stop::drain(&store, &dispatch, sending, is_dev).await;

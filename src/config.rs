@@ -283,7 +283,11 @@ impl Config {
                 |bytes| bytes.map_or(json!("max(256 MiB, 2 %)"), |n| json!(n)),
             ),
             log.row("log", "How the log is written: pretty or json", |format| json!(format.name())),
-            log_level.row("log_level", "What the log tells: error, warn, info, debug, trace, or directives as of RUST_LOG", |level| json!(level)),
+            log_level.row(
+                "log_level",
+                "What the log tells: error, warn, info, debug, trace, or directives as of RUST_LOG",
+                |level| json!(level),
+            ),
         ]
     }
 }

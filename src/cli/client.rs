@@ -199,6 +199,22 @@ impl Server {
     }
 }
 
+/// Where a server is, and whether it takes work; if not, why. Nobody needs a key to ask that.
+pub(super) fn ask_ready(
+    given: Option<&str>,
+    context: &Context,
+    config: &Config,
+) -> Result<(Url, Result<(), String>), Failure> {
+    let url = url_of(given, context, config)?;
+    let path = format!("{}/readyz", url.as_str().trim_end_matches('/'));
+    let ready = match agent_for(&url).get(path).call() {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(format!("it answers {}", answer.status().as_u16())),
+        Err(error) => Err(error.to_string()),
+    };
+    Ok((url, ready))
+}
+
 fn url_of(given: Option<&str>, context: &Context, config: &Config) -> Result<Url, Failure> {
     let given = given.or(context.variable("WAXWING_URL"));
     read_url(&given.map_or_else(|| app::url_of(config.listen.value), str::to_owned))

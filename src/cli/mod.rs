@@ -9,6 +9,7 @@ mod completions;
 mod config;
 mod csv;
 mod export;
+mod health;
 mod import;
 mod keys;
 mod listen;
@@ -61,6 +62,7 @@ enum Command {
     Import(import::Import),
     Export(export::Export),
     Config(config::ShowConfig),
+    Health(health::Health),
     Check(check::Check),
     Openapi(openapi::Openapi),
     Completions(completions::Completions),
@@ -113,6 +115,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>, environment: BTreeMap<Stri
         Command::Import(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Config(command) => command.run(&context),
+        Command::Health(command) => command.run(&context),
         Command::Check(command) => command.run(&context),
         Command::Openapi(command) => command.run(),
         Command::Completions(command) => command.run(),

@@ -167,9 +167,21 @@ fn every_command_explains_itself_and_a_typo_is_a_usage_error() {
     {
         good(folder.path(), words);
     }
-    for command in
-        ["serve", "send", "verify", "keys", "users", "setup-link", "config", "check", "openapi", "completions", "man"]
-    {
+    for command in [
+        "serve",
+        "send",
+        "listen",
+        "verify",
+        "keys",
+        "users",
+        "setup-link",
+        "config",
+        "health",
+        "check",
+        "openapi",
+        "completions",
+        "man",
+    ] {
         assert!(good(folder.path(), &["help", command]).contains("Examples:"), "{command}");
     }
     for words in [&["serv"][..], &["serve", "--listn", "x"], &[], &["send"], &["serve", "--listen", "nowhere"]] {
@@ -222,6 +234,17 @@ fn the_example_of_a_configuration_can_be_put_where_it_is_read() {
     let before = good(folder.path(), &["config"]);
     std::fs::write(folder.path().join("waxwing.toml"), example).unwrap();
     assert_eq!(good(folder.path(), &["config"]), before);
+}
+
+#[test]
+fn health_is_good_while_a_server_takes_work_and_only_then() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &[]);
+    let url = server.url.clone();
+    assert_eq!(run(folder.path(), &["health", "--url", &url]), format!("{url}/ takes work\nexit 0\n"));
+    assert_eq!(server.terminate().0, 0);
+    let gone = run(folder.path(), &["health", "--url", &url, "--json"]);
+    assert!(gone.contains("\"is_ready\": false") && gone.ends_with("exit 1\n"), "{gone}");
 }
 
 #[test]

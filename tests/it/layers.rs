@@ -20,7 +20,7 @@ const PARTS: [(&str, &[&str]); 10] = [
 ];
 
 /// Names that only some parts may use: crates, and what reaches for the world outside.
-const KEPT_TO: [(&str, &[&str]); 24] = [
+const KEPT_TO: [(&str, &[&str]); 25] = [
     ("redb", &["store"]),
     ("postcard", &["store"]),
     ("poem", &["http"]),
@@ -43,6 +43,7 @@ const KEPT_TO: [(&str, &[&str]); 24] = [
     ("clap_mangen", &["cli"]),
     ("tracing_subscriber", &["app", "config"]),
     ("rlimit", &["app"]),
+    ("sd_notify", &["app"]),
     ("toml", &["config"]),
     ("tokio", &["cli", "app", "http", "dispatch", "net", "store"]),
     ("tracing", &["app", "http", "dispatch", "net", "store"]),

@@ -12,5 +12,6 @@ mod recovery;
 mod settings;
 mod snippets;
 mod stream;
+mod systemd;
 mod tls;
 mod upgrade;
