@@ -398,7 +398,9 @@ mod tests {
         for _ in 0..REQUESTS_PER_FETCH_MAX + 1 {
             tokio::spawn(send(listeners.clone(), 0));
         }
-        tokio::task::yield_now().await;
+        while listeners.state().last_number < 5 + REQUESTS_PER_FETCH_MAX as u64 + 1 {
+            tokio::task::yield_now().await;
+        }
         let (mut fetched, mut counts) = (Vec::<u64>::new(), Vec::new());
         for _ in 0..5 {
             let after = fetched.last().copied().unwrap_or(0);
