@@ -78,7 +78,10 @@ pub async fn run(world: &mut World, scenario: Scenario) -> Result<Vec<Row>, Faul
         doubts,
     ));
     let (first, last) = halves(&resident[WARM_AFTER_MINUTES.min(resident.len() - 1)..]);
-    rows.push(fact("RSS, likewise, from minute 3 on", last / first, Unit::Ratio, Vec::new()));
+    // Small counts have too few minutes.
+    if (last / first).is_finite() {
+        rows.push(fact("RSS, likewise, from minute 3 on", last / first, Unit::Ratio, Vec::new()));
+    }
     rows.push(fact("kill -9", f64::from(kills), Unit::Count, Vec::new()));
     rows.push(fact("came twice because of that", duplicates as f64, Unit::Count, Vec::new()));
     Ok(rows)
