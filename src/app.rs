@@ -5,6 +5,7 @@ mod dev;
 mod doors;
 mod invitation;
 mod log;
+mod manager;
 mod paint;
 mod stop;
 
@@ -24,7 +25,7 @@ pub use admin_key::{admin_key_path, read_admin_key};
 use doors::Doors;
 pub use invitation::make_link;
 pub use paint::Paint;
-use stop::Signals;
+pub use stop::Signals;
 
 use crate::backups::{self, Backups, Bucket, BucketOptions, Place};
 use crate::clock::Clock;
@@ -118,7 +119,10 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
         net::Client::new(net::Options { clock: clock.clone(), ..net::Options::new(targets.clone(), resolver) })
             .map_err(failed("outgoing connections cannot be made"))?;
     let test_receiver = client.test_receiver().clone();
+    let listeners = client.listeners().clone();
     let sender = dispatch::Sender { net: client.clone(), clock: clock.clone() };
+    // Before anything is sent: who listened to the last life has to begin anew.
+    store.pause_listening().await.map_err(failed("what was listened to cannot be paused"))?;
     let (dispatch, sending) = dispatch::start(store.clone(), changes, sender, rand::random());
 
     let admin_key = provide_admin_key(config, &store, &clock).await?;
@@ -155,6 +159,7 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
         announce(config, address, setup_link.as_deref());
     }
 
+    manager::ready(address);
     let ended = tokio::select! {
         () = signals.next() => Ended::Asked,
         () = backups.restored() => {
@@ -162,6 +167,7 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
             Ended::Restored
         }
         () = store.broken() => {
+            manager::store_broke();
             error!("a commit failed: sending stops, and the store is opened again");
             is_shutting_down.store(true, Ordering::Release);
             backups.end();
@@ -174,8 +180,10 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
         }
     };
     signals.end_at_once_on_the_next_one();
+    manager::stopping();
     is_shutting_down.store(true, Ordering::Release);
     backups.end();
+    listeners.close();
     stop::drain(&store, &dispatch, sending, is_dev).await;
     _ = end_server.send(());
     match serving.await {

@@ -3,6 +3,7 @@
 //! Flags win over the environment, the environment over the file, the file over the defaults. Every value keeps where
 //! it came from, so that an error can name the place to change and `waxwing config` can show it.
 
+mod example;
 mod https;
 mod read;
 mod typed;
@@ -22,6 +23,7 @@ use crate::domain::contract::Contracts;
 use crate::domain::key::KeyHash;
 use crate::domain::language::Language;
 use crate::domain::target::{HostPattern, Nat64Prefix};
+pub use example::example;
 pub use https::{Https, HttpsArgs};
 use typed::Typed;
 
@@ -447,8 +449,12 @@ impl Config {
             s3_secret_access_key.row("s3_secret_access_key", "The secret of who uses that bucket", |secret| {
                 set_or_not(secret.is_some())
             }),
-            log.row("log", "How the log is written", |format| json!(format.name())),
-            log_level.row("log_level", "What the log tells", |level| json!(level)),
+            log.row("log", "How the log is written: pretty or json", |format| json!(format.name())),
+            log_level.row(
+                "log_level",
+                "What the log tells: error, warn, info, debug, trace, or directives as of RUST_LOG",
+                |level| json!(level),
+            ),
         ]);
         rows
     }

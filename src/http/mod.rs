@@ -26,6 +26,7 @@ mod keyring;
 mod keys;
 mod language;
 mod limit;
+mod listeners;
 mod metrics;
 mod page;
 mod passwords;
@@ -215,6 +216,8 @@ enum Tag {
     /// What came to `https://test-receiver.invalid`, and what is answered there
     #[oai(rename = "Test receiver")]
     TestReceiver,
+    /// Receiving on a developer's machine
+    Listeners,
     /// Who signs in at the console
     Users,
     /// Signing in, and where one is signed in
@@ -226,8 +229,14 @@ enum Tag {
 }
 
 /// A tuple of its own: poem-openapi takes 16 at once.
-type Desk =
-    (portal::PortalApi, test_receiver::TestReceiverApi, settings::SettingsApi, audit::AuditApi, backups::BackupsApi);
+type Desk = (
+    portal::PortalApi,
+    test_receiver::TestReceiverApi,
+    listeners::ListenersApi,
+    settings::SettingsApi,
+    audit::AuditApi,
+    backups::BackupsApi,
+);
 type Watch = (health::HealthApi, status::StatusApi, metrics::MetricsApi);
 type People = (users::UsersApi, totp::TotpApi, sessions::SessionsApi, setup::SetupApi);
 
@@ -298,6 +307,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         (
             portal::PortalApi { app: app.clone() },
             test_receiver::TestReceiverApi { app: app.clone() },
+            listeners::ListenersApi { app: app.clone() },
             settings::SettingsApi { app: app.clone() },
             audit::AuditApi { app: app.clone() },
             backups::BackupsApi { app: app.clone() },

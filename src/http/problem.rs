@@ -141,6 +141,13 @@ pub enum Ground {
         max: usize,
         of_what: &'static str,
     },
+    /// `of_what`: as above.
+    TooManyListeners {
+        max: usize,
+        of_what: &'static str,
+    },
+    /// Somebody else listens to the subscription.
+    ListenerTaken,
     StorageFull,
     /// Only one is made at once.
     BackupRunning,
@@ -198,6 +205,7 @@ impl Ground {
             | Self::InvalidState
             | Self::BackupRunning
             | Self::InstanceNotEmpty
+            | Self::ListenerTaken
             | Self::SettingFixed { .. }
             | Self::SetupDone
             | Self::LastOwner
@@ -209,7 +217,8 @@ impl Ground {
             Self::RateLimited
             | Self::TooManyTargets
             | Self::RateWindowExceeded { .. }
-            | Self::TooManyViewers { .. } => StatusCode::TOO_MANY_REQUESTS,
+            | Self::TooManyViewers { .. }
+            | Self::TooManyListeners { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::ShuttingDown | Self::StorageUnavailable | Self::BackupsUnavailable { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -257,13 +266,16 @@ impl Ground {
             Self::InvalidState
             | Self::BackupRunning
             | Self::InstanceNotEmpty
+            | Self::ListenerTaken
             | Self::SettingFixed { .. }
             | Self::SystemTenant
             | Self::SetupDone
             | Self::LastOwner => "invalid_state",
             Self::EventExpired => "event_expired",
             Self::PreconditionFailed => "precondition_failed",
-            Self::LimitExceeded { .. } | Self::TooManyViewers { .. } => "limit_exceeded",
+            Self::LimitExceeded { .. } | Self::TooManyViewers { .. } | Self::TooManyListeners { .. } => {
+                "limit_exceeded"
+            }
             Self::RateLimited | Self::TooManyTargets | Self::RateWindowExceeded { .. } => "rate_limited",
             Self::Loop => "loop_detected",
             Self::StorageFull => "storage_full",

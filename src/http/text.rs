@@ -147,6 +147,10 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::TooManyViewers { max, of_what } => {
             Message::new("too-many-viewers").number("max", max).phrase("of_what", of_what)
         }
+        Ground::TooManyListeners { max, of_what } => {
+            Message::new("too-many-listeners").number("max", max).phrase("of_what", of_what)
+        }
+        Ground::ListenerTaken => Message::new("listener-taken"),
         Ground::StorageFull => Message::new("storage-full"),
         Ground::InstanceNotEmpty => Message::new("instance-not-empty"),
         Ground::BackupRunning => Message::new("backup-running"),

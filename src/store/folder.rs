@@ -22,7 +22,15 @@ const STORE_FILE_NEW: &str = "waxwing.redb.new";
 /// Where a new key is written before it gets its name, so that no crash leaves half a key.
 const KEY_FILE_NEW: &str = "secret-key.new";
 
+/// What the journal was called when it was one file.
+const JOURNAL_FILE_EARLIER: &str = "waxwing.journal";
+
 pub(super) fn open_journal(directory: &Path) -> Result<[Box<dyn StorageBackend>; 2], OpenError> {
+    let (earlier, first) = (directory.join(JOURNAL_FILE_EARLIER), directory.join(JOURNAL_FILES[0]));
+    // Frames are what they were: what a crash left in it is carried out.
+    if !first.exists() && earlier.exists() {
+        std::fs::rename(&earlier, &first).map_err(at(&earlier))?;
+    }
     let open = |name| {
         let path = directory.join(name);
         JournalFile::open(&path).map(|file| Box::new(file) as Box<dyn StorageBackend>).map_err(at(&path))

@@ -178,9 +178,22 @@ fn every_command_explains_itself_and_a_typo_is_a_usage_error() {
     {
         good(folder.path(), words);
     }
-    for command in
-        ["serve", "send", "verify", "keys", "users", "setup-link", "config", "check", "secret-key", "openapi"]
-    {
+    for command in [
+        "serve",
+        "send",
+        "listen",
+        "verify",
+        "keys",
+        "users",
+        "setup-link",
+        "config",
+        "health",
+        "check",
+        "secret-key",
+        "openapi",
+        "completions",
+        "man",
+    ] {
         assert!(good(folder.path(), &["help", command]).contains("Examples:"), "{command}");
     }
     for words in [&["serv"][..], &["serve", "--listn", "x"], &[], &["send"], &["serve", "--listen", "nowhere"]] {
@@ -243,6 +256,57 @@ fn config_shows_where_each_value_comes_from() {
         serde_json::json!({"value": "off", "origin": "file", "set_by": "waxwing.toml line 2"})
     );
     assert_eq!(json["allow_http_targets"], serde_json::json!({"value": true, "origin": "dev"}));
+}
+
+#[test]
+fn the_example_of_a_configuration_can_be_put_where_it_is_read() {
+    let folder = folder();
+    let example = good(folder.path(), &["config", "--example"]);
+    assert!(example.contains("\n#listen = \"127.0.0.1:8620\"\n"), "{example}");
+    let before = good(folder.path(), &["config"]);
+    std::fs::write(folder.path().join("waxwing.toml"), example).unwrap();
+    assert_eq!(good(folder.path(), &["config"]), before);
+}
+
+#[test]
+fn health_is_good_while_a_server_takes_work_and_only_then() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &[]);
+    let url = server.url.clone();
+    assert_eq!(run(folder.path(), &["health", "--url", &url]), format!("{url}/ takes work\nexit 0\n"));
+    assert_eq!(server.terminate().0, 0);
+    let gone = run(folder.path(), &["health", "--url", &url, "--json"]);
+    assert!(gone.contains("\"is_ready\": false") && gone.ends_with("exit 1\n"), "{gone}");
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let folder = folder();
+    let help = good(folder.path(), &["help"]);
+    let from = help.find("Commands:\n").expect("it lists them") + "Commands:\n".len();
+    let commands: Vec<&str> = help[from..]
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .map(|line| line.split_whitespace().next().expect("the line is not empty"))
+        .collect();
+    assert!(commands.len() > 12, "{commands:?}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = good(folder.path(), &["completions", shell]);
+        for command in &commands {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+    }
+    assert!(run(folder.path(), &["completions", "cmd"]).ends_with("exit 2\n"));
+
+    let page = good(folder.path(), &["man"]);
+    assert!(page.contains(".TH waxwing 1") && page.contains(r"waxwing\-serve(1)"), "{page}");
+    good(folder.path(), &["man", "--write", "pages"]);
+    for command in commands.iter().filter(|command| **command != "help") {
+        let page = std::fs::read_to_string(folder.path().join(format!("pages/waxwing-{command}.1")));
+        assert!(page.unwrap_or_else(|error| panic!("{command}: {error}")).contains("SYNOPSIS"), "{command}");
+    }
+    assert!(folder.path().join("pages/waxwing-keys-create.1").exists());
 }
 
 #[test]

@@ -22,7 +22,7 @@ const PARTS: [(&str, &[&str]); 12] = [
 ];
 
 /// Names that only some parts may use: crates, and what reaches for the world outside.
-const KEPT_TO: [(&str, &[&str]); 26] = [
+const KEPT_TO: [(&str, &[&str]); 29] = [
     ("redb", &["store"]),
     ("postcard", &["store"]),
     ("poem", &["http"]),
@@ -46,8 +46,11 @@ const KEPT_TO: [(&str, &[&str]); 26] = [
     // The command line's own client talks to the operator's server.
     ("ureq", &["cli"]),
     ("clap", &["cli", "config"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("tracing_subscriber", &["app", "config"]),
     ("rlimit", &["app"]),
+    ("sd_notify", &["app"]),
     ("toml", &["config"]),
     ("tokio", &["cli", "app", "http", "backups", "dispatch", "net", "store"]),
     ("tracing", &["app", "http", "backups", "dispatch", "net", "store"]),

@@ -83,6 +83,8 @@ too-many-targets = This tenant tried too many addresses, or too many that are no
 loop-detected = This request is a delivery of this very server: it would go round in a circle
 rate-window-exceeded = Rate limit exceeded ({ $bucket }). Please retry when Retry-After says.
 too-many-viewers = No more than { $max } viewers of { $of_what } can watch at once: close one, then try again
+too-many-listeners = No more than { $max } listeners of { $of_what } are possible at once: end one, then try again
+listener-taken = Somebody else listens to this subscription
 storage-full = Storage is full: nothing new is accepted until space is free
 instance-not-empty = This instance holds something already: a backup is restored onto one that holds nothing
 backup-running = A backup is being made: only one is at once
@@ -139,6 +141,8 @@ phrase-public-key = Public key
 phrase-job = Job
 phrase-backup = Backup
 phrase-portal-link = Portal link
+phrase-listener = Listener
+phrase-request = Request
 phrase-api-key = API key
 phrase-tenant = Tenant
 phrase-a-user = User
@@ -296,6 +300,14 @@ phrase-own-publish-rate = it may publish less
 phrase-seconds = seconds
 phrase-a-second = a second
 phrase-deliveries-a-second = deliveries per second
+
+## What listeners send
+
+phrase-a-requests-id = a request's id
+phrase-0-to-30 = 0 to 30
+phrase-a-listened-subscription = the id of a subscription whose URL begins with https://listener.invalid/
+phrase-listener-errors = dns, connect, tls, timeout or http
+phrase-bytes-in-base64 = bytes in base64
 
 ## Whose viewers ($of_what)
 

@@ -80,6 +80,8 @@ too-many-targets = Este cliente probó demasiadas direcciones, o demasiadas que 
 loop-detected = Esta solicitud es una entrega de este mismo servidor: daría vueltas en círculo
 rate-window-exceeded = Se superó el límite de solicitudes ({ $bucket }). Vuelve a intentarlo cuando lo indique Retry-After.
 too-many-viewers = El máximo es de { $max } conexiones simultáneas { $of_what }: cierra una y vuelve a intentarlo
+too-many-listeners = El máximo es de { $max } escuchas simultáneas { $of_what }: termina una y vuelve a intentarlo
+listener-taken = Otra persona ya escucha esta suscripción
 storage-full = El almacenamiento está lleno: no se acepta nada nuevo hasta que se libere espacio
 instance-not-empty = Esta instancia ya contiene algo: una copia de seguridad se restaura en una que no contenga nada
 backup-running = Se está haciendo una copia de seguridad: solo se hace una a la vez
@@ -133,6 +135,8 @@ phrase-public-key = la clave pública
 phrase-job = la tarea
 phrase-backup = la copia de seguridad
 phrase-portal-link = el enlace al portal
+phrase-listener = la escucha
+phrase-request = la solicitud
 phrase-api-key = la clave de API
 phrase-tenant = el tenant
 phrase-a-user = Usuario
@@ -290,6 +294,14 @@ phrase-own-publish-rate = su límite de publicación es menor
 phrase-seconds = segundos
 phrase-a-second = por segundo
 phrase-deliveries-a-second = entregas por segundo
+
+## What listeners send
+
+phrase-a-requests-id = el identificador de una solicitud
+phrase-0-to-30 = un número de 0 a 30
+phrase-a-listened-subscription = el identificador de una suscripción cuya URL empiece por https://listener.invalid/
+phrase-listener-errors = dns, connect, tls, timeout o http
+phrase-bytes-in-base64 = bytes en base64
 
 ## Whose viewers ($of_what)
 

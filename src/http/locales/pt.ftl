@@ -80,6 +80,8 @@ too-many-targets = Este cliente tentou endereços demais, ou muitos que não sã
 loop-detected = Esta requisição é uma entrega deste próprio servidor: ela andaria em círculos
 rate-window-exceeded = O limite de requisições foi excedido ({ $bucket }). Tente novamente quando Retry-After indicar.
 too-many-viewers = O máximo é de { $max } conexões simultâneas { $of_what }: feche uma e tente novamente
+too-many-listeners = O máximo é de { $max } escutas simultâneas { $of_what }: encerre uma e tente novamente
+listener-taken = Outra pessoa já escuta esta assinatura
 storage-full = O armazenamento está cheio: nada novo será aceito até que haja espaço livre
 instance-not-empty = Esta instância já contém algo: um backup é restaurado em uma que não contenha nada
 backup-running = Um backup está sendo feito: só se faz um por vez
@@ -133,6 +135,8 @@ phrase-public-key = a chave pública
 phrase-job = a tarefa
 phrase-backup = o backup
 phrase-portal-link = o link do portal
+phrase-listener = a escuta
+phrase-request = a requisição
 phrase-api-key = a chave de API
 phrase-tenant = o tenant
 phrase-a-user = Usuário
@@ -290,6 +294,14 @@ phrase-own-publish-rate = o limite de publicação dela é menor
 phrase-seconds = segundos
 phrase-a-second = por segundo
 phrase-deliveries-a-second = entregas por segundo
+
+## What listeners send
+
+phrase-a-requests-id = o identificador de uma requisição
+phrase-0-to-30 = um número de 0 a 30
+phrase-a-listened-subscription = o identificador de uma assinatura cuja URL comece com https://listener.invalid/
+phrase-listener-errors = dns, connect, tls, timeout ou http
+phrase-bytes-in-base64 = bytes em base64
 
 ## Whose viewers ($of_what)
 

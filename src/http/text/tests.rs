@@ -114,6 +114,11 @@ fn all() -> Vec<(Ground, &'static str)> {
             Ground::TooManyViewers { max: 5, of_what: "one key" },
             "No more than 5 viewers of one key can watch at once: close one, then try again",
         ),
+        (
+            Ground::TooManyListeners { max: 5, of_what: "one key" },
+            "No more than 5 listeners of one key are possible at once: end one, then try again",
+        ),
+        (Ground::ListenerTaken, "Somebody else listens to this subscription"),
         (Ground::StorageFull, "Storage is full: nothing new is accepted until space is free"),
         (
             Ground::StorageUnavailable,

@@ -26,6 +26,7 @@ mod instance;
 mod jobs;
 mod key_pairs;
 mod languages;
+mod listeners;
 mod lists;
 mod mage_create;
 mod mage_rotate;
