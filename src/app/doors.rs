@@ -38,7 +38,7 @@ struct HttpsDoor {
 /// Who sees to it that the certificates stay good.
 enum Upkeep {
     Files(CertificateFiles),
-    Acme(Keeper),
+    Acme(Box<Keeper>),
 }
 
 impl Doors {
@@ -126,7 +126,7 @@ impl HttpsDoor {
                 let certificates = Arc::new(Certificates::of_domains(&domains));
                 let (shown, challenges) = (certificates.clone(), challenges.clone());
                 let keeper = Keeper::new(acme, shown, challenges, clock.clone(), rand::random()).map_err(refused)?;
-                (certificates, Upkeep::Acme(keeper))
+                (certificates, Upkeep::Acme(Box::new(keeper)))
             }
         };
         let listener = bind(&listen_https, "--listen-https")?;
