@@ -250,9 +250,7 @@ pub fn store_options(config: &Config, clock: Clock) -> store::Options {
 
 /// What links for people begin with, as far as the configuration says.
 pub fn base_url(config: &Config) -> String {
-    let https = config.https.listen_https.value;
-    let by_domain = https.and_then(|address| doors::https_url(&config.https.domain.value, address));
-    by_domain.unwrap_or_else(|| url_of(config.listen.value))
+    doors::base_url(&config.https.domain.value, config.https.listen_https.value, config.listen.value)
 }
 
 /// What backups are made with, and where they are kept.

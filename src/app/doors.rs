@@ -72,10 +72,10 @@ impl Doors {
         self.https.as_ref().map(|door| door.certificates.clone())
     }
 
-    /// What links for people begin with: the first domain, else what a person on this machine types.
+    /// As [`base_url`].
     pub fn base_url(&self) -> String {
-        let https = self.https.as_ref().and_then(|door| https_url(&door.domains, door.address));
-        https.unwrap_or_else(|| url_of(self.address))
+        let https = self.https.as_ref();
+        base_url(&self.domains(), https.map(|door| door.address), self.address)
     }
 
     /// From now on certificates are renewed, by a thread of their own. Once: later calls find it begun.
@@ -183,6 +183,11 @@ async fn notify_on_hangup(look_now: &Notify) {
         }
         Err(error) => warn!(%error, "SIGHUP cannot be watched: new certificates are found a minute later"),
     }
+}
+
+/// What links for people begin with: the first domain, else what a person on this machine types.
+pub fn base_url(domains: &[String], https: Option<SocketAddr>, plain: SocketAddr) -> String {
+    https.and_then(|address| https_url(domains, address)).unwrap_or_else(|| url_of(plain))
 }
 
 /// `https://hooks.example.com`, when there is a domain.

@@ -168,7 +168,7 @@ impl SetupApi {
         guest: Guest,
         /// What follows `/#/setup/` in the link
         #[oai(name = "Waxwing-Setup-Token")]
-        token: Header<String>,
+        token: Header<Option<String>>,
         /// Of the backup, percent-encoded
         #[oai(name = "Waxwing-Passphrase")]
         passphrase: Header<Option<String>>,
@@ -178,6 +178,12 @@ impl SetupApi {
         backup: Coming,
     ) -> Result<Answer<One<SetupAttributes>, 202>, Refusal> {
         refuse_open_way(&guest)?;
+        let mut findings = Findings::default();
+        let token = token.0.unwrap_or_else(|| {
+            findings.add(in_header("Waxwing-Setup-Token", "what follows /#/setup/ in the link"), "");
+            String::new()
+        });
+        findings.finish()?;
         let catalogue = self.app.store.catalogue();
         let invitation = catalogue.invitation(&TokenHash::of(&token));
         let is_first = |invitation: &&Arc<Invitation>| {

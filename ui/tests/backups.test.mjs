@@ -32,7 +32,9 @@ visit("a backup is made with a passphrase, fetched, and others are removed", {},
     await dialog.getByLabel("Passphrase").fill(passphrase);
     await dialog.getByRole("button", { name: "Back up now" }).click();
     await dialog.waitFor({ state: "detached" });
-    await page.getByRole("row").filter({ hasText: passphrase === "" ? /Complete(?!.*Encrypted)/ : "Encrypted" }).filter({ hasText: "Complete" }).waitFor();
+    await page.getByRole("row").filter({ hasText: passphrase === "" ? /Complete(?!.*Encrypted)/ : "Encrypted" }).filter({ hasText: "Complete" })
+      // A backup gives way to everything else on the machine.
+      .waitFor({ timeout: 120_000 });
   }
   await examine("backups");
   await fits("backups");

@@ -77,7 +77,8 @@ for (const [mode, options] of Object.entries(NARROW)) {
       await t.test(name, async () => {
         await page.goto(`${server.url}/#${path()}`);
         await page.locator("main :is(h1, h2, p a)").first().waitFor();
-        await page.waitForLoadState("networkidle");
+        // The overview never stops asking: what is shown has come when nothing says that it is still on its way.
+        await page.waitForFunction(() => document.querySelector("[aria-busy=true]") === null);
         await shoot(`${name} ${mode}`);
         await fits(name);
         await reads(name);

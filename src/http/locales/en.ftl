@@ -246,6 +246,7 @@ phrase-days = a number of days from 1 to 36,500
 phrase-backup-hours = a number of hours from 1 to 8,760, or off
 phrase-backups-kept = a number from 1 to 1,000
 phrase-a-secret-key = 64 hexadecimal characters
+phrase-a-setup-token = what follows /#/setup/ in the link
 phrase-a-passphrase = a text of 12 to 1,024 characters
 phrase-a-rate = a number per second from 1 to 1,000,000, or off
 phrase-languages = en, es or pt

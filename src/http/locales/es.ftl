@@ -240,6 +240,7 @@ phrase-days = un número de días de 1 a 36 500
 phrase-backup-hours = un número de horas de 1 a 8760, u off
 phrase-backups-kept = un número de 1 a 1000
 phrase-a-secret-key = 64 caracteres hexadecimales
+phrase-a-setup-token = lo que sigue a /#/setup/ en el enlace
 phrase-a-passphrase = un texto de 12 a 1024 caracteres
 phrase-a-rate = un número por segundo de 1 a 1 000 000, u off
 phrase-languages = en, es o pt

@@ -240,6 +240,7 @@ phrase-days = um número de dias de 1 a 36.500
 phrase-backup-hours = um número de horas de 1 a 8.760, ou off
 phrase-backups-kept = um número de 1 a 1.000
 phrase-a-secret-key = 64 caracteres hexadecimais
+phrase-a-setup-token = o que vem depois de /#/setup/ no link
 phrase-a-passphrase = um texto de 12 a 1.024 caracteres
 phrase-a-rate = um número por segundo de 1 a 1.000.000, ou off
 phrase-languages = en, es ou pt

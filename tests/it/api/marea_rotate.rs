@@ -170,7 +170,7 @@ async fn an_error_has_eleven_fields_and_its_message_the_language_that_was_asked_
             "retryAfterMs": null,
             "nextActions": [
               {
-                "label": "Liste los endpoints de webhook",
+                "label": "Lista los endpoints de webhook",
                 "method": "GET",
                 "url": "/v1/webhook_endpoints"
               }
@@ -188,11 +188,11 @@ async fn an_error_has_eleven_fields_and_its_message_the_language_that_was_asked_
         answers.push(format!("{tag} {}: {} ({})", error["code"], error["message"], error["nextActions"][0]["label"]));
     }
     expect![[r#"
-        es "not_found": "No se encontró el endpoint de webhook 'mk_we_0000000000000000'" ("Liste los endpoints de webhook")
-        es "not_found": "No se encontró el endpoint de webhook 'mk_we_0000000000000000'" ("Liste los endpoints de webhook")
+        es "not_found": "No se encontró el endpoint de webhook 'mk_we_0000000000000000'" ("Lista los endpoints de webhook")
+        es "not_found": "No se encontró el endpoint de webhook 'mk_we_0000000000000000'" ("Lista los endpoints de webhook")
         en "not_found": "Webhook endpoint 'mk_we_0000000000000000' not found" ("List the webhook endpoints")
         pt "not_found": "Não foi possível encontrar o endpoint de webhook 'mk_we_0000000000000000'" ("Liste os endpoints de webhook")
-        es "not_found": "No se encontró el endpoint de webhook 'mk_we_0000000000000000'" ("Liste los endpoints de webhook")"#]]
+        es "not_found": "No se encontró el endpoint de webhook 'mk_we_0000000000000000'" ("Lista los endpoints de webhook")"#]]
     .assert_eq(&answers.join("\n"));
 }
 
