@@ -379,7 +379,7 @@ impl Forward {
     fn to(url: &str) -> Result<Self, Failure> {
         // The person at this machine decides where deliveries go on it.
         let anywhere = ["0.0.0.0/0", "::/0"].map(|range| range.parse::<IpNet>().expect("a constant range is valid"));
-        let rules = TargetRules { allow_http: true, allowed_ranges: anywhere.to_vec(), own_listeners: Vec::new() };
+        let rules = TargetRules { allow_http: true, allowed_ranges: anywhere.to_vec(), ..TargetRules::default() };
         let url = TargetUrl::parse(url, &rules).map_err(|rule| {
             Failure::Usage(format!(
                 "--forward-to: `{url}` cannot be posted to ({}); write it like http://localhost:3000/webhooks",
