@@ -9,10 +9,23 @@ use super::{Args, Config, FILE_NAME, Row};
 
 /// Settings that are not set unless somebody sets them, each with how that could look. All others have their default in the
 /// file.
-pub(super) const UNSET: [(&str, &str); 3] = [
+pub(super) const UNSET: [(&str, &str); 16] = [
     ("secret_key", r#""64 hexadecimal characters""#),
     ("admin_key", r#""32 to 128 visible characters""#),
     ("free_space_reserve", r#""2 GiB""#),
+    ("public_url", r#""https://hooks.example.com""#),
+    ("tls_cert", r#""/etc/ssl/hooks.example.com.pem""#),
+    ("tls_key", r#""/etc/ssl/private/hooks.example.com.key""#),
+    ("listen_https", r#""0.0.0.0:443""#),
+    ("listen_http", r#""0.0.0.0:80""#),
+    ("acme_directory", r#""https://acme-staging-v02.api.letsencrypt.org/directory""#),
+    ("acme_contact", r#""ops@example.com""#),
+    ("acme_ca_root", r#""/etc/ssl/our-authority.pem""#),
+    ("backup_to", r#""s3://a-bucket/waxwing""#),
+    ("backup_passphrase", r#""several words""#),
+    ("s3_endpoint", r#""https://storage.example.com""#),
+    ("s3_access_key_id", r#""AKIAEXAMPLE""#),
+    ("s3_secret_access_key", r#""its secret""#),
 ];
 
 /// Changes nothing as it is: each setting is a comment, which begins with `#` and no space.
