@@ -1,10 +1,9 @@
 //! Retention: payloads and attempts go first, all else later, counted from the last delivery's final state; never
-//! anything of an event that is not through.
+//! anything of an event that is not through. A tenant may have days of its own.
 
 use std::ops::Bound;
 use std::time::Duration;
 
-use super::StoreError;
 use super::commit::Transaction;
 use super::deliveries;
 use super::erase::{self, Removed};
@@ -13,6 +12,7 @@ use super::postings;
 use super::schema::{DeliveriesBySubscription, Events, MetaName, Payloads, Subscriptions};
 use super::stats;
 use super::tables::Read;
+use super::{Catalogue, Retention, StoreError};
 use crate::domain::id::{EventId, SubscriptionId, TenantId};
 use crate::domain::time::Timestamp;
 
@@ -39,12 +39,12 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError
     let has_old_stats = stats::remove_old(&mut transaction.tables, transaction.now)?;
     let has_old_audit = transaction.forget_old_audit()?;
     let has_old_links = transaction.forget_old_portal_links()?;
-    let retention = transaction.retention();
-    let payloads_before = transaction.now.minus(DAY * retention.payloads_days);
-    let metadata_before = transaction.now.minus(DAY * retention.metadata_days);
+    let of_instance = transaction.retention();
+    let days_min = transaction.with_catalogue(Catalogue::own_days_min);
+    let days_min = of_instance.payloads_days.min(of_instance.metadata_days).min(days_min.unwrap_or(u32::MAX));
     let lag = Duration::from_millis(u64::try_from(transaction.id_lag_max()).unwrap_or(0));
-    // No event from here on can be old enough: its id lies no further than that after its creation.
-    let end = payloads_before.max(metadata_before).plus(lag);
+    // No event from here on can be old enough, of any tenant: its id lies no further than that after its creation.
+    let end = transaction.now.minus(DAY * days_min).plus(lag);
 
     let cursor = transaction.retention_cursor();
     let rows = transaction.tables.scan::<Events>((Bound::Excluded(cursor), Bound::Unbounded))?;
@@ -62,8 +62,21 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError
             is_at_end = false;
             break;
         }
-        let all = events::deliveries_of(&transaction.tables, id, event.deliveries)?;
+        reached = Some(id);
+        let own = transaction.with_catalogue(|catalogue| {
+            catalogue.tenant(TenantId::from_bytes(event.tenant)).map(|entry| entry.tenant.retention)
+        });
+        // What a deleted tenant left goes by the instance's, if erasing does not come first.
+        let Retention { payloads_days, metadata_days, audit_days: _ } = of_instance.of_tenant(own.unwrap_or_default());
+        let payloads_before = transaction.now.minus(DAY * payloads_days);
+        let metadata_before = transaction.now.minus(DAY * metadata_days);
         let mut last = Timestamp::from_millis(event.created_at);
+        if last > payloads_before {
+            // Too young for this tenant, whatever became of its deliveries.
+            budget -= 1;
+            continue;
+        }
+        let all = events::deliveries_of(&transaction.tables, id, event.deliveries)?;
         let mut is_through = true;
         let mut ids = Vec::with_capacity(all.len());
         for (delivery, record) in all {
@@ -93,7 +106,6 @@ pub(super) fn step(transaction: &mut Transaction<'_>) -> Result<bool, StoreError
                 erase::remove_event(&mut transaction.tables, event, &mut of_event, &mut removed)?;
             }
         }
-        reached = Some(id);
     }
     removed.leave_postings(&mut transaction.tables)?;
     if is_at_end {
