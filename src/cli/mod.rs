@@ -5,6 +5,7 @@
 
 mod check;
 mod client;
+mod compact;
 mod config;
 mod csv;
 mod export;
@@ -58,6 +59,7 @@ enum Command {
     Export(export::Export),
     Config(config::ShowConfig),
     Check(check::Check),
+    Compact(compact::Compact),
     Openapi(openapi::Openapi),
 }
 
@@ -107,6 +109,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>, environment: BTreeMap<Stri
         Command::Export(command) => command.run(&context),
         Command::Config(command) => command.run(&context),
         Command::Check(command) => command.run(&context),
+        Command::Compact(command) => command.run(&context),
         Command::Openapi(command) => command.run(),
     };
     match ended {

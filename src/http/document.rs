@@ -178,7 +178,7 @@ const LOCATED: [&str; 5] =
 const IN_WORDS: [(&str, &str); 2] = [("Content-Language", "ContentLanguage"), ("Vary", "Vary")];
 
 /// Refusals that do not follow from the shape.
-const OWN_REFUSALS: [(&str, &[u16]); 15] = [
+const OWN_REFUSALS: [(&str, &[u16]); 16] = [
     // Wrong credentials or links, a way in the clear, too many attempts.
     ("sessions.create", &[401, 403, 429]),
     ("setup.follow", &[401, 403, 409, 429]),
@@ -199,6 +199,8 @@ const OWN_REFUSALS: [(&str, &[u16]); 15] = [
     ("portal_sessions.create", &[401, 429]),
     // What is decided elsewhere.
     ("settings.update", &[409]),
+    // One is under way.
+    ("storage.compact", &[409]),
     // Too many that behave in their own way.
     ("test_receiver.put", &[409]),
     // `default` and `system` stay.

@@ -37,6 +37,7 @@ mod setup;
 mod shortcut;
 mod standby;
 mod stats;
+mod storage;
 mod stream;
 mod subscriptions;
 mod template;
@@ -206,7 +207,8 @@ enum Tag {
 }
 
 /// A tuple of its own: poem-openapi takes 16 at once.
-type Desk = (portal::PortalApi, test_receiver::TestReceiverApi, settings::SettingsApi, audit::AuditApi);
+type Desk =
+    (portal::PortalApi, test_receiver::TestReceiverApi, settings::SettingsApi, storage::StorageApi, audit::AuditApi);
 type People = (users::UsersApi, totp::TotpApi, sessions::SessionsApi, setup::SetupApi);
 
 type Apis = (
@@ -275,6 +277,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
             portal::PortalApi { app: app.clone() },
             test_receiver::TestReceiverApi { app: app.clone() },
             settings::SettingsApi { app: app.clone() },
+            storage::StorageApi { app: app.clone() },
             audit::AuditApi { app: app.clone() },
         ),
         health::HealthApi { app: app.clone() },

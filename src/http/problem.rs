@@ -136,6 +136,12 @@ pub enum Ground {
         of_what: &'static str,
     },
     StorageFull,
+    CompactionRunning,
+    /// What is in use has to be copied.
+    NoRoomToCompact {
+        needed_bytes: u64,
+        free_bytes: u64,
+    },
     ShuttingDown,
     /// The store is closed, and is being opened again.
     StorageUnavailable,
@@ -187,13 +193,14 @@ impl Ground {
             | Self::LastOwner
             | Self::EmailTaken
             | Self::SystemTenant
+            | Self::CompactionRunning
             | Self::LimitExceeded { .. } => StatusCode::CONFLICT,
             Self::EventExpired | Self::IdempotencySnapshotUnavailable => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::RateLimited | Self::RateWindowExceeded { .. } | Self::TooManyViewers { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::StorageFull | Self::NoRoomToCompact { .. } => StatusCode::INSUFFICIENT_STORAGE,
             Self::ShuttingDown | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal | Self::StoreUnavailable { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -235,14 +242,17 @@ impl Ground {
             Self::AlreadyExists | Self::KeyExists | Self::PublicIdTaken | Self::EmailTaken => "already_exists",
             Self::EventNotAllowed => "event_not_allowed",
             Self::ExternalIdConflict => "external_id_conflict",
-            Self::InvalidState | Self::SettingFixed { .. } | Self::SystemTenant | Self::SetupDone | Self::LastOwner => {
-                "invalid_state"
-            }
+            Self::InvalidState
+            | Self::SettingFixed { .. }
+            | Self::SystemTenant
+            | Self::SetupDone
+            | Self::LastOwner
+            | Self::CompactionRunning => "invalid_state",
             Self::EventExpired => "event_expired",
             Self::PreconditionFailed => "precondition_failed",
             Self::LimitExceeded { .. } | Self::TooManyViewers { .. } => "limit_exceeded",
             Self::RateLimited | Self::RateWindowExceeded { .. } => "rate_limited",
-            Self::StorageFull => "storage_full",
+            Self::StorageFull | Self::NoRoomToCompact { .. } => "storage_full",
             Self::ShuttingDown => "shutting_down",
             Self::StorageUnavailable => "storage_unavailable",
             Self::Internal | Self::StoreUnavailable { .. } => "internal_error",

@@ -134,6 +134,10 @@ fn detail(ground: &Ground) -> Message<'_> {
             Message::new("too-many-viewers").number("max", max).phrase("of_what", of_what)
         }
         Ground::StorageFull => Message::new("storage-full"),
+        Ground::CompactionRunning => Message::new("compaction-running"),
+        Ground::NoRoomToCompact { needed_bytes, free_bytes } => {
+            Message::new("no-room-to-compact").number("needed_bytes", needed_bytes).number("free_bytes", free_bytes)
+        }
         Ground::ShuttingDown => Message::new("shutting-down"),
         Ground::StorageUnavailable => Message::new("storage-unavailable"),
         Ground::Internal | Ground::StoreUnavailable { .. } => Message::new("internal"),

@@ -1,13 +1,14 @@
 //! What Waxwing itself has to say becomes an event of tenant `system`, in the commit that has the cause.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::StoreError;
 use super::commit::Transaction;
+use super::space::Room;
 use crate::domain::event::NewEvent;
 use crate::domain::health::DISABLE_AFTER;
 use crate::domain::id::TenantId;
-use crate::domain::operational::{Announcement, What};
+use crate::domain::operational::{Announcement, StorageNews, What};
 
 impl Transaction<'_> {
     /// Nothing when its subscription is gone, or is one of tenant `system` itself.
@@ -33,15 +34,43 @@ impl Transaction<'_> {
             data["count"] = count.into();
             data["last_delivery_id"] = last.to_string().into();
         }
-        let event = NewEvent {
-            tenant: TenantId::SYSTEM,
-            event_type: what.event_type().parse().expect("a name of ours is a name"),
-            external_id: None,
-            occurred_at: None,
-            channels: Vec::new(),
-            deliver_at: None,
-            data: data.to_string().into(),
+        self.accept(event(what.event_type(), &data), None).map(drop)
+    }
+
+    /// What became of the room on the disk since somebody was last told. It goes into the reserve, if need be.
+    pub(super) fn announce_room(&mut self) -> Result<(), StoreError> {
+        let (space, told) = (&self.shared.space, self.told_room());
+        let room = space.room(told);
+        let news = match room {
+            _ if room == told => return Ok(()),
+            Room::Enough => StorageNews::Recovered,
+            Room::Low => StorageNews::Low,
+            Room::Full => StorageNews::Full,
         };
-        self.accept(event, None).map(drop)
+        let (free_bytes, reserve_bytes) = (space.free_bytes(), space.reserve_bytes());
+        match news {
+            StorageNews::Low => tracing::warn!(free_bytes, reserve_bytes, "storage will soon be low"),
+            // The moment itself has its line.
+            StorageNews::Full | StorageNews::Recovered => {}
+        }
+        let data = json!({
+            "free_bytes": free_bytes,
+            "refused_below_bytes": reserve_bytes,
+            "warned_below_bytes": space.warning_bytes(),
+        });
+        self.set_told_room(room);
+        self.accept(event(news.event_type(), &data), None).map(drop)
+    }
+}
+
+fn event(event_type: &str, data: &Value) -> NewEvent {
+    NewEvent {
+        tenant: TenantId::SYSTEM,
+        event_type: event_type.parse().expect("a name of ours is a name"),
+        external_id: None,
+        occurred_at: None,
+        channels: Vec::new(),
+        deliver_at: None,
+        data: data.to_string().into(),
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -19,8 +19,14 @@ pub const STORE_FILE: &str = "waxwing.redb";
 pub const KEY_FILE: &str = "secret-key";
 /// Where a new store is made.
 const STORE_FILE_NEW: &str = "waxwing.redb.new";
+/// Where a compaction makes its copy: a name of its own follows.
+pub(super) const COPY_PREFIX: &str = "waxwing.redb.copy-";
 /// Where a new key is written before it gets its name, so that no crash leaves half a key.
 const KEY_FILE_NEW: &str = "secret-key.new";
+
+pub(super) fn journal_files(directory: &Path) -> [PathBuf; 2] {
+    JOURNAL_FILES.map(|name| directory.join(name))
+}
 
 pub(super) fn open_journal(directory: &Path) -> Result<[Box<dyn StorageBackend>; 2], OpenError> {
     let open = |name| {
@@ -37,6 +43,17 @@ pub(super) fn open_journal(directory: &Path) -> Result<[Box<dyn StorageBackend>;
 pub(super) fn open_file(path: &Path) -> Result<Box<dyn StorageBackend>, OpenError> {
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(at(path))?;
     Ok(Box::new(FileBackend::new(file)?))
+}
+
+/// What compactions left that were cut off. Only for whoever has the store locked.
+pub(super) fn remove_copies(directory: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(COPY_PREFIX) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {

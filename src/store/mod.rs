@@ -15,6 +15,7 @@ mod behind;
 pub mod catalogue;
 mod check;
 mod commit;
+mod compaction;
 mod crypt;
 mod deliveries;
 mod erase;
@@ -46,6 +47,7 @@ mod tenants;
 mod timers;
 mod trial;
 mod users;
+mod volume;
 mod work;
 mod writer;
 
@@ -75,6 +77,7 @@ pub use backlog::{BACKLOG_AGE_MAX, BACKLOG_MAX};
 pub use catalogue::{Catalogue, Known};
 pub use check::{FINDINGS_MAX, Report, TableReport, check};
 pub use commit::Store;
+pub use compaction::{Compacted, Compaction, CompactionError, CompactionState, Ended, Pace, Progress, Step, Turned};
 pub use deliveries::EventsRead;
 pub use event_types::Imported;
 pub use folder::{STORE_FILE, write_private};
@@ -83,6 +86,7 @@ pub use query::{AttemptFilter, DeliveryFilter, EventFilter, From, Page, ROWS_WAL
 pub use reach::{Reach, Whose};
 pub use trial::TEST_RECORDED_WITHIN;
 pub use users::{Checked, Chosen};
+pub use volume::{TableVolume, Volume};
 pub use writer::{Stepped, Writer};
 
 pub struct Options {

@@ -89,6 +89,7 @@ impl Timers {
             let walked = report("retention", writer.retention_pass());
             self.retention_at = next(walked, RETENTION_PAUSE, RETENTION_REST);
         }
+        report("a look at the disk", writer.space_pass());
         if now >= self.backlog_at {
             let passed = report("the pass over old backlogs", writer.backlog_pass());
             self.backlog_at = next(passed, BACKLOG_PAUSE, BACKLOG_REST);

@@ -4,6 +4,7 @@ mod asked_again;
 mod attempts;
 mod backlog;
 mod clock_jumps;
+mod compaction;
 mod crash;
 mod disk_full;
 mod engine;

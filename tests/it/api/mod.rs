@@ -37,6 +37,7 @@ mod sessions;
 mod settings;
 mod setup;
 mod stats;
+mod storage;
 mod stream;
 mod subscription_settings;
 mod tenant_secret;

@@ -1,5 +1,6 @@
 //! The whole binary over loopback, with real clients, real receivers and real input.
 
+mod compaction;
 mod conformance;
 mod crash;
 mod full_disk;
