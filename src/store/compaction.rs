@@ -279,7 +279,7 @@ impl Compaction {
             loop {
                 let begun = Instant::now();
                 match self.step(STEP_BYTES_MAX)? {
-                    Step::Copying if pace == Pace::BesideWork => std::thread::sleep(begun.elapsed() * REST_FACTOR),
+                    Step::Copying if pace == Pace::BesideWork => rest(begun.elapsed() * REST_FACTOR),
                     Step::Copying | Step::CatchingUp => {}
                     Step::Ready => break,
                 }
@@ -404,7 +404,7 @@ impl Compaction {
         if let Some(old) = old {
             // A reader holds it for as long as it reads, so it is closed here and not by one of them.
             while Arc::strong_count(&old) > 1 {
-                std::thread::sleep(LEAVE_EVERY);
+                rest(LEAVE_EVERY);
             }
         }
         let bytes_after = self.shared.space.files().map_or(0, |(_, file)| taken_bytes(file));
@@ -428,6 +428,11 @@ impl Drop for Compaction {
         _ = std::fs::remove_file(&self.fresh.path);
         self.shared.compaction().running = None;
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a thread of its own leaves processor and disk to others for a while")]
+fn rest(duration: Duration) {
+    std::thread::sleep(duration);
 }
 
 /// Only its owner may read it, like the folder that it is in.
