@@ -110,6 +110,8 @@ fn mostly_free(world: &mut World) -> (Vec<Kept>, Vec<EventId>) {
         }
     }
     world.index();
+    // Before that nothing of it is in the file.
+    world.writer.checkpoint().unwrap();
     world.wait(100 * DAY);
     world.retain();
     world.writer.checkpoint().unwrap();
