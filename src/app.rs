@@ -1,6 +1,7 @@
 //! The composition root: opens the store, starts dispatcher and server, ends them in order. Knows everyone.
 
 mod admin_key;
+mod compacting;
 mod dev;
 mod doors;
 mod invitation;
@@ -146,6 +147,7 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
     // An error means that whoever would end it is gone: the same thing.
     let serving = tokio::spawn(http::serve(doors.listeners()?, api, async move { _ = server_ends.await }));
 
+    tokio::spawn(compacting::watch(store.clone(), clock.clone()));
     let is_dev = config.dev.value;
     if has_lived {
         warn!("the store is open again; work goes on");

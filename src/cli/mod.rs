@@ -6,6 +6,7 @@
 mod backup;
 mod check;
 mod client;
+mod compact;
 mod completions;
 mod config;
 mod csv;
@@ -72,6 +73,7 @@ enum Command {
     Health(health::Health),
     Check(check::Check),
     SecretKey(secret_key::SecretKey),
+    Compact(compact::Compact),
     Openapi(openapi::Openapi),
     Completions(completions::Completions),
     Man(man::Man),
@@ -128,6 +130,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>, environment: BTreeMap<Stri
         Command::Health(command) => command.run(&context),
         Command::Check(command) => command.run(&context),
         Command::SecretKey(command) => command.run(&context),
+        Command::Compact(command) => command.run(&context),
         Command::Openapi(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),

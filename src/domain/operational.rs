@@ -28,25 +28,62 @@ pub enum What {
     },
 }
 
-impl What {
-    /// The types that tenant `system` can subscribe to.
-    pub const TYPES: [&'static str; 6] = [
-        "subscription.degraded",
-        "subscription.failing",
-        "subscription.disabled",
-        "subscription.recovered",
-        "delivery.exhausted",
-        BACKUP_FAILED,
-    ];
+/// The types that tenant `system` can subscribe to.
+pub const TYPES: [&str; 9] = [
+    "subscription.degraded",
+    "subscription.failing",
+    "subscription.disabled",
+    "subscription.recovered",
+    "delivery.exhausted",
+    "storage.low",
+    "storage.full",
+    "storage.recovered",
+    BACKUP_FAILED,
+];
 
+impl What {
     pub fn event_type(self) -> &'static str {
-        let [degraded, failing, disabled, recovered, exhausted, _] = Self::TYPES;
         match self {
-            Self::Degraded => degraded,
-            Self::Failing => failing,
-            Self::Disabled => disabled,
-            Self::Recovered => recovered,
-            Self::Exhausted { .. } => exhausted,
+            Self::Degraded => "subscription.degraded",
+            Self::Failing => "subscription.failing",
+            Self::Disabled => "subscription.disabled",
+            Self::Recovered => "subscription.recovered",
+            Self::Exhausted { .. } => "delivery.exhausted",
         }
+    }
+}
+
+/// What became of the room that is left on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageNews {
+    /// New events are refused soon.
+    Low,
+    /// New events are refused.
+    Full,
+    /// There is room again.
+    Recovered,
+}
+
+impl StorageNews {
+    pub fn event_type(self) -> &'static str {
+        match self {
+            Self::Low => "storage.low",
+            Self::Full => "storage.full",
+            Self::Recovered => "storage.recovered",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_can_be_subscribed_to() {
+        let last = DeliveryId::from_u128(1);
+        let exhausted = What::Exhausted { count: 1, last };
+        let told = [What::Degraded, What::Failing, What::Disabled, What::Recovered, exhausted].map(What::event_type);
+        let news = [StorageNews::Low, StorageNews::Full, StorageNews::Recovered].map(StorageNews::event_type);
+        assert_eq!([told.as_slice(), news.as_slice(), &[BACKUP_FAILED]].concat(), TYPES);
     }
 }

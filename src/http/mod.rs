@@ -44,6 +44,7 @@ mod shortcut;
 mod standby;
 mod stats;
 mod status;
+mod storage;
 mod stream;
 mod subscriptions;
 mod template;
@@ -234,6 +235,7 @@ type Desk = (
     test_receiver::TestReceiverApi,
     listeners::ListenersApi,
     settings::SettingsApi,
+    storage::StorageApi,
     audit::AuditApi,
     backups::BackupsApi,
 );
@@ -309,6 +311,7 @@ pub fn endpoint(api: Api) -> impl Endpoint {
             test_receiver::TestReceiverApi { app: app.clone() },
             listeners::ListenersApi { app: app.clone() },
             settings::SettingsApi { app: app.clone() },
+            storage::StorageApi { app: app.clone() },
             audit::AuditApi { app: app.clone() },
             backups::BackupsApi { app: app.clone() },
         ),

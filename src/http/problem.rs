@@ -157,6 +157,12 @@ pub enum Ground {
     BackupsUnavailable {
         detail: String,
     },
+    CompactionRunning,
+    /// What is in use has to be copied.
+    NoRoomToCompact {
+        needed_bytes: u64,
+        free_bytes: u64,
+    },
     ShuttingDown,
     /// The store is closed, and is being opened again.
     StorageUnavailable,
@@ -204,6 +210,7 @@ impl Ground {
             | Self::ExternalIdConflict
             | Self::InvalidState
             | Self::BackupRunning
+            | Self::CompactionRunning
             | Self::InstanceNotEmpty
             | Self::ListenerTaken
             | Self::SettingFixed { .. }
@@ -219,7 +226,7 @@ impl Ground {
             | Self::RateWindowExceeded { .. }
             | Self::TooManyViewers { .. }
             | Self::TooManyListeners { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::StorageFull | Self::NoRoomToCompact { .. } => StatusCode::INSUFFICIENT_STORAGE,
             Self::ShuttingDown | Self::StorageUnavailable | Self::BackupsUnavailable { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -270,7 +277,8 @@ impl Ground {
             | Self::SettingFixed { .. }
             | Self::SystemTenant
             | Self::SetupDone
-            | Self::LastOwner => "invalid_state",
+            | Self::LastOwner
+            | Self::CompactionRunning => "invalid_state",
             Self::EventExpired => "event_expired",
             Self::PreconditionFailed => "precondition_failed",
             Self::LimitExceeded { .. } | Self::TooManyViewers { .. } | Self::TooManyListeners { .. } => {
@@ -278,7 +286,7 @@ impl Ground {
             }
             Self::RateLimited | Self::TooManyTargets | Self::RateWindowExceeded { .. } => "rate_limited",
             Self::Loop => "loop_detected",
-            Self::StorageFull => "storage_full",
+            Self::StorageFull | Self::NoRoomToCompact { .. } => "storage_full",
             Self::BackupsUnavailable { .. } => "backups_unavailable",
             Self::ShuttingDown => "shutting_down",
             Self::StorageUnavailable => "storage_unavailable",

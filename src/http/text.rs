@@ -155,6 +155,10 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::InstanceNotEmpty => Message::new("instance-not-empty"),
         Ground::BackupRunning => Message::new("backup-running"),
         Ground::BackupsUnavailable { detail } => Message::new("backups-unavailable").with("why", detail),
+        Ground::CompactionRunning => Message::new("compaction-running"),
+        Ground::NoRoomToCompact { needed_bytes, free_bytes } => {
+            Message::new("no-room-to-compact").number("needed_bytes", needed_bytes).number("free_bytes", free_bytes)
+        }
         Ground::ShuttingDown => Message::new("shutting-down"),
         Ground::StorageUnavailable => Message::new("storage-unavailable"),
         Ground::Internal | Ground::StoreUnavailable { .. } => Message::new("internal"),

@@ -116,6 +116,7 @@ fn make(tables: &mut Tables<'_>, beginning: &Beginning<'_>) -> Result<(), StoreE
             secret: None,
             metadata: tenant::Metadata::new(),
             subscriptions_max: tenant::SUBSCRIPTIONS_MAX_DEFAULT,
+            retention: Default::default(),
             revision: 1,
             created_at: now,
             updated_at: now,

@@ -189,6 +189,7 @@ fn every_command_explains_itself_and_a_typo_is_a_usage_error() {
         "config",
         "health",
         "check",
+        "compact",
         "secret-key",
         "openapi",
         "completions",
@@ -521,6 +522,25 @@ fn keys_are_made_and_ended_on_a_running_server_and_on_a_stopped_one() {
     let check = good_json(folder.path(), &["check", "--json"]);
     assert!(check["file_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{check}");
     assert_eq!(check["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn space_is_given_back_by_a_running_server_and_in_the_store_of_a_stopped_one() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &[]);
+    let is_done = |ended: &Value| {
+        let has = |name: &str| ended[name].as_u64().is_some_and(|bytes| bytes > 0);
+        has("bytes_before") && has("bytes_after")
+    };
+    let ended = good_json(folder.path(), &["compact", "--json", "--url", &server.url]);
+    assert!(is_done(&ended), "{ended}");
+    let on_stopped = ["compact", "--json", "--data-dir", "waxwing-data"];
+    let busy = run(folder.path(), &on_stopped);
+    assert!(busy.contains("leave --data-dir out") && busy.ends_with("exit 2\n"), "{busy}");
+    assert_eq!(server.terminate().0, 0);
+    let ended = good_json(folder.path(), &on_stopped);
+    assert!(is_done(&ended), "{ended}");
+    assert_eq!(good_json(folder.path(), &["check", "--json"])["findings"], serde_json::json!([]));
 }
 
 #[test]

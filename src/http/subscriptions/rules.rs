@@ -11,7 +11,7 @@ use crate::domain::header::{
     VALUE_EXPECTED,
 };
 use crate::domain::id::TenantId;
-use crate::domain::operational::What;
+use crate::domain::operational;
 use crate::domain::profile::{ApiVersion, Profile};
 use crate::domain::public_id::PublicIds;
 use crate::domain::retry::{RETRIES_MAX, RETRY_WAIT_SECONDS_MAX, Schedule};
@@ -52,7 +52,9 @@ pub(super) fn check_events(
             // A test is sent when somebody asks for it, never because somebody subscribed to it.
             EventPattern::Below(prefix) => prefix.as_str() != "webhook",
             // What Waxwing itself has to say goes to tenant `system` alone.
-            EventPattern::Exact(name) if call.tenant().id == TenantId::SYSTEM => What::TYPES.contains(&name.as_str()),
+            EventPattern::Exact(name) if call.tenant().id == TenantId::SYSTEM => {
+                operational::TYPES.contains(&name.as_str())
+            }
             EventPattern::Exact(name) => {
                 let entry = call.catalogue.event_type(name.as_str());
                 entry.is_some_and(|entry| entry.event_type.archived_at.is_none())

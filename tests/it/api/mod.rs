@@ -43,6 +43,7 @@ mod settings;
 mod setup;
 mod stats;
 mod status;
+mod storage;
 mod stream;
 mod subscription_settings;
 mod targets;

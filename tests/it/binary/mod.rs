@@ -1,6 +1,7 @@
 //! The whole binary over loopback, with real clients, real receivers and real input.
 
 mod backup;
+mod compaction;
 mod conformance;
 mod crash;
 #[cfg(target_os = "linux")]

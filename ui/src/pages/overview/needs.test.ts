@@ -15,7 +15,7 @@ const WELL: Schemas["StatusInstance"] = {
   uptime_seconds: 5,
   attempts_under_way: 0,
   lanes: 0,
-  disk: { free_bytes: 900, reserve_bytes: 100, total_bytes: 1000, level: "enough" },
+  disk: { free_bytes: 900, reserve_bytes: 100, warning_bytes: 200, total_bytes: 1000, level: "enough" },
   files: { store_bytes: 1, journal_bytes: 1 },
   journal: { bytes: 0, checkpoint_at: null },
   clock: { jumped_at: null, jumped_by_seconds: 0, drift_seconds: 0 },
