@@ -49,7 +49,7 @@ use super::record::{
     StateCountsRecord, StatsLogRecord, StatsRecord, SubscriptionRecord, TenantRecord, UsedRecord, UserRecord, Value,
     WorkRecord,
 };
-use crate::domain::event_type::EventTypeName;
+use crate::domain::event_type::{EventTypeKey, EventTypeName};
 use crate::domain::id::{
     AuditId, DeliveryId, EventId, JobId, KeyId, PortalLinkId, SessionId, SubscriptionId, TenantId, UserId,
 };
@@ -294,6 +294,7 @@ impl Key for Scope {
             Self::Instance => (0, [0; 16]),
             Self::Tenant(id) => (1, id.to_bytes()),
             Self::Subscription(id) => (2, id.to_bytes()),
+            Self::EventType(EventTypeKey(key)) => (3, *key),
         };
         bytes.push(kind);
         bytes.extend_from_slice(&id);
@@ -304,6 +305,7 @@ impl Key for Scope {
             ([0], id) if id == [0; 16] => Some(Self::Instance),
             ([1], id) => Some(Self::Tenant(TenantId::from_bytes(id))),
             ([2], id) => Some(Self::Subscription(SubscriptionId::from_bytes(id))),
+            ([3], key) => Some(Self::EventType(EventTypeKey(key))),
             _ => None,
         }
     }
