@@ -127,9 +127,12 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
     let (dispatch, sending) = dispatch::start(store.clone(), changes, sender, rand::random());
 
     let admin_key = provide_admin_key(config, &store, &clock).await?;
+    // What listens may have taken a port that nobody named.
+    let public_url = config.public_url.value.as_ref();
+    let link_base = public_url.map_or_else(|| doors.base_url(), |url| url.as_str().to_owned());
     let setup_link = match has_lived {
         true => None,
-        false => provide_setup_link(&store, &clock, &doors.base_url()).await?,
+        false => provide_setup_link(&store, &clock, &link_base).await?,
     };
     let settings = settings(config, targets, doors.certificates());
     let is_shutting_down = Arc::clone(&settings.is_shutting_down);
@@ -252,7 +255,8 @@ pub fn store_options(config: &Config, clock: Clock) -> store::Options {
 
 /// What links for people begin with, as far as the configuration says.
 pub fn base_url(config: &Config) -> String {
-    doors::base_url(&config.https.domain.value, config.https.listen_https.value, config.listen.value)
+    let by_doors = || doors::base_url(&config.https.domain.value, config.https.listen_https.value, config.listen.value);
+    config.public_url.value.as_ref().map_or_else(by_doors, |url| url.as_str().to_owned())
 }
 
 /// What backups are made with, and where they are kept.
@@ -310,7 +314,7 @@ fn open_store(config: &Config, clock: Clock) -> Result<Opened, StartError> {
 
 /// Where this process, which listens at these doors, may deliver to.
 fn target_rules(config: &Config, doors: &Doors) -> TargetRules {
-    let public_host = config.public_url.value.iter().filter_map(|url| url.host_str()).map(str::to_owned);
+    let public_host = config.public_url.value.iter().map(|url| url.host().to_owned());
     TargetRules {
         allow_http: config.allow_http_targets.value,
         allowed_ranges: config.allow_target_range.value.clone(),
@@ -350,6 +354,7 @@ fn settings(config: &Config, targets: TargetRules, certificates: Option<Arc<http
         },
         trusted_proxies: config.trusted_proxies.value.clone(),
         language: config.language.value,
+        public_url: config.public_url.value.clone(),
         configured: configured(config),
         contracts: config.compat.value,
         admin_key: config.admin_key.value.as_ref().map(|key| key.hash()),
@@ -368,6 +373,7 @@ fn configured(config: &Config) -> Vec<Configured> {
             "management_rate" => Some(SettingName::ManagementRate),
             "publish_rate" => Some(SettingName::PublishRate),
             "language" => Some(SettingName::Language),
+            "public_url" => Some(SettingName::ConsoleUrl),
             _ => None,
         };
         let place = origin.to_string();

@@ -19,6 +19,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::domain::backup::Passphrase;
+use crate::domain::base_url::BaseUrl;
 use crate::domain::contract::Contracts;
 use crate::domain::key::KeyHash;
 use crate::domain::language::Language;
@@ -116,7 +117,7 @@ pub struct Config {
     pub refuse_target_port: Set<Vec<u16>>,
     pub nat64_prefix: Set<Vec<Nat64Prefix>>,
     /// Of which the host counts.
-    pub public_url: Set<Option<Url>>,
+    pub public_url: Set<Option<BaseUrl>>,
     pub management_rate: Set<Rate>,
     pub publish_rate: Set<Rate>,
     pub trusted_proxies: Set<Vec<IpNet>>,
@@ -390,9 +391,11 @@ impl Config {
                 "Prefixes by which gateways of this network lead to IPv4, besides 64:ff9b::/96",
                 |prefixes| show_all(prefixes),
             ),
-            public_url.row("public_url", "The URL under which others reach this server: never a target", |url| {
-                url.as_ref().map_or(json!("not set"), |url| json!(url.as_str()))
-            }),
+            public_url.row(
+                "public_url",
+                "The URL under which others reach this server: links begin with it, and it is never a target",
+                |url| json!(url.as_ref().map(BaseUrl::as_str)),
+            ),
             management_rate.row(
                 "management_rate",
                 "Calls per second for each key that has no quota of its own",

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use url::{Origin, Url};
 
+use super::base_url::BaseUrl;
 use super::key::RATE_CEILING;
 use super::language::Language;
 
@@ -20,7 +21,6 @@ const COMPACTION_PERCENT_DEFAULT: u8 = 50;
 const NAME_LENGTH_MAX: usize = 64;
 const LOGO_BYTES_MAX: usize = 64 * 1024;
 const FRAME_ANCESTORS_MAX: usize = 20;
-const URL_LENGTH_MAX: usize = 512;
 /// Of a schedule: a year.
 const HOURS_CEILING: u32 = 8760;
 /// Backups that are kept.
@@ -118,8 +118,7 @@ pub struct StoredSettings {
     pub compaction_hour: Option<StoredHour>,
     pub compaction_percent: Option<u8>,
     pub language: Option<Language>,
-    /// Without a slash at its end.
-    pub console_url: Option<String>,
+    pub console_url: Option<BaseUrl>,
     pub portal: Portal,
     /// Between two backups.
     pub backup_hours: Option<StoredHours>,
@@ -160,7 +159,7 @@ impl StoredSettings {
             SettingName::CompactionHour => *compaction_hour = read(value, hour)?,
             SettingName::CompactionPercent => *compaction_percent = read(value, percent)?,
             SettingName::Language => *language = read(value, |value| Language::from_tag(value.as_str()?))?,
-            SettingName::ConsoleUrl => self.console_url = read(value, base_url)?,
+            SettingName::ConsoleUrl => self.console_url = read(value, |value| value.as_str()?.parse().ok())?,
             SettingName::PortalName => *portal_name = read(value, label)?,
             SettingName::PortalColor => *color = read(value, hex_color)?,
             SettingName::PortalLogo => *logo = read(value, picture)?,
@@ -196,7 +195,7 @@ impl StoredSettings {
             SettingName::CompactionHour => compaction_hour.map(show_hour),
             SettingName::CompactionPercent => compaction_percent.map(|percent| json!(percent)),
             SettingName::Language => language.map(|language| json!(language.tag())),
-            SettingName::ConsoleUrl => console_url.as_ref().map(|url| json!(url)),
+            SettingName::ConsoleUrl => console_url.as_ref().map(|url| json!(url.as_str())),
             SettingName::PortalName => portal_name.as_ref().map(|name| json!(name)),
             SettingName::PortalColor => color.as_ref().map(|color| json!(color)),
             SettingName::PortalLogo => logo.as_ref().map(|logo| json!(logo)),
@@ -259,18 +258,6 @@ fn kept(value: &Value) -> Option<u32> {
 
 fn show_rate(rate: StoredRate) -> Value {
     rate.map_or_else(|| json!("off"), |rate| json!(rate))
-}
-
-fn base_url(value: &Value) -> Option<String> {
-    let url = Url::parse(value.as_str()?).ok()?;
-    let is_plain = url.has_host()
-        && matches!(url.scheme(), "http" | "https")
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.as_str().len() <= URL_LENGTH_MAX;
-    is_plain.then(|| url.as_str().trim_end_matches('/').to_owned())
 }
 
 fn label(value: &Value) -> Option<String> {

@@ -85,6 +85,7 @@ use shortcut::Shortcut;
 use crate::backups::Backups;
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
+use crate::domain::base_url::BaseUrl;
 use crate::domain::contract::{Contract, Contracts};
 use crate::domain::key::{ApiKey, KeyHash};
 use crate::domain::language::Language;
@@ -115,6 +116,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Of errors, for who asks for none that is spoken here.
     pub language: Language,
+    /// What links for people begin with, unless `console.url` is stored; none: with the address that the request came to.
+    pub public_url: Option<BaseUrl>,
     /// What the process was started with, for people. Those of a stored setting's name are what holds without.
     pub configured: Vec<Configured>,
     /// The published contracts that are spoken beside the own API.
@@ -148,6 +151,7 @@ impl Default for Settings {
             rate_limits: Defaults::default(),
             trusted_proxies: Vec::new(),
             language: Language::default(),
+            public_url: None,
             configured: Vec::new(),
             contracts: Contracts::ALL,
             admin_key: None,

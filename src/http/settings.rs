@@ -18,6 +18,7 @@ use super::reply::{
 use super::value::{Nullable, Raw, choice, documented};
 use super::{App, Tag};
 use crate::domain::backup::KEPT_DEFAULT;
+use crate::domain::base_url::BaseUrl;
 use crate::domain::setting::{CompactionPlan, SettingName, StoredSettings, show_hour};
 use crate::domain::violation::Rule;
 use crate::store::Retention;
@@ -319,8 +320,8 @@ impl SettingsApi {
             SettingName::CompactionHour => show_hour(CompactionPlan::default().hour),
             SettingName::CompactionPercent => json!(CompactionPlan::default().reclaimable_percent),
             SettingName::Language => json!(self.app.settings.language.tag()),
-            SettingName::ConsoleUrl
-            | SettingName::PortalName
+            SettingName::ConsoleUrl => json!(self.app.settings.public_url.as_ref().map(BaseUrl::as_str)),
+            SettingName::PortalName
             | SettingName::PortalColor
             | SettingName::PortalLogo
             | SettingName::PortalFrameAncestors => Value::Null,

@@ -221,7 +221,7 @@ fn config_shows_where_each_value_comes_from() {
         allow_target_port       none                                            default
         refuse_target_port      none                                            default
         nat64_prefix            none                                            default
-        public_url              not set                                         default
+        public_url              none                                            default
         management_rate         off                                             waxwing.toml line 2
         publish_rate            7                                               --publish-rate
         trusted_proxies         none                                            default
@@ -669,6 +669,29 @@ fn the_first_user_follows_the_printed_link_and_a_lost_password_is_chosen_anew() 
     // With a user there is nothing to set up.
     assert!(!server.terminate().1.contains("/#/setup/"));
     assert_eq!(good_json(folder.path(), &["check", "--json"])["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn links_begin_with_the_public_url_and_nobody_changes_it_elsewhere() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &["--public-url", "https://Hooks.example/waxwing/"]);
+    let base = "https://hooks.example/waxwing";
+    let printed = server.line_with("/#/setup/");
+    assert!(printed.contains(&format!("{base}/#/setup/")), "{printed}");
+    let newer = good_json(folder.path(), &["setup-link", "--json", "--url", &server.url]);
+    assert!(newer["invitation_url"].as_str().unwrap().starts_with(&format!("{base}/#/setup/")), "{newer}");
+    let key = admin_key(folder.path());
+    let (status, settings) = server.call("GET", "/v1/settings", &key, "");
+    assert_eq!(status, 200);
+    let all = settings["data"].as_array().unwrap();
+    let found = &all.iter().find(|setting| setting["id"] == "console.url").unwrap()["attributes"];
+    assert_eq!((&found["value"], &found["origin"]), (&base.into(), &"flag".into()));
+    let other = r#"{"console.url":"https://other.example"}"#;
+    assert_eq!(server.call("PATCH", "/v1/settings", &key, other).0, 409);
+    let target = r#"{"url":"https://hooks.example/x","events":["*"]}"#;
+    let refused = server.call("POST", "/v1/webhook-subscriptions", &key, target);
+    assert_eq!(refused.0, 400, "{}", refused.1);
+    server.terminate();
 }
 
 #[test]
