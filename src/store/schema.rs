@@ -320,7 +320,9 @@ impl Key for Timestamp {
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
-        take(bytes).map(|part| Self::from_millis((u64::from_be_bytes(part) ^ SIGN).cast_signed()))
+        let millis = (u64::from_be_bytes(take(bytes)?) ^ SIGN).cast_signed();
+        let at = Self::from_millis(millis);
+        (at.as_millis() == millis).then_some(at)
     }
 }
 
@@ -492,6 +494,13 @@ mod tests {
         assert_eq!(EventId::from_key(&[0; 17]), None);
         assert_eq!(WorkName::from_key(&[9; 17]), None);
         assert_eq!(<(TenantId, ExternalId)>::from_key(&[0; 16]), None, "an external id is never empty");
+        // No moment that can be written: it would be read as another key than the row has.
+        for outside in [[0; 8], [u8::MAX; 8]] {
+            assert_eq!(Timestamp::from_key(&outside), None);
+        }
+        for at in [Timestamp::MIN, Timestamp::MAX] {
+            assert_eq!(Timestamp::from_key(&at.to_key()), Some(at));
+        }
     }
 
     #[test]
