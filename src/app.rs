@@ -1,10 +1,12 @@
 //! The composition root: opens the store, starts dispatcher and server, ends them in order. Knows everyone.
 
 mod admin_key;
+mod compacting;
 mod dev;
 mod doors;
 mod invitation;
 mod log;
+mod manager;
 mod paint;
 mod stop;
 mod vigil;
@@ -26,7 +28,7 @@ use doors::Doors;
 pub use doors::{DoorSeen, DoorState, look_at_doors};
 pub use invitation::make_link;
 pub use paint::Paint;
-use stop::Signals;
+pub use stop::Signals;
 pub use vigil::Vigil;
 
 use crate::backups::{self, Backups, Bucket, BucketOptions, Place};
@@ -124,13 +126,19 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
         net::Client::new(net::Options { clock: clock.clone(), ..net::Options::new(targets.clone(), resolver) })
             .map_err(failed("outgoing connections cannot be made"))?;
     let test_receiver = client.test_receiver().clone();
+    let listeners = client.listeners().clone();
     let sender = dispatch::Sender { net: client.clone(), clock: clock.clone() };
+    // Before anything is sent: who listened to the last life has to begin anew.
+    store.pause_listening().await.map_err(failed("what was listened to cannot be paused"))?;
     let (dispatch, sending) = dispatch::start(store.clone(), changes, sender, rand::random());
 
     let admin_key = provide_admin_key(config, &store, &clock).await?;
+    // What listens may have taken a port that nobody named.
+    let public_url = config.public_url.value.as_ref();
+    let link_base = public_url.map_or_else(|| doors.base_url(), |url| url.as_str().to_owned());
     let setup_link = match has_lived {
         true => None,
-        false => provide_setup_link(&store, &clock, &doors.base_url()).await?,
+        false => provide_setup_link(&store, &clock, &link_base).await?,
     };
     let settings = settings(config, targets, doors.certificates());
     let is_shutting_down = Arc::clone(&settings.is_shutting_down);
@@ -156,6 +164,7 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
     // An error means that whoever would end it is gone: the same thing.
     let serving = tokio::spawn(http::serve(doors.listeners()?, api, async move { _ = server_ends.await }));
 
+    tokio::spawn(compacting::watch(store.clone(), clock.clone()));
     let is_dev = config.dev.value;
     if has_lived {
         warn!("the store is open again; work goes on");
@@ -169,6 +178,7 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
         announce(config, address, setup_link.as_deref());
     }
 
+    manager::ready(address);
     let ended = tokio::select! {
         () = signals.next() => Ended::Asked,
         () = backups.restored() => {
@@ -176,6 +186,7 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
             Ended::Restored
         }
         () = store.broken() => {
+            manager::store_broke();
             error!("a commit failed: sending stops, and the store is opened again");
             is_shutting_down.store(true, Ordering::Release);
             backups.end();
@@ -188,8 +199,10 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
         }
     };
     signals.end_at_once_on_the_next_one();
+    manager::stopping();
     is_shutting_down.store(true, Ordering::Release);
     backups.end();
+    listeners.close();
     stop::drain(&store, &dispatch, sending, is_dev).await;
     _ = end_server.send(());
     if let Some(traces) = traces {
@@ -259,7 +272,8 @@ pub fn store_options(config: &Config, clock: Clock) -> store::Options {
 
 /// What links for people begin with, as far as the configuration says.
 pub fn base_url(config: &Config) -> String {
-    doors::base_url(&config.https.domain.value, config.https.listen_https.value, config.listen.value)
+    let by_doors = || doors::base_url(&config.https.domain.value, config.https.listen_https.value, config.listen.value);
+    config.public_url.value.as_ref().map_or_else(by_doors, |url| url.as_str().to_owned())
 }
 
 /// What backups are made with, and where they are kept.
@@ -317,7 +331,7 @@ fn open_store(config: &Config, clock: Clock) -> Result<Opened, StartError> {
 
 /// Where this process, which listens at these doors, may deliver to.
 fn target_rules(config: &Config, doors: &Doors) -> TargetRules {
-    let public_host = config.public_url.value.iter().filter_map(|url| url.host_str()).map(str::to_owned);
+    let public_host = config.public_url.value.iter().map(|url| url.host().to_owned());
     TargetRules {
         allow_http: config.allow_http_targets.value,
         allowed_ranges: config.allow_target_range.value.clone(),
@@ -357,6 +371,7 @@ fn settings(config: &Config, targets: TargetRules, certificates: Option<Arc<http
         },
         trusted_proxies: config.trusted_proxies.value.clone(),
         language: config.language.value,
+        public_url: config.public_url.value.clone(),
         configured: configured(config),
         contracts: config.compat.value,
         admin_key: config.admin_key.value.as_ref().map(|key| key.hash()),
@@ -375,6 +390,7 @@ fn configured(config: &Config) -> Vec<Configured> {
             "management_rate" => Some(SettingName::ManagementRate),
             "publish_rate" => Some(SettingName::PublishRate),
             "language" => Some(SettingName::Language),
+            "public_url" => Some(SettingName::ConsoleUrl),
             _ => None,
         };
         let place = origin.to_string();

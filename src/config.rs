@@ -3,6 +3,7 @@
 //! Flags win over the environment, the environment over the file, the file over the defaults. Every value keeps where
 //! it came from, so that an error can name the place to change and `waxwing config` can show it.
 
+mod example;
 mod https;
 mod read;
 mod typed;
@@ -18,10 +19,12 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::domain::backup::Passphrase;
+use crate::domain::base_url::BaseUrl;
 use crate::domain::contract::Contracts;
 use crate::domain::key::KeyHash;
 use crate::domain::language::Language;
 use crate::domain::target::{HostPattern, Nat64Prefix};
+pub use example::example;
 pub use https::{ACME_DIRECTORY_DEFAULT, Https, HttpsArgs};
 use typed::Typed;
 
@@ -117,7 +120,7 @@ pub struct Config {
     pub refuse_target_port: Set<Vec<u16>>,
     pub nat64_prefix: Set<Vec<Nat64Prefix>>,
     /// Of which the host counts.
-    pub public_url: Set<Option<Url>>,
+    pub public_url: Set<Option<BaseUrl>>,
     pub management_rate: Set<Rate>,
     pub publish_rate: Set<Rate>,
     pub trusted_proxies: Set<Vec<IpNet>>,
@@ -395,9 +398,11 @@ impl Config {
                 "Prefixes by which gateways of this network lead to IPv4, besides 64:ff9b::/96",
                 |prefixes| show_all(prefixes),
             ),
-            public_url.row("public_url", "The URL under which others reach this server: never a target", |url| {
-                url.as_ref().map_or(json!("not set"), |url| json!(url.as_str()))
-            }),
+            public_url.row(
+                "public_url",
+                "The URL under which others reach this server: links begin with it, and it is never a target",
+                |url| json!(url.as_ref().map(BaseUrl::as_str)),
+            ),
             management_rate.row(
                 "management_rate",
                 "Calls per second for each key that has no quota of its own",
@@ -457,8 +462,12 @@ impl Config {
             otlp_endpoint.row("otlp_endpoint", "The collector that traces go to", |endpoint| {
                 endpoint.as_ref().map_or(json!("not set"), |endpoint| json!(endpoint.as_str()))
             }),
-            log.row("log", "How the log is written", |format| json!(format.name())),
-            log_level.row("log_level", "What the log tells", |level| json!(level)),
+            log.row("log", "How the log is written: pretty or json", |format| json!(format.name())),
+            log_level.row(
+                "log_level",
+                "What the log tells: error, warn, info, debug, trace, or directives as of RUST_LOG",
+                |level| json!(level),
+            ),
         ]);
         rows
     }

@@ -46,7 +46,7 @@ const HISTORY_QUICK: u64 = 5_000;
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo bench --bench throughput --")]
 struct Arguments {
-    /// Scenarios to run, in this order; none: all of them
+    /// Scenarios to run, in this order; none: all of them but `soak`
     #[arg(value_name = "SCENARIO", value_parser = read_scenario)]
     scenarios: Vec<Scenario>,
     /// Show the scenarios and end
@@ -155,7 +155,8 @@ async fn stopped() -> Result<ExitCode, Fault> {
 
 async fn measure(arguments: Arguments) -> Result<ExitCode, Fault> {
     let Arguments { scenarios, list: _, quick, runs, history, dir, json, binary, bench: _ } = arguments;
-    let scenarios = if scenarios.is_empty() { Scenario::ALL.to_vec() } else { scenarios };
+    let all = Scenario::ALL.into_iter().filter(|scenario| !scenario.is_by_name_only());
+    let scenarios = if scenarios.is_empty() { all.collect() } else { scenarios };
     let scale = Scale {
         is_quick: quick,
         runs: runs.unwrap_or(if quick { 1 } else { RUNS_DEFAULT }),

@@ -8,6 +8,7 @@ use poem::{Endpoint, EndpointExt, Request, Response};
 use redb::backends::InMemoryBackend;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
+use waxwing::backups::{self, Backups, Place};
 use waxwing::clock::{Clock, ManualClock};
 use waxwing::dispatch::{self, Sender};
 use waxwing::domain::key::KeyHash;
@@ -62,7 +63,17 @@ impl App {
                 admin_key: Some(KeyHash::of(ADMIN_KEY)),
                 ..Settings::default()
             };
-            let api = Api { store: store.clone(), dispatch, net: client, clock, settings };
+            // No target makes a backup.
+            let nowhere = std::env::temp_dir().join("waxwing-fuzz-nowhere");
+            let backups = backups::Options {
+                place: Place::Folder(nowhere.clone()),
+                folder: nowhere.clone(),
+                secret_key: None,
+                data_dir: nowhere,
+                passphrase: None,
+            };
+            let backups = Backups::new(store.clone(), clock.clone(), backups);
+            let api = Api { store: store.clone(), dispatch, net: client, clock, backups, settings };
             (endpoint(api).map_to_response().boxed(), store, writing, running)
         });
         let app = Self { runtime, endpoint, store, writing, running, requests: 0 };
@@ -103,5 +114,19 @@ impl App {
         });
         drop(endpoint);
         writing.join().expect("the writer ends well");
+    }
+}
+
+// Built with the tests of the project, so that what changes there is not found here only when somebody fuzzes.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_targets_ask_answers_and_begins_anew() {
+        let mut app = App::start();
+        app.requests = REQUESTS_MAX;
+        assert_eq!(app.ask("POST", "/v1/events", "application/json", br#"{"type":"a","data":{}}"#), Some(202));
+        assert_eq!(app.requests, 1);
     }
 }

@@ -113,6 +113,7 @@ async fn make_samples(store: &Store, clock: &Clock) -> Result<(), StoreError> {
         secret: None,
         metadata: Default::default(),
         subscriptions_max: SUBSCRIPTIONS_MAX_DEFAULT,
+        retention: Default::default(),
         revision: 0,
         created_at: now,
         updated_at: now,

@@ -82,9 +82,7 @@ const LANGUAGE: &str = "en";
 
 impl Server {
     pub(super) fn find(args: &ServerArgs, context: &Context, config: &Config) -> Result<Self, Failure> {
-        let given = args.url.as_deref().or(context.variable("WAXWING_URL"));
-        let text = given.map_or_else(|| app::url_of(config.listen.value), str::to_owned);
-        let url = read_url(&text)?;
+        let url = url_of(args.url.as_deref(), context, config)?;
         let key = args.key.as_deref().or(context.variable("WAXWING_API_KEY"));
         let key = match key {
             Some(key) => Zeroizing::new(key.to_owned()),
@@ -98,15 +96,7 @@ impl Server {
             })?,
             None => return Err(Failure::Usage(format!("no API key for {url}: give --key or WAXWING_API_KEY"))),
         };
-        let mut settings = ureq::Agent::config_builder()
-            .timeout_global(Some(ANSWER_WITHIN))
-            .http_status_as_error(false)
-            .user_agent(concat!("waxwing-cli/", env!("CARGO_PKG_VERSION")));
-        if is_this_machine(&url) {
-            // A proxy for the outside world does not know this machine's loopback address.
-            settings = settings.proxy(None);
-        }
-        Ok(Self { agent: settings.build().into(), url, key })
+        Ok(Self { agent: agent_for(&url), url, key })
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Answer, Failure> {
@@ -114,9 +104,12 @@ impl Server {
     }
 
     pub(super) fn delete(&self, path: &str) -> Result<Answer, Failure> {
-        let request = self.agent.delete(self.address(path)).header("authorization", self.authorization());
-        let request = request.header("accept-language", LANGUAGE);
-        Ok(self.read(request.call())??)
+        Ok(self.ask_delete(path, None)??)
+    }
+
+    /// As [`Self::try_get`].
+    pub(super) fn try_delete(&self, path: &str, tenant: Option<&str>) -> Result<Result<Answer, Refused>, Failure> {
+        patiently(|| self.ask_delete(path, tenant))
     }
 
     /// `body` is JSON. `tenant` is an id or external id.
@@ -186,6 +179,15 @@ impl Server {
         self.read(request.call())
     }
 
+    fn ask_delete(&self, path: &str, tenant: Option<&str>) -> Result<Result<Answer, Refused>, Failure> {
+        let mut request = self.agent.delete(self.address(path)).header("authorization", self.authorization());
+        request = request.header("accept-language", LANGUAGE);
+        if let Some(tenant) = tenant {
+            request = request.header("waxwing-tenant", tenant);
+        }
+        self.read(request.call())
+    }
+
     fn ask_post(&self, path: &str, body: &str, tenant: Option<&str>) -> Result<Result<Answer, Refused>, Failure> {
         let mut request = self.agent.post(self.address(path)).header("authorization", self.authorization());
         request = request.header("accept-language", LANGUAGE);
@@ -225,6 +227,37 @@ impl Server {
         let not_ours = |_| Failure::Failed(format!("{} does not answer like a Waxwing server", self.url));
         Ok(Ok(Answer { body: serde_json::from_slice(&body).map_err(not_ours)? }))
     }
+}
+
+/// Where a server is, and whether it takes work; if not, why. Nobody needs a key to ask that.
+pub(super) fn ask_ready(
+    given: Option<&str>,
+    context: &Context,
+    config: &Config,
+) -> Result<(Url, Result<(), String>), Failure> {
+    let url = url_of(given, context, config)?;
+    let path = format!("{}/readyz", url.as_str().trim_end_matches('/'));
+    let ready = match agent_for(&url).get(path).call() {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(format!("it answers {}", answer.status().as_u16())),
+        Err(error) => Err(error.to_string()),
+    };
+    Ok((url, ready))
+}
+
+fn url_of(given: Option<&str>, context: &Context, config: &Config) -> Result<Url, Failure> {
+    let given = given.or(context.variable("WAXWING_URL"));
+    read_url(&given.map_or_else(|| app::url_of(config.listen.value), str::to_owned))
+}
+
+fn agent_for(url: &Url) -> ureq::Agent {
+    let settings = ureq::Agent::config_builder()
+        .timeout_global(Some(ANSWER_WITHIN))
+        .http_status_as_error(false)
+        .user_agent(concat!("waxwing-cli/", env!("CARGO_PKG_VERSION")));
+    // A proxy for the outside world does not know this machine's loopback address.
+    let settings = if is_this_machine(url) { settings.proxy(None) } else { settings };
+    settings.build().into()
 }
 
 fn read_url(text: &str) -> Result<Url, Failure> {

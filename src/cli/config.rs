@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::table::table;
 use super::{Context, Failure, Verdict, print, print_json};
-use crate::config::{Args, Origin, Row};
+use crate::config::{Args, Origin, Row, example};
 
 /// Show every effective setting and where it came from
 ///
@@ -15,6 +15,7 @@ use crate::config::{Args, Origin, Row};
 Examples:
   waxwing config
   waxwing config --dev --json
+  waxwing config --example > waxwing.toml
   WAXWING_LISTEN=0.0.0.0:8620 waxwing config
 
 Settings in waxwing.toml have the names that this command shows:
@@ -27,10 +28,17 @@ pub(super) struct ShowConfig {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Print a waxwing.toml that explains every setting and has its default, each behind a #
+    #[arg(long, conflicts_with = "json")]
+    example: bool,
 }
 
 impl ShowConfig {
     pub(super) fn run(self, context: &Context) -> Result<Verdict, Failure> {
+        if self.example {
+            print(example().trim_end())?;
+            return Ok(Verdict::Good);
+        }
         let config = context.config(&self.args)?;
         let rows = config.rows();
         if self.json {

@@ -6,12 +6,17 @@
 mod backup;
 mod check;
 mod client;
+mod compact;
+mod completions;
 mod config;
 mod csv;
 mod doctor;
 mod export;
+mod health;
 mod import;
 mod keys;
+mod listen;
+mod man;
 mod openapi;
 mod passphrase;
 mod place;
@@ -31,7 +36,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::app::Paint;
 use crate::config::{Args, Config, ConfigError, FILE_NAME};
@@ -56,6 +61,7 @@ struct Typed {
 enum Command {
     Serve(serve::Serve),
     Send(send::Send),
+    Listen(listen::Listen),
     Verify(verify::Verify),
     Keys(keys::Keys),
     Users(users::Users),
@@ -65,10 +71,14 @@ enum Command {
     Config(config::ShowConfig),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Health(health::Health),
     Check(check::Check),
     Doctor(doctor::Doctor),
     SecretKey(secret_key::SecretKey),
+    Compact(compact::Compact),
     Openapi(openapi::Openapi),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// What a command was given besides its own arguments.
@@ -109,6 +119,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>, environment: BTreeMap<Stri
     let ended = match typed.command {
         Command::Serve(command) => command.run(&context),
         Command::Send(command) => command.run(&context),
+        Command::Listen(command) => command.run(&context),
         Command::Verify(command) => command.run(&context),
         Command::Keys(command) => command.run(&context),
         Command::Users(command) => command.run(&context),
@@ -118,10 +129,14 @@ pub fn run(typed: impl IntoIterator<Item = OsString>, environment: BTreeMap<Stri
         Command::Config(command) => command.run(&context),
         Command::Backup(command) => command.run(&context),
         Command::Restore(command) => command.run(&context),
+        Command::Health(command) => command.run(&context),
         Command::Check(command) => command.run(&context),
         Command::Doctor(command) => command.run(&context),
         Command::SecretKey(command) => command.run(&context),
+        Command::Compact(command) => command.run(&context),
         Command::Openapi(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     };
     match ended {
         Ok(Verdict::Good) | Err(Failure::OutputClosed) => code(0),
@@ -135,6 +150,11 @@ pub fn run(typed: impl IntoIterator<Item = OsString>, environment: BTreeMap<Stri
             code(2)
         }
     }
+}
+
+/// Everything that can be typed, as it is declared.
+fn typed_command() -> clap::Command {
+    Typed::command()
 }
 
 fn code(code: i32) -> ExitCode {

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{AdminKey, BackupTo, LISTEN_DEFAULT, LogFormat, Rate, S3Secret, SecretKey};
 use crate::domain::backup::{PASSPHRASE_EXPECTED, Passphrase};
+use crate::domain::base_url::{BaseUrl, InvalidBaseUrl};
 use crate::domain::contract::{Contract, Contracts};
 use crate::domain::key::RATE_CEILING;
 use crate::domain::language::Language;
@@ -128,10 +129,10 @@ pub(super) fn nat64_prefixes(texts: &[String]) -> Result<Vec<Nat64Prefix>, Strin
     members(texts).map(|text| text.parse().map_err(|why| format!("`{text}`: {why}"))).collect()
 }
 
-pub(super) fn public_url(texts: &[String]) -> Result<Option<Url>, String> {
+pub(super) fn public_url(texts: &[String]) -> Result<Option<BaseUrl>, String> {
     let text = whole(texts);
-    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
-    url.map(Some).ok_or_else(|| format!("`{text}` is not a URL; write it like https://hooks.example.com"))
+    let url = text.parse().map(Some);
+    url.map_err(|why: InvalidBaseUrl| format!("`{text}` is not {why}; write it like https://hooks.example.com"))
 }
 
 pub(super) fn contracts(texts: &[String]) -> Result<Contracts, String> {

@@ -48,7 +48,7 @@ fn nothing_typed_means_the_documented_defaults() {
         allow_target_port = []
         refuse_target_port = []
         nat64_prefix = []
-        public_url = "not set"
+        public_url = null
         management_rate = 6
         publish_rate = 1000
         trusted_proxies = []
@@ -156,7 +156,7 @@ fn where_deliveries_may_go_is_said_in_hosts_ports_and_prefixes() {
             allow_target_port = [81,8500] (--allow-target-port)
             refuse_target_port = [8080,9000] (waxwing.toml line 1)
             nat64_prefix = ["64:ff9b:1:abcd::/64"] (WAXWING_NAT64_PREFIX)
-            public_url = "https://hooks.example.com/" (waxwing.toml line 2)
+            public_url = "https://hooks.example.com" (waxwing.toml line 2)
         "#]],
     );
     check(
@@ -171,7 +171,7 @@ fn where_deliveries_may_go_is_said_in_hosts_ports_and_prefixes() {
             --allow-target-port: `0` is not a port; give a number from 1 to 65535
             waxwing.toml line 1, refuse_target_port: `65536` is not a port; give a number from 1 to 65535
             WAXWING_NAT64_PREFIX: `64:ff9b::/72`: a NAT64 prefix is one of IPv6 with a length of 32, 40, 48, 56, 64 or 96
-            --public-url: `hooks.example.com` is not a URL; write it like https://hooks.example.com
+            --public-url: `hooks.example.com` is not an http or https URL without user, query and fragment, at most 512 characters; write it like https://hooks.example.com
         "#]],
     );
 }

@@ -8,7 +8,7 @@ use super::{Args, ConfigError, HttpsArgs, Origin, Set};
 
 /// Every setting by its name in `waxwing.toml`, with its flag when it has one. The variable is `WAXWING_` and the name
 /// in capitals.
-const SETTINGS: [(&str, Option<&str>); 38] = [
+pub(super) const SETTINGS: [(&str, Option<&str>); 38] = [
     ("data_dir", Some("--data-dir")),
     ("listen", Some("--listen")),
     ("dev", Some("--dev")),
@@ -52,7 +52,7 @@ const SETTINGS: [(&str, Option<&str>); 38] = [
 /// Variables that only the commands that talk to a server read.
 const CLIENT_VARIABLES: [&str; 2] = ["WAXWING_URL", "WAXWING_API_KEY"];
 
-fn variable_of(name: &str) -> String {
+pub(super) fn variable_of(name: &str) -> String {
     format!("WAXWING_{}", name.to_ascii_uppercase())
 }
 

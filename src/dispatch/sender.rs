@@ -55,6 +55,12 @@ impl Sender {
                 body,
                 timeout: subscription.timeout(),
                 identity: subscription.id,
+                subject: net::Subject {
+                    event: event.event.id,
+                    event_type: event.event.event_type.clone(),
+                    delivery,
+                    attempt: number,
+                },
             })
             .await;
         Attempt {

@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
 use serde_json::value::RawValue;
 
 use super::time::Timestamp;
@@ -69,6 +71,22 @@ pub struct InvalidEventTypeName;
 impl EventTypeName {
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    pub fn key(&self) -> EventTypeKey {
+        EventTypeKey::of(self.as_str())
+    }
+}
+
+/// The first 16 bytes of the SHA-256 of an event type's name: what stands for it where all keys are of one length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventTypeKey(pub [u8; 16]);
+
+impl EventTypeKey {
+    pub fn of(name: &str) -> Self {
+        let digest: [u8; 32] = Sha256::digest(name).into();
+        let (key, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
+        Self(*key)
     }
 }
 

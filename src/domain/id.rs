@@ -101,6 +101,8 @@ ids! {
     SessionId = "ses";
     /// `bak_…`
     BackupId = "bak";
+    /// `lsn_…`: random, not made by [`IdGenerator`].
+    ListenerId = "lsn";
 }
 
 impl TenantId {

@@ -4,6 +4,7 @@ pub mod actor;
 pub mod attempt_uuid;
 pub mod audit;
 pub mod backup;
+pub mod base_url;
 pub mod channel;
 pub mod contract;
 pub mod delivery;

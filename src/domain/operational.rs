@@ -6,12 +6,15 @@ use super::id::{BackupId, DeliveryId, SubscriptionId};
 use super::time::Timestamp;
 
 /// The types that tenant `system` can subscribe to.
-pub const TYPES: [&str; 9] = [
+pub const TYPES: [&str; 12] = [
     "subscription.degraded",
     "subscription.failing",
     "subscription.disabled",
     "subscription.recovered",
     "delivery.exhausted",
+    "storage.low",
+    "storage.full",
+    "storage.recovered",
     "backup.failed",
     "certificate.expiring",
     "certificate.expired",
@@ -53,7 +56,28 @@ impl What {
     }
 }
 
-/// Something about the instance, and about no subscription.
+/// What became of the room that is left on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageNews {
+    /// New events are refused soon.
+    Low,
+    /// New events are refused.
+    Full,
+    /// There is room again.
+    Recovered,
+}
+
+impl StorageNews {
+    pub fn event_type(self) -> &'static str {
+        match self {
+            Self::Low => "storage.low",
+            Self::Full => "storage.full",
+            Self::Recovered => "storage.recovered",
+        }
+    }
+}
+
+/// Something else about the instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
     BackupFailed {
@@ -142,7 +166,8 @@ mod tests {
             News::ClockJumped { noticed_at: at, by_millis: 1 },
         ];
         let news = news.map(|news| news.event_type());
-        assert_eq!([told.as_slice(), news.as_slice()].concat(), TYPES);
+        let disk = [StorageNews::Low, StorageNews::Full, StorageNews::Recovered].map(StorageNews::event_type);
+        assert_eq!([told.as_slice(), disk.as_slice(), news.as_slice()].concat(), TYPES);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use url::{Host, Origin, Url};
 
+use super::base_url::BaseUrl;
 use super::key::RATE_CEILING;
 use super::language::Language;
 use super::mail::{
@@ -18,10 +19,13 @@ use super::user::Email;
 pub const DAYS_CEILING: u32 = 36_500;
 /// How long the audit log is kept (contract 9).
 pub const AUDIT_DAYS_DEFAULT: u32 = 90;
+/// When space is given back: in the night of most who run one machine, and hardly noticed at any other time.
+const COMPACTION_HOUR_DEFAULT: StoredHour = Some(3);
+/// Copying the rest should be worth it.
+const COMPACTION_PERCENT_DEFAULT: u8 = 50;
 const NAME_LENGTH_MAX: usize = 64;
 const LOGO_BYTES_MAX: usize = 64 * 1024;
 const FRAME_ANCESTORS_MAX: usize = 20;
-const URL_LENGTH_MAX: usize = 512;
 /// Of a schedule: a year.
 const HOURS_CEILING: u32 = 8760;
 /// Backups that are kept.
@@ -48,6 +52,8 @@ names! {
     AuditDays = "retention.audit_days";
     ManagementRate = "rate_limits.management";
     PublishRate = "rate_limits.publish";
+    CompactionHour = "compaction.at_hour";
+    CompactionPercent = "compaction.reclaimable_percent";
     Language = "language";
     /// Where links that people get begin.
     ConsoleUrl = "console.url";
@@ -84,6 +90,8 @@ impl SettingName {
         match self {
             Self::PayloadDays | Self::MetadataDays | Self::AuditDays => "a number of days from 1 to 36,500",
             Self::ManagementRate | Self::PublishRate => "a number per second from 1 to 1,000,000, or off",
+            Self::CompactionHour => "an hour of the day in UTC from 0 to 23, or off",
+            Self::CompactionPercent => "a number from 1 to 99",
             Self::Language => "en, es or pt",
             Self::ConsoleUrl => "an http or https URL without query and fragment, at most 512 characters",
             Self::PortalName => "a text of 1 to 64 characters",
@@ -109,6 +117,22 @@ pub type StoredRate = Option<NonZeroU32>;
 
 /// None: off.
 pub type StoredHours = Option<NonZeroU32>;
+/// Of the day, in UTC; none: never.
+pub type StoredHour = Option<u8>;
+
+/// When space is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompactionPlan {
+    pub hour: StoredHour,
+    /// Not when less of the file than this could be given back.
+    pub reclaimable_percent: u8,
+}
+
+impl Default for CompactionPlan {
+    fn default() -> Self {
+        Self { hour: COMPACTION_HOUR_DEFAULT, reclaimable_percent: COMPACTION_PERCENT_DEFAULT }
+    }
+}
 
 /// What is stored. None: nothing is, and something else decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -118,9 +142,10 @@ pub struct StoredSettings {
     pub audit_days: Option<u32>,
     pub management_rate: Option<StoredRate>,
     pub publish_rate: Option<StoredRate>,
+    pub compaction_hour: Option<StoredHour>,
+    pub compaction_percent: Option<u8>,
     pub language: Option<Language>,
-    /// Without a slash at its end.
-    pub console_url: Option<String>,
+    pub console_url: Option<BaseUrl>,
     pub portal: Portal,
     /// Between two backups.
     pub backup_hours: Option<StoredHours>,
@@ -151,6 +176,7 @@ impl StoredSettings {
             if value.is_null() { Ok(None) } else { read(value).map(Some).ok_or(UnfitValue) }
         }
         let Self { payload_days, metadata_days, audit_days, management_rate, publish_rate, language, .. } = self;
+        let (compaction_hour, compaction_percent) = (&mut self.compaction_hour, &mut self.compaction_percent);
         let Portal { name: portal_name, color, logo, frame_ancestors } = &mut self.portal;
         match name {
             SettingName::PayloadDays => *payload_days = read(value, days)?,
@@ -158,8 +184,10 @@ impl StoredSettings {
             SettingName::AuditDays => *audit_days = read(value, days)?,
             SettingName::ManagementRate => *management_rate = read(value, rate)?,
             SettingName::PublishRate => *publish_rate = read(value, rate)?,
+            SettingName::CompactionHour => *compaction_hour = read(value, hour)?,
+            SettingName::CompactionPercent => *compaction_percent = read(value, percent)?,
             SettingName::Language => *language = read(value, |value| Language::from_tag(value.as_str()?))?,
-            SettingName::ConsoleUrl => self.console_url = read(value, base_url)?,
+            SettingName::ConsoleUrl => self.console_url = read(value, |value| value.as_str()?.parse().ok())?,
             SettingName::PortalName => *portal_name = read(value, label)?,
             SettingName::PortalColor => *color = read(value, hex_color)?,
             SettingName::PortalLogo => *logo = read(value, picture)?,
@@ -188,6 +216,8 @@ impl StoredSettings {
             audit_days,
             management_rate,
             publish_rate,
+            compaction_hour,
+            compaction_percent,
             language,
             console_url,
             portal: Portal { name: portal_name, color, logo, frame_ancestors },
@@ -201,8 +231,10 @@ impl StoredSettings {
             SettingName::AuditDays => audit_days.map(|days| json!(days)),
             SettingName::ManagementRate => management_rate.map(show_rate),
             SettingName::PublishRate => publish_rate.map(show_rate),
+            SettingName::CompactionHour => compaction_hour.map(show_hour),
+            SettingName::CompactionPercent => compaction_percent.map(|percent| json!(percent)),
             SettingName::Language => language.map(|language| json!(language.tag())),
-            SettingName::ConsoleUrl => console_url.as_ref().map(|url| json!(url)),
+            SettingName::ConsoleUrl => console_url.as_ref().map(|url| json!(url.as_str())),
             SettingName::PortalName => portal_name.as_ref().map(|name| json!(name)),
             SettingName::PortalColor => color.as_ref().map(|color| json!(color)),
             SettingName::PortalLogo => logo.as_ref().map(|logo| json!(logo)),
@@ -227,6 +259,32 @@ impl StoredSettings {
             _ => None,
         }
     }
+}
+
+impl StoredSettings {
+    /// What holds, stored or not.
+    pub fn compaction(&self) -> CompactionPlan {
+        let CompactionPlan { hour, reclaimable_percent } = CompactionPlan::default();
+        CompactionPlan {
+            hour: self.compaction_hour.unwrap_or(hour),
+            reclaimable_percent: self.compaction_percent.unwrap_or(reclaimable_percent),
+        }
+    }
+}
+
+fn hour(value: &Value) -> Option<StoredHour> {
+    if value == "off" {
+        return Some(None);
+    }
+    value.as_u64().and_then(|hour| u8::try_from(hour).ok()).filter(|hour| *hour < 24).map(Some)
+}
+
+pub fn show_hour(hour: StoredHour) -> Value {
+    hour.map_or_else(|| json!("off"), |hour| json!(hour))
+}
+
+fn percent(value: &Value) -> Option<u8> {
+    value.as_u64().and_then(|percent| u8::try_from(percent).ok()).filter(|percent| (1..=99).contains(percent))
 }
 
 fn days(value: &Value) -> Option<u32> {
@@ -293,18 +351,6 @@ fn show_rate(rate: StoredRate) -> Value {
     rate.map_or_else(|| json!("off"), |rate| json!(rate))
 }
 
-fn base_url(value: &Value) -> Option<String> {
-    let url = Url::parse(value.as_str()?).ok()?;
-    let is_plain = url.has_host()
-        && matches!(url.scheme(), "http" | "https")
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.as_str().len() <= URL_LENGTH_MAX;
-    is_plain.then(|| url.as_str().trim_end_matches('/').to_owned())
-}
-
 fn label(value: &Value) -> Option<String> {
     let text = value.as_str()?;
     let is_fit = (1..=NAME_LENGTH_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
@@ -367,6 +413,13 @@ mod tests {
             (SettingName::PublishRate, json!(0), None),
             (SettingName::PublishRate, json!(RATE_CEILING), Some(json!(RATE_CEILING))),
             (SettingName::PublishRate, json!(RATE_CEILING + 1), None),
+            (SettingName::CompactionHour, json!(0), Some(json!(0))),
+            (SettingName::CompactionHour, json!("off"), Some(json!("off"))),
+            (SettingName::CompactionHour, json!(24), None),
+            (SettingName::CompactionHour, json!("3"), None),
+            (SettingName::CompactionPercent, json!(99), Some(json!(99))),
+            (SettingName::CompactionPercent, json!(0), None),
+            (SettingName::CompactionPercent, json!(100), None),
             (SettingName::Language, json!("pt"), Some(json!("pt"))),
             (SettingName::Language, json!("de"), None),
             (SettingName::ConsoleUrl, json!("https://Hooks.example/a/"), Some(json!("https://hooks.example/a"))),

@@ -4,6 +4,7 @@ use std::ops::{AddAssign, Index, IndexMut};
 use std::time::Duration;
 
 use super::delivery::{ErrorClass, Outcome, State};
+use super::event_type::EventTypeKey;
 use super::id::{SubscriptionId, TenantId};
 use super::time::Timestamp;
 
@@ -13,6 +14,8 @@ pub enum Scope {
     Instance,
     Tenant(TenantId),
     Subscription(SubscriptionId),
+    /// Of all tenants together; only what is published.
+    EventType(EventTypeKey),
 }
 
 /// How long a point of a series lasts. Points begin at whole minutes, hours and days of UTC.

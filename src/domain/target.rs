@@ -15,6 +15,8 @@ use super::violation::Rule;
 pub const URL_LENGTH_MAX: usize = 2048;
 /// The host of the built-in test receiver: answered in the process, never resolved (contract 8).
 pub const TEST_RECEIVER_HOST: &str = "test-receiver.invalid";
+/// The host of listeners (`waxwing listen`): what is sent there is fetched, and never resolved.
+pub const LISTENER_HOST: &str = "listener.invalid";
 
 /// A URL that passed the grammar, in its canonical (WHATWG) form. Its addresses are judged at each connection.
 #[derive(Clone, PartialEq, Eq)]
@@ -229,6 +231,10 @@ impl TargetUrl {
 
     pub fn is_test_receiver(&self) -> bool {
         self.0.host_str() == Some(TEST_RECEIVER_HOST)
+    }
+
+    pub fn is_listener(&self) -> bool {
+        self.0.host_str() == Some(LISTENER_HOST)
     }
 }
 

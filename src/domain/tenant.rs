@@ -32,6 +32,7 @@ pub struct Tenant {
     pub secret: Option<TenantSecret>,
     pub metadata: Metadata,
     pub subscriptions_max: u32,
+    pub retention: OwnRetention,
     /// Counts changes of the configuration; it is the ETag.
     pub revision: u32,
     pub created_at: Timestamp,
@@ -56,6 +57,15 @@ impl Tenant {
             },
         });
     }
+}
+
+/// How long what a tenant has is kept, in days, where that is not as for the whole instance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OwnRetention {
+    /// What events say, and what was sent.
+    pub payload_days: Option<u32>,
+    /// All else of events, and their deliveries.
+    pub metadata_days: Option<u32>,
 }
 
 /// The signing secret of a whole tenant.

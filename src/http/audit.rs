@@ -22,11 +22,18 @@ use crate::domain::audit::{AuditActor, AuditEntry, AuditObject};
 use crate::domain::id::AuditId;
 use crate::store::{AuditFilter, StoreError};
 
-/// Operations that write what publishers do all day: their events are their history.
-const NOT_AUDITED: [&str; 2] = ["events.publish", "events.publish_batch"];
+/// Operations that write what publishers and receivers do all day: events and attempts are their history.
+const NOT_AUDITED: [&str; 3] = ["events.publish", "events.publish_batch", "listeners.answer"];
 /// Resources that every tenant has of its own.
-const OF_TENANTS: [&str; 6] =
-    ["/v1/webhook-subscriptions", "/v1/events", "/v1/deliveries", "/v1/jobs", "/v1/api-keys", "/v1/portal-links"];
+const OF_TENANTS: [&str; 7] = [
+    "/v1/webhook-subscriptions",
+    "/v1/events",
+    "/v1/deliveries",
+    "/v1/jobs",
+    "/v1/api-keys",
+    "/v1/portal-links",
+    "/v1/listeners",
+];
 /// What the documents say of a write.
 #[derive(Debug, Clone)]
 struct Operation {
@@ -312,7 +319,7 @@ pub struct AuditApi {
 impl AuditApi {
     /// Read the audit log
     ///
-    /// Newest first. Every write but publishing, by whomever, and refused attempts to sign in; kept for
+    /// Newest first. Every write but publishing and what listeners answer, by whomever, and refused attempts to sign in; kept for
     /// `retention.audit_days`. With a filter a page can come out short and still have a next one: at most 10,000 entries are
     /// looked at for each.
     #[oai(path = "/", method = "get", operation_id = "audit_log.list")]

@@ -173,6 +173,14 @@ macro_rules! needs {
                 const SECURITY: &'static str = "ApiKey events:write";
                 const CHARGE: Option<Charge> = None;
             }
+
+            /// `subscriptions:write`, charged when it is refused: what is answered was sent by this side.
+            pub struct Listening;
+            impl Needs for Listening {
+                const SCOPE: Option<Scope> = Some(Scope::SubscriptionsWrite);
+                const SECURITY: &'static str = "ApiKey subscriptions:write";
+                const CHARGE: Option<Charge> = None;
+            }
         }
     };
 }
@@ -347,6 +355,11 @@ impl Call {
     /// Refuses a key that sees only a part of its tenant.
     pub fn unrestricted_key_only(&self) -> Result<(), Refusal> {
         if self.reach().key.is_none() { Ok(()) } else { Err(Ground::UnrestrictedKeyOnly.into()) }
+    }
+
+    /// Charges a call that was not charged when it came.
+    pub fn charge_call(&self) -> Result<(), Refusal> {
+        charge_actor(&self.visit, &self.catalogue, &self.actor, Charge::Management)
     }
 
     /// Charges the events that a call publishes.

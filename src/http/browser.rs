@@ -111,7 +111,9 @@ impl<'a> FromRequest<'a> for Guest {
         let way = Way::of(request, trusted);
         let scheme = if way == Way::Tls { "https" } else { "http" };
         let asked = || format!("{scheme}://{}", host(request, trusted).unwrap_or("localhost"));
-        let base = visit.app.store.catalogue().settings().console_url.clone().unwrap_or_else(asked);
+        let catalogue = visit.app.store.catalogue();
+        let named = catalogue.settings().console_url.as_ref().or(visit.app.settings.public_url.as_ref());
+        let base = named.map_or_else(asked, |url| url.as_str().to_owned());
         let user_agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         // It is ASCII: any place is the boundary of a character.
         let user_agent = user_agent.map(|text| text[..text.len().min(USER_AGENT_BYTES_MAX)].to_owned());

@@ -186,7 +186,7 @@ const LOCATED: [&str; 6] = [
 const IN_WORDS: [(&str, &str); 2] = [("Content-Language", "ContentLanguage"), ("Vary", "Vary")];
 
 /// Refusals that do not follow from the shape.
-const OWN_REFUSALS: [(&str, &[u16]); 19] = [
+const OWN_REFUSALS: [(&str, &[u16]); 20] = [
     // While one is being made, or before it is complete.
     ("backups.create", &[409]),
     ("backups.download", &[409]),
@@ -212,6 +212,8 @@ const OWN_REFUSALS: [(&str, &[u16]); 19] = [
     ("portal_sessions.create", &[401, 429]),
     // What is decided elsewhere.
     ("settings.update", &[409]),
+    // One is under way.
+    ("storage.compact", &[409]),
     // Too many that behave in their own way.
     ("test_receiver.put", &[409]),
     // `default` and `system` stay.

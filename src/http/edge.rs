@@ -66,7 +66,8 @@ impl<E: Endpoint> Edge<E> {
         let is_api = uri.path().starts_with("/v1/");
         request.extensions_mut().insert(visit.clone());
         let way = Way::of(&request, &self.app.settings.trusted_proxies);
-        let mut response = if is_api && self.app.settings.is_shutting_down.load(Ordering::Acquire) {
+        let is_over = self.app.settings.is_shutting_down.load(Ordering::Acquire);
+        let mut response = if is_api && is_over && !ends_what_is_under_way(uri.path()) {
             compat::render(&Refusal::new(Ground::ShuttingDown).retry_after(1), &visit).into_response()
         } else if self.is_from_here(&request) {
             compat::render(&Refusal::new(Ground::Loop), &visit).into_response()
@@ -155,6 +156,11 @@ impl<E: Endpoint> Endpoint for Edge<E> {
     async fn call(&self, request: Request) -> Result<Response> {
         Ok(self.answer(request).await)
     }
+}
+
+/// What attempts under way wait for, and the end of the server with them.
+fn ends_what_is_under_way(path: &str) -> bool {
+    path.starts_with("/v1/listeners/") && path.ends_with("/answers")
 }
 
 pub(super) fn new_id(now: Timestamp) -> Ulid {

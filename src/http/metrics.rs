@@ -268,7 +268,7 @@ impl Text {
         let help = "Writes that became durable together.";
         self.histogram("waxwing_store_commit_sentences", help, 1.0, &sentences);
         let Files { store_bytes, journal_bytes } = files;
-        let by_file = ("waxwing_store_file_bytes", "gauge", "The sizes of the store's files.");
+        let by_file = ("waxwing_store_file_bytes", "gauge", "What the store's files take on the disk.");
         self.labelled(by_file, "file", [("store", store_bytes), ("journal", journal_bytes)]);
         let JournalState { bytes, checkpoint_at } = journal;
         let help = "What came into the journal since the last checkpoint began.";
@@ -276,9 +276,11 @@ impl Text {
         let help = "When the last checkpoint was durable; 0: none since the start.";
         let checkpoint_at = checkpoint_at.map_or(0.0, seconds_of);
         self.gauge("waxwing_store_checkpoint_timestamp_seconds", help, checkpoint_at);
-        let Disk { free_bytes, reserve_bytes, total_bytes, level } = disk;
+        let Disk { free_bytes, reserve_bytes, warning_bytes, total_bytes, level } = disk;
         self.gauge("waxwing_disk_free_bytes", "Free bytes of the file system that the store is on.", free_bytes);
         self.gauge("waxwing_disk_reserve_bytes", "New events are refused when less is free.", reserve_bytes);
+        let help = "A warning is given when less is free: two reserves, or a tenth of all.";
+        self.gauge("waxwing_disk_warning_bytes", help, warning_bytes);
         self.gauge("waxwing_disk_total_bytes", "The size of that file system; 0: not known.", total_bytes);
         let is_refusing = u64::from(level == DiskLevel::Refusing);
         self.gauge("waxwing_disk_refusing", "1 while new events are refused because the disk is full.", is_refusing);

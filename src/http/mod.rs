@@ -26,6 +26,7 @@ mod keyring;
 mod keys;
 mod language;
 mod limit;
+mod listeners;
 mod metrics;
 mod page;
 mod passwords;
@@ -43,6 +44,7 @@ mod shortcut;
 mod standby;
 mod stats;
 mod status;
+mod storage;
 mod stream;
 mod subscriptions;
 mod template;
@@ -83,6 +85,7 @@ use shortcut::Shortcut;
 use crate::backups::Backups;
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
+use crate::domain::base_url::BaseUrl;
 use crate::domain::contract::{Contract, Contracts};
 use crate::domain::key::{ApiKey, KeyHash};
 use crate::domain::language::Language;
@@ -113,6 +116,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Of errors, for who asks for none that is spoken here.
     pub language: Language,
+    /// What links for people begin with, unless `console.url` is stored; none: with the address that the request came to.
+    pub public_url: Option<BaseUrl>,
     /// What the process was started with, for people. Those of a stored setting's name are what holds without.
     pub configured: Vec<Configured>,
     /// The published contracts that are spoken beside the own API.
@@ -146,6 +151,7 @@ impl Default for Settings {
             rate_limits: Defaults::default(),
             trusted_proxies: Vec::new(),
             language: Language::default(),
+            public_url: None,
             configured: Vec::new(),
             contracts: Contracts::ALL,
             admin_key: None,
@@ -215,6 +221,8 @@ enum Tag {
     /// What came to `https://test-receiver.invalid`, and what is answered there
     #[oai(rename = "Test receiver")]
     TestReceiver,
+    /// Receiving on a developer's machine
+    Listeners,
     /// Who signs in at the console
     Users,
     /// Signing in, and where one is signed in
@@ -226,8 +234,15 @@ enum Tag {
 }
 
 /// A tuple of its own: poem-openapi takes 16 at once.
-type Desk =
-    (portal::PortalApi, test_receiver::TestReceiverApi, settings::SettingsApi, audit::AuditApi, backups::BackupsApi);
+type Desk = (
+    portal::PortalApi,
+    test_receiver::TestReceiverApi,
+    listeners::ListenersApi,
+    settings::SettingsApi,
+    storage::StorageApi,
+    audit::AuditApi,
+    backups::BackupsApi,
+);
 type Watch = (health::HealthApi, status::StatusApi, metrics::MetricsApi);
 type People = (users::UsersApi, totp::TotpApi, sessions::SessionsApi, setup::SetupApi);
 
@@ -298,7 +313,9 @@ pub fn endpoint(api: Api) -> impl Endpoint {
         (
             portal::PortalApi { app: app.clone() },
             test_receiver::TestReceiverApi { app: app.clone() },
+            listeners::ListenersApi { app: app.clone() },
             settings::SettingsApi { app: app.clone() },
+            storage::StorageApi { app: app.clone() },
             audit::AuditApi { app: app.clone() },
             backups::BackupsApi { app: app.clone() },
         ),

@@ -141,6 +141,13 @@ pub enum Ground {
         max: usize,
         of_what: &'static str,
     },
+    /// `of_what`: as above.
+    TooManyListeners {
+        max: usize,
+        of_what: &'static str,
+    },
+    /// Somebody else listens to the subscription.
+    ListenerTaken,
     StorageFull,
     /// Only one is made at once.
     BackupRunning,
@@ -149,6 +156,12 @@ pub enum Ground {
     /// Where backups are kept cannot be used.
     BackupsUnavailable {
         detail: String,
+    },
+    CompactionRunning,
+    /// What is in use has to be copied.
+    NoRoomToCompact {
+        needed_bytes: u64,
+        free_bytes: u64,
     },
     ShuttingDown,
     /// The store is closed, and is being opened again.
@@ -197,7 +210,9 @@ impl Ground {
             | Self::ExternalIdConflict
             | Self::InvalidState
             | Self::BackupRunning
+            | Self::CompactionRunning
             | Self::InstanceNotEmpty
+            | Self::ListenerTaken
             | Self::SettingFixed { .. }
             | Self::SetupDone
             | Self::LastOwner
@@ -209,8 +224,9 @@ impl Ground {
             Self::RateLimited
             | Self::TooManyTargets
             | Self::RateWindowExceeded { .. }
-            | Self::TooManyViewers { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+            | Self::TooManyViewers { .. }
+            | Self::TooManyListeners { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::StorageFull | Self::NoRoomToCompact { .. } => StatusCode::INSUFFICIENT_STORAGE,
             Self::ShuttingDown | Self::StorageUnavailable | Self::BackupsUnavailable { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -257,16 +273,20 @@ impl Ground {
             Self::InvalidState
             | Self::BackupRunning
             | Self::InstanceNotEmpty
+            | Self::ListenerTaken
             | Self::SettingFixed { .. }
             | Self::SystemTenant
             | Self::SetupDone
-            | Self::LastOwner => "invalid_state",
+            | Self::LastOwner
+            | Self::CompactionRunning => "invalid_state",
             Self::EventExpired => "event_expired",
             Self::PreconditionFailed => "precondition_failed",
-            Self::LimitExceeded { .. } | Self::TooManyViewers { .. } => "limit_exceeded",
+            Self::LimitExceeded { .. } | Self::TooManyViewers { .. } | Self::TooManyListeners { .. } => {
+                "limit_exceeded"
+            }
             Self::RateLimited | Self::TooManyTargets | Self::RateWindowExceeded { .. } => "rate_limited",
             Self::Loop => "loop_detected",
-            Self::StorageFull => "storage_full",
+            Self::StorageFull | Self::NoRoomToCompact { .. } => "storage_full",
             Self::BackupsUnavailable { .. } => "backups_unavailable",
             Self::ShuttingDown => "shutting_down",
             Self::StorageUnavailable => "storage_unavailable",

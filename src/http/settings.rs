@@ -19,8 +19,9 @@ use super::reply::{
 use super::value::{Nullable, Raw, choice, documented};
 use super::{App, Tag};
 use crate::domain::backup::KEPT_DEFAULT;
+use crate::domain::base_url::BaseUrl;
 use crate::domain::mail::{MINUTES_DEFAULT, MailTls};
-use crate::domain::setting::{SettingName, StoredSettings};
+use crate::domain::setting::{CompactionPlan, SettingName, StoredSettings, show_hour};
 use crate::domain::violation::Rule;
 use crate::mail;
 use crate::store::Retention;
@@ -159,6 +160,12 @@ struct ChangeSettings {
     /// Published events per second for each key that has no quota of its own: a number, or `off`
     #[oai(rename = "rate_limits.publish", nullable)]
     publish_rate: MaybeUndefined<Raw>,
+    /// The hour of the day, in UTC, at which space of the store is given back: 0 to 23, or `off`
+    #[oai(rename = "compaction.at_hour", nullable)]
+    compaction_hour: MaybeUndefined<Raw>,
+    /// Per cent of the store's file that have to be reclaimable for that: 1 to 99
+    #[oai(rename = "compaction.reclaimable_percent", nullable)]
+    compaction_percent: MaybeUndefined<Raw>,
     /// Of errors, for who asks for none that is spoken: `en`, `es` or `pt`
     #[oai(nullable)]
     language: MaybeUndefined<Raw>,
@@ -220,6 +227,8 @@ impl Wire for ChangeSettings {
             audit_days: take(SettingName::AuditDays),
             management_rate: take(SettingName::ManagementRate),
             publish_rate: take(SettingName::PublishRate),
+            compaction_hour: take(SettingName::CompactionHour),
+            compaction_percent: take(SettingName::CompactionPercent),
             language: take(SettingName::Language),
             console_url: take(SettingName::ConsoleUrl),
             portal_name: take(SettingName::PortalName),
@@ -249,6 +258,8 @@ impl ChangeSettings {
             audit_days,
             management_rate,
             publish_rate,
+            compaction_hour,
+            compaction_percent,
             language,
             console_url,
             portal_name,
@@ -272,6 +283,8 @@ impl ChangeSettings {
             (SettingName::AuditDays, audit_days),
             (SettingName::ManagementRate, management_rate),
             (SettingName::PublishRate, publish_rate),
+            (SettingName::CompactionHour, compaction_hour),
+            (SettingName::CompactionPercent, compaction_percent),
             (SettingName::Language, language),
             (SettingName::ConsoleUrl, console_url),
             (SettingName::PortalName, portal_name),
@@ -389,9 +402,11 @@ impl SettingsApi {
             SettingName::AuditDays => json!(audit_days),
             SettingName::ManagementRate => rate(self.app.settings.rate_limits.management),
             SettingName::PublishRate => rate(self.app.settings.rate_limits.publish),
+            SettingName::CompactionHour => show_hour(CompactionPlan::default().hour),
+            SettingName::CompactionPercent => json!(CompactionPlan::default().reclaimable_percent),
             SettingName::Language => json!(self.app.settings.language.tag()),
-            SettingName::ConsoleUrl
-            | SettingName::PortalName
+            SettingName::ConsoleUrl => json!(self.app.settings.public_url.as_ref().map(BaseUrl::as_str)),
+            SettingName::PortalName
             | SettingName::PortalColor
             | SettingName::PortalLogo
             | SettingName::PortalFrameAncestors
@@ -460,6 +475,8 @@ fn description(name: SettingName) -> &'static str {
         SettingName::AuditDays => "Days that the audit log is kept",
         SettingName::ManagementRate => "Calls per second for each key that has no quota of its own",
         SettingName::PublishRate => "Published events per second for each key that has no quota of its own",
+        SettingName::CompactionHour => "The hour of the day, in UTC, at which space of the store is given back, or off",
+        SettingName::CompactionPercent => "Per cent of the store's file that have to be reclaimable for that",
         SettingName::Language => "The language of errors for who asks for none that is spoken",
         SettingName::ConsoleUrl => "Where links for people begin; otherwise at the address that the request came to",
         SettingName::PortalName => "What the portal calls itself",

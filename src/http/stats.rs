@@ -1,5 +1,6 @@
-//! `/v1/stats` and `/v1/webhook-subscriptions/{id}/stats`: figures over time (contract 4.1, 4.4).
+//! `/v1/stats`, also by event type, and `/v1/webhook-subscriptions/{id}/stats`: figures over time (contract 4.1, 4.4).
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +10,13 @@ use poem_openapi::param::Path;
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 
-use super::auth::{Caller, scope};
+use super::auth::{Caller, OfInstance, scope};
 use super::page::{Parameter, Parameters, Params, Query, choice_parameter, moment_parameter};
 use super::problem::Refusal;
 use super::reply::{Answer, Attributes, One, Reply};
 use super::value::{Nullable, Time, choice};
 use super::{App, Tag, read_disk};
+use crate::domain::event_type::EventTypeName;
 use crate::domain::health::Hold;
 use crate::domain::id::SubscriptionId;
 use crate::domain::stats::{AttemptKind, Figures, Latencies, Resolution, Scope, StateCounts, StateKind};
@@ -53,6 +55,32 @@ impl Attributes for StatsAttributes {
     const NAME: &'static str = "Stats";
     const ONE: &'static str = "The figures";
     const PAGE: &'static str = "";
+}
+
+/// How much is published of each event type
+#[derive(Debug, Serialize, Object)]
+struct EventTypeStatsAttributes {
+    resolution: ResolutionName,
+    /// When the first point begins
+    since: Time,
+    /// When the last point ends
+    until: Time,
+    /// Those of which something was published, the most first
+    event_types: Vec<EventTypeVolume>,
+}
+
+impl Attributes for EventTypeStatsAttributes {
+    const TYPE: &'static str = "event_type_stats";
+    const NAME: &'static str = "EventTypeStats";
+    const ONE: &'static str = "How much is published of each event type";
+    const PAGE: &'static str = "";
+}
+
+/// What was published of an event type
+#[derive(Debug, Serialize, Object)]
+struct EventTypeVolume {
+    name: String,
+    events_published: u64,
 }
 
 /// How a subscription fares, and its figures over time
@@ -330,6 +358,37 @@ impl StatsApi {
             points: read_disk(&self.app.store, read).await?,
         };
         Ok(Reply::json(StatusCode::OK, &One::new(id, attributes)).into())
+    }
+
+    /// How much is published of each event type
+    ///
+    /// By all tenants together, summed up over minutes, hours or days. What happened is in it after about a second.
+    #[oai(path = "/stats/event-types", method = "get", operation_id = "stats.event_types", tag = "Tag::Activity")]
+    async fn event_types(
+        &self,
+        _caller: Caller<OfInstance<scope::DeliveriesRead>>,
+        query: Query<Span>,
+    ) -> Result<Answer<One<EventTypeStatsAttributes>, 200>, Refusal> {
+        let points = query.0.points(self.app.clock.now())?;
+        let Points { resolution, since, until, count } = points;
+        let read = move |store: &Store| {
+            let published = store.stats()?.published_by_event_type(resolution, since, count)?;
+            let catalogue = store.catalogue();
+            let volume = |name: &EventTypeName| {
+                let events_published = *published.get(&name.key())?;
+                Some(EventTypeVolume { name: name.to_string(), events_published })
+            };
+            Ok(catalogue.event_types().filter_map(|entry| volume(&entry.event_type.name)).collect::<Vec<_>>())
+        };
+        let mut event_types = read_disk(&self.app.store, read).await?;
+        event_types.sort_by_key(|volume| Reverse(volume.events_published));
+        let attributes = EventTypeStatsAttributes {
+            resolution: ResolutionName(resolution.name()),
+            since: since.into(),
+            until: until.into(),
+            event_types,
+        };
+        Ok(Reply::json(StatusCode::OK, &One::new("instance".to_owned(), attributes)).into())
     }
 
     /// How a subscription fares

@@ -12,16 +12,15 @@ use super::page::{Parameter, Parameters, Params, Query, choice_parameter};
 use super::problem::Refusal;
 use super::reply::{Answer, Attributes, One, Reply};
 use super::stats::{SCOPES, ScopeName, take_scope};
-use super::value::{Nullable, Time, choice};
+use super::storage::{DiskView, FilesView};
+use super::value::{Nullable, Time};
 use super::{App, Tag, read_disk};
 use crate::clock::ClockState;
 use crate::domain::time::Timestamp;
-use crate::store::{Disk, DiskLevel, Files, JournalState, Longest, Queue, Store, Subscribers, Whose};
+use crate::store::{JournalState, Longest, Queue, Store, Subscribers, Whose};
 
 /// Deliveries on disk that one answer counts as due: some milliseconds of reading.
 const DUE_COUNTED_MAX: usize = 10_000;
-
-choice!(DiskLevelName, "disk_level", DiskLevel::ALL.map(DiskLevel::name));
 
 /// How things are at this moment
 #[derive(Debug, Serialize, Object)]
@@ -109,30 +108,6 @@ struct InstanceView {
     files: FilesView,
     journal: JournalView,
     clock: ClockView,
-}
-
-/// The file system that the data is on
-#[derive(Debug, Serialize, Object)]
-#[oai(rename = "StatusDisk")]
-struct DiskView {
-    free_bytes: u64,
-    /// New events are refused when less than this is free
-    reserve_bytes: u64,
-    /// 0 when it is not known
-    total_bytes: u64,
-    /// `low`: less than two reserves are free, or less than a tenth of all; `refusing`: less than the reserve is, and new
-    /// events get 507
-    level: DiskLevelName,
-}
-
-/// The store's files
-#[derive(Debug, Serialize, Object)]
-#[oai(rename = "StatusFiles")]
-struct FilesView {
-    /// What is free inside the file is used again before it grows
-    store_bytes: u64,
-    /// Both files of the journal
-    journal_bytes: u64,
 }
 
 /// What makes commits durable before they are in the store's file
@@ -273,8 +248,6 @@ fn subscriptions_view(subscribers: Subscribers) -> SubscriptionsView {
 
 async fn instance_view(app: &App) -> Result<InstanceView, Refusal> {
     let (disk, files) = read_disk(&app.store, |store| Ok((store.disk(), store.files()))).await?;
-    let Disk { free_bytes, reserve_bytes, total_bytes, level } = disk;
-    let Files { store_bytes, journal_bytes } = files;
     let JournalState { bytes, checkpoint_at } = app.store.journal();
     let ClockState { jump, drift_millis } = app.dispatch.clock();
     let figures = app.dispatch.figures();
@@ -284,8 +257,8 @@ async fn instance_view(app: &App) -> Result<InstanceView, Refusal> {
         uptime_seconds: app.started.elapsed().as_secs_f64(),
         attempts_under_way: figures.in_flight,
         lanes: figures.lanes,
-        disk: DiskView { free_bytes, reserve_bytes, total_bytes, level: DiskLevelName(level.name()) },
-        files: FilesView { store_bytes, journal_bytes },
+        disk: disk.into(),
+        files: files.into(),
         journal: JournalView { bytes, checkpoint_at: checkpoint_at.map(Time).into() },
         clock: ClockView {
             jumped_at: jump.map(|jump| Time(jump.at)).into(),

@@ -9,9 +9,10 @@ use poem_openapi::param::Path;
 use poem_openapi::types::MaybeUndefined;
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::auth::{Call, Caller, OfInstance, OfTenant, find_tenant, scope};
-use super::body::{Body, Fields, Findings, Wire};
+use super::body::{Body, Fields, Findings, Scalar, Wire, nested};
 use super::etag::{self, IfMatch};
 use super::idempotency::{Fingerprint, once};
 use super::page::{Listed, Numbered, Parameter, Parameters, Params, Query};
@@ -23,11 +24,11 @@ use super::{App, Tag};
 use crate::domain::header::{HeaderPrefix, PREFIX_EXPECTED};
 use crate::domain::id::TenantId;
 use crate::domain::secret::Secret;
+use crate::domain::setting::DAYS_CEILING;
 use crate::domain::tenant::{
-    EXTERNAL_ID_EXPECTED, ExternalId, Metadata, NAME_LENGTH_MAX, SECRET_OVERLAP_DEFAULT, SUBSCRIPTIONS_MAX_CEILING,
-    SUBSCRIPTIONS_MAX_DEFAULT, Tenant, TenantSecret,
+    EXTERNAL_ID_EXPECTED, ExternalId, Metadata, NAME_LENGTH_MAX, OwnRetention, SECRET_OVERLAP_DEFAULT,
+    SUBSCRIPTIONS_MAX_CEILING, SUBSCRIPTIONS_MAX_DEFAULT, Tenant, TenantSecret,
 };
-use crate::domain::time::Timestamp;
 use crate::domain::violation::Rule;
 use crate::store::catalogue::TenantEntry;
 use crate::store::{Edit, Remember, SecretOwner};
@@ -55,6 +56,8 @@ struct TenantAttributes {
     metadata: BTreeMap<String, String>,
     /// How many subscriptions it may have
     subscriptions_max: u32,
+    /// How long what it has is kept, where that is not as for the instance
+    retention: RetentionView,
     created_at: Time,
     updated_at: Time,
 }
@@ -64,6 +67,44 @@ impl Attributes for TenantAttributes {
     const NAME: &'static str = "Tenant";
     const ONE: &'static str = "The tenant";
     const PAGE: &'static str = "A page of tenants";
+}
+
+/// Days that things of the tenant are kept, counted from the last delivery's final state; null: as the instance keeps them
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "TenantRetention")]
+struct RetentionView {
+    /// Of the data of events, and what was sent
+    payload_days: Nullable<u32>,
+    /// Of all else of events, and deliveries
+    metadata_days: Nullable<u32>,
+}
+
+/// What changes of a tenant's retention: an absent field stays, null is back to what the instance has
+#[derive(Default, Object)]
+#[oai(deny_unknown_fields, rename = "ChangeTenantRetention")]
+struct ChangeRetention {
+    /// Of the data of events, and what was sent; not more than the others
+    #[oai(nullable, validator(minimum(value = "1"), maximum(value = "36500")))]
+    payload_days: MaybeUndefined<i64>,
+    /// Of all else of events, and deliveries
+    #[oai(nullable, validator(minimum(value = "1"), maximum(value = "36500")))]
+    metadata_days: MaybeUndefined<i64>,
+}
+
+impl Wire for ChangeRetention {
+    const IS_BODY_REQUIRED: bool = true;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { payload_days: fields.take("payload_days"), metadata_days: fields.take("metadata_days") }
+    }
+}
+
+impl Scalar for ChangeRetention {
+    const EXPECTED: &'static str = "an object";
+
+    fn from_raw(value: &RawValue, pointer: &str, findings: &mut Findings) -> Option<Self> {
+        nested(value, pointer, findings)
+    }
 }
 
 /// What a tenant is made from
@@ -87,6 +128,9 @@ struct CreateTenant {
     /// How many subscriptions it may have (default 50)
     #[oai(validator(minimum(value = "0"), maximum(value = "1000000")))]
     subscriptions_max: Option<i64>,
+    /// How long what it has is kept; null or absent: as the instance keeps it
+    #[oai(nullable)]
+    retention: MaybeUndefined<ChangeRetention>,
 }
 
 impl Wire for CreateTenant {
@@ -100,6 +144,7 @@ impl Wire for CreateTenant {
             header_prefix: fields.take("header_prefix"),
             metadata: fields.take("metadata"),
             subscriptions_max: fields.take("subscriptions_max"),
+            retention: fields.take("retention"),
         }
     }
 }
@@ -126,6 +171,9 @@ struct UpdateTenant {
     /// How many subscriptions it may have
     #[oai(validator(minimum(value = "0"), maximum(value = "1000000")))]
     subscriptions_max: Option<i64>,
+    /// How long what it has is kept; null: as the instance keeps it
+    #[oai(nullable)]
+    retention: MaybeUndefined<ChangeRetention>,
 }
 
 impl Wire for UpdateTenant {
@@ -139,6 +187,7 @@ impl Wire for UpdateTenant {
             header_prefix: fields.take("header_prefix"),
             metadata: fields.take("metadata"),
             subscriptions_max: fields.take("subscriptions_max"),
+            retention: fields.take("retention"),
         }
     }
 }
@@ -188,7 +237,7 @@ impl TenantsApi {
     ) -> Result<Answer<One<TenantAttributes>, 201>, Refusal> {
         once(&caller, Fingerprint::Json(body.bytes()), async |memory| {
             let (wire, findings) = body.read()?;
-            let tenant = new_tenant(wire, findings, self.app.clock.now())?;
+            let tenant = new_tenant(wire, findings, &self.app)?;
             let render = |made: &Tenant| {
                 answer(StatusCode::CREATED, made, false).header("location", format!("/v1/tenants/{}", made.id))
             };
@@ -308,7 +357,7 @@ impl TenantsApi {
     ) -> Result<Answer<One<TenantAttributes>, 200>, Refusal> {
         let entry = find(call, id)?;
         let (wire, mut findings) = body.read()?;
-        let UpdateTenant { name, external_id, profile, header_prefix, metadata, subscriptions_max } = wire;
+        let UpdateTenant { name, external_id, profile, header_prefix, metadata, subscriptions_max, retention } = wire;
         if let Some(name) = &name {
             check_name(name, &mut findings);
         }
@@ -319,10 +368,12 @@ impl TenantsApi {
             check_metadata(metadata, &mut findings);
         }
         let subscriptions_max = check_subscriptions_max(subscriptions_max, &mut findings);
+        let retention = check_retention(retention, entry.tenant.retention, &self.app, &mut findings);
         findings.finish()?;
         let if_match = IfMatch::of(call);
         let change: Edit<Tenant> = Box::new(move |tenant| {
             if_match.check(tenant.revision)?;
+            tenant.retention = retention.unwrap_or(tenant.retention);
             if let Some(name) = name {
                 tenant.name = name;
             }
@@ -377,8 +428,9 @@ fn find(call: &Call, id: &str) -> Result<Arc<TenantEntry>, Refusal> {
     find_tenant(&call.catalogue, id).filter(is_visible).ok_or_else(|| Refusal::not_found(THING, id))
 }
 
-fn new_tenant(wire: CreateTenant, mut findings: Findings, now: Timestamp) -> Result<Tenant, Refusal> {
-    let CreateTenant { name, external_id, profile, header_prefix, metadata, subscriptions_max } = wire;
+fn new_tenant(wire: CreateTenant, mut findings: Findings, app: &App) -> Result<Tenant, Refusal> {
+    let CreateTenant { name, external_id, profile, header_prefix, metadata, subscriptions_max, retention } = wire;
+    let now = app.clock.now();
     check_name(&name, &mut findings);
     let external_id = check_external_id(external_id, &mut findings);
     let profile = check_profile(profile, &mut findings);
@@ -386,6 +438,7 @@ fn new_tenant(wire: CreateTenant, mut findings: Findings, now: Timestamp) -> Res
     let metadata = metadata.take().unwrap_or_default();
     check_metadata(&metadata, &mut findings);
     let subscriptions_max = check_subscriptions_max(subscriptions_max, &mut findings);
+    let retention = check_retention(retention, OwnRetention::default(), app, &mut findings);
     findings.finish()?;
     Ok(Tenant {
         // The store assigns it.
@@ -397,6 +450,7 @@ fn new_tenant(wire: CreateTenant, mut findings: Findings, now: Timestamp) -> Res
         secret: None,
         metadata,
         subscriptions_max: subscriptions_max.unwrap_or(SUBSCRIPTIONS_MAX_DEFAULT),
+        retention: retention.unwrap_or_default(),
         revision: 1,
         created_at: now,
         updated_at: now,
@@ -469,6 +523,41 @@ fn check_subscriptions_max(value: Option<i64>, findings: &mut Findings) -> Optio
     }
 }
 
+/// `known` is what the tenant has so far. None: nothing is to change.
+fn check_retention(
+    wire: MaybeUndefined<ChangeRetention>,
+    known: OwnRetention,
+    app: &App,
+    findings: &mut Findings,
+) -> Option<OwnRetention> {
+    let ChangeRetention { payload_days, metadata_days } = match wire {
+        MaybeUndefined::Undefined => return None,
+        MaybeUndefined::Null => return Some(OwnRetention::default()),
+        MaybeUndefined::Value(change) => change,
+    };
+    let mut days = |wire, known, pointer| match wire {
+        MaybeUndefined::Undefined => known,
+        MaybeUndefined::Null => None,
+        MaybeUndefined::Value(days) => {
+            let fit = u32::try_from(days).ok().filter(|days| (1..=DAYS_CEILING).contains(days));
+            if fit.is_none() {
+                findings.add(Rule::OutOfRange { min: 1, max: i64::from(DAYS_CEILING), unit: "" }, pointer);
+            }
+            fit
+        }
+    };
+    let own = OwnRetention {
+        payload_days: days(payload_days, known.payload_days, "/retention/payload_days"),
+        metadata_days: days(metadata_days, known.metadata_days, "/retention/metadata_days"),
+    };
+    let metadata_days = own.metadata_days.unwrap_or(app.store.retention().metadata_days);
+    if own.payload_days.is_some_and(|days| days > metadata_days) && findings.is_sound("retention") {
+        let expected = "such that payloads are not kept for longer than metadata";
+        findings.add(Rule::InvalidFormat { expected }, "/retention/payload_days");
+    }
+    Some(own)
+}
+
 fn attributes(tenant: &Tenant, shows_secret: bool) -> TenantAttributes {
     let Tenant {
         id: _,
@@ -479,6 +568,7 @@ fn attributes(tenant: &Tenant, shows_secret: bool) -> TenantAttributes {
         secret,
         metadata,
         subscriptions_max,
+        retention: OwnRetention { payload_days, metadata_days },
         revision: _,
         created_at,
         updated_at,
@@ -495,6 +585,7 @@ fn attributes(tenant: &Tenant, shows_secret: bool) -> TenantAttributes {
         previous_secret_expires_at: previous.map(|previous| Time(previous.expires_at)).into(),
         metadata: metadata.clone(),
         subscriptions_max: *subscriptions_max,
+        retention: RetentionView { payload_days: (*payload_days).into(), metadata_days: (*metadata_days).into() },
         created_at: Time(*created_at),
         updated_at: Time(*updated_at),
     }

@@ -147,10 +147,18 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::TooManyViewers { max, of_what } => {
             Message::new("too-many-viewers").number("max", max).phrase("of_what", of_what)
         }
+        Ground::TooManyListeners { max, of_what } => {
+            Message::new("too-many-listeners").number("max", max).phrase("of_what", of_what)
+        }
+        Ground::ListenerTaken => Message::new("listener-taken"),
         Ground::StorageFull => Message::new("storage-full"),
         Ground::InstanceNotEmpty => Message::new("instance-not-empty"),
         Ground::BackupRunning => Message::new("backup-running"),
         Ground::BackupsUnavailable { detail } => Message::new("backups-unavailable").with("why", detail),
+        Ground::CompactionRunning => Message::new("compaction-running"),
+        Ground::NoRoomToCompact { needed_bytes, free_bytes } => {
+            Message::new("no-room-to-compact").number("needed_bytes", needed_bytes).number("free_bytes", free_bytes)
+        }
         Ground::ShuttingDown => Message::new("shutting-down"),
         Ground::StorageUnavailable => Message::new("storage-unavailable"),
         Ground::Internal | Ground::StoreUnavailable { .. } => Message::new("internal"),

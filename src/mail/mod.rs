@@ -96,7 +96,7 @@ impl Mailer {
         for (kind, line) in lines {
             self.digests.entry(kind).or_default().take(line);
         }
-        let instance = settings.console_url.clone();
+        let instance = settings.console_url.as_ref().map(|url| url.as_str().to_owned());
         self.send(&route, &settings.mail, instance.as_deref()).await;
     }
 

@@ -17,6 +17,7 @@ use super::connection::{Connection, Http2, Http2Request, connect};
 use super::failure::Failure;
 use super::guard::{Refusal, Vetted, vetted_addresses};
 use super::http1::{HEADERS_MAX, Http1, Outgoing};
+use super::listeners::{ListenerAnswer, Listeners};
 use super::pace::Pace;
 use super::pool::{Destination, Limits, Pool};
 use super::resolver::Resolver;
@@ -25,8 +26,9 @@ use super::test_receiver::{Came, TestReceiver, TestReply};
 use super::tls::Tls;
 use crate::clock::Clock;
 use crate::domain::delivery::{ErrorClass, Outcome, Phases, Response};
+use crate::domain::event_type::EventTypeName;
 use crate::domain::header::{CustomHeaders, LOOP_HEADER, MASK};
-use crate::domain::id::SubscriptionId;
+use crate::domain::id::{DeliveryId, EventId, SubscriptionId};
 use crate::domain::target::{Forbidden, TargetRules, TargetUrl};
 
 /// Addresses of one answer that are connected to before the attempt has failed.
@@ -89,6 +91,17 @@ pub struct Request {
     pub timeout: Duration,
     /// Whose delivery it is, for the log.
     pub identity: SubscriptionId,
+    pub subject: Subject,
+}
+
+/// What an attempt is about: a listener shows it to people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    pub event: EventId,
+    pub event_type: EventTypeName,
+    pub delivery: DeliveryId,
+    /// From 1.
+    pub attempt: u16,
 }
 
 /// What an attempt came to, and what is known of it.
@@ -113,6 +126,7 @@ struct Shared {
     tls: Tls,
     pool: Pool,
     test_receiver: TestReceiver,
+    listeners: Listeners,
     progress_time_max: Duration,
     /// What this process calls itself in [`LOOP_HEADER`].
     sender: String,
@@ -138,6 +152,7 @@ impl Client {
             tls: Tls::new(extra_roots)?,
             pool: Pool::new(limits),
             test_receiver: TestReceiver::default(),
+            listeners: Listeners::default(),
             progress_time_max,
             // Nobody can tell from it whose it is, and nobody else has it.
             sender: format!("{:016x}", rand::random::<u64>()),
@@ -162,6 +177,8 @@ impl Client {
         };
         if request.url.is_test_receiver() {
             self.send_to_test_receiver(request, &mut exchange).await;
+        } else if request.url.is_listener() {
+            self.send_to_listener(request, started, &mut exchange).await;
         } else {
             // Before the secret ones, which come last.
             let place = exchange.request_headers.len() - request.secret_headers.len();
@@ -188,7 +205,7 @@ impl Client {
     /// The check at create and update: resolves for at most 2 s. A name that does not resolve passes, for it may do so
     /// later; an answer that holds a forbidden address does not.
     pub async fn vet(&self, url: &TargetUrl) -> Result<(), Forbidden> {
-        if url.is_test_receiver() {
+        if url.is_test_receiver() || url.is_listener() {
             return Ok(());
         }
         match timeout(VETTING_TIME_MAX, vetted_addresses(url, &self.0.rules, &self.0.resolver)).await {
@@ -199,6 +216,10 @@ impl Client {
 
     pub fn test_receiver(&self) -> &TestReceiver {
         &self.0.test_receiver
+    }
+
+    pub fn listeners(&self) -> &Listeners {
+        &self.0.listeners
     }
 
     async fn exchange(
@@ -384,7 +405,7 @@ impl Client {
 
     async fn send_to_test_receiver(&self, request: Request, exchange: &mut Exchange) {
         let started = Instant::now();
-        let Request { url, headers: _, secret_headers: _, body, timeout, identity } = request;
+        let Request { url, headers: _, secret_headers: _, body, timeout, identity, subject: _ } = request;
         let came = Came { at: self.0.clock.now(), subscription: identity, url: url.as_str(), body };
         let Some(reply) = self.0.test_receiver.receive(came, &exchange.request_headers) else {
             tokio::time::sleep_until(started + timeout).await;
@@ -397,6 +418,28 @@ impl Client {
         }
         exchange.phases.first_byte = Some(started.elapsed());
         exchange.response = Some(Response { status, headers, body, body_truncated: false });
+    }
+
+    async fn send_to_listener(&self, request: Request, started: Instant, exchange: &mut Exchange) {
+        let Request { url: _, headers: _, secret_headers, body, timeout, identity, subject } = request;
+        let sent = sent_headers(&exchange.request_headers, &secret_headers);
+        let headers = sent.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let deadline = started + timeout;
+        match self.0.listeners.deliver(identity, subject, headers, body, deadline).await {
+            Ok(ListenerAnswer { came: Ok(response), took }) => {
+                // Whatever is claimed over there, it did not take longer than it took here.
+                exchange.phases.first_byte = Some(took.min(started.elapsed()));
+                let (Head { status, headers }, body, body_truncated) = response.within_bounds();
+                if !(200..300).contains(&status) {
+                    exchange.outcome = Outcome::Status(status);
+                }
+                exchange.response = Some(Response { status, headers, body, body_truncated });
+            }
+            Ok(ListenerAnswer { came: Err((class, detail)), took: _ }) => {
+                exchange.outcome = Failure::new(class, format!("on the listener's machine: {detail}")).into();
+            }
+            Err(failure) => exchange.outcome = failure.into(),
+        }
     }
 
     #[cfg(test)]
@@ -490,6 +533,12 @@ mod tests {
                 body: Bytes::new(),
                 timeout: Duration::ZERO,
                 identity: SubscriptionId::from_u128(1),
+                subject: Subject {
+                    event: EventId::from_u128(1),
+                    event_type: "order.paid".parse().unwrap(),
+                    delivery: DeliveryId::from_u128(1),
+                    attempt: 1,
+                },
             };
             let sent = http2_request(&request, &[]).map(|sent| sent.uri().path_and_query().cloned());
             prop_assert!(matches!(&sent, Ok(Some(_))), "{:?}: {sent:?}", request.url);

@@ -8,6 +8,7 @@ mod connection;
 mod failure;
 mod guard;
 mod http1;
+mod listeners;
 mod pace;
 mod pool;
 mod probe;
@@ -17,7 +18,11 @@ mod stream;
 mod test_receiver;
 mod tls;
 
-pub use client::{Client, Exchange, Options, Request, StartError};
+pub use client::{Client, Exchange, Options, Request, StartError, Subject};
+pub use listeners::{
+    Gone, LISTENER_LAPSES_AFTER, LISTENERS_MAX, LISTENERS_PER_KEY_MAX, Listened, ListenerAnswer, ListenerResponse,
+    Listeners, NotBegun,
+};
 pub use probe::{ProbeError, Probed, Roots, post_json, probe, roots};
 pub use resolver::Resolver;
 pub use test_receiver::{Behaviour, Received, Receiver, SWITCHES_MAX, TestReceiver, TooManyReceivers};

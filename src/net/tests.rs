@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 use crate::domain::delivery::{ErrorClass, Outcome, RESPONSE_BODY_BYTES_MAX, RESPONSE_HEADER_BYTES_KEPT};
 use crate::domain::header::CustomHeaders;
-use crate::domain::id::SubscriptionId;
+use crate::domain::id::{DeliveryId, EventId, SubscriptionId};
 use crate::domain::target::{TargetRules, TargetUrl};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -45,6 +45,12 @@ fn request(url: impl AsRef<str>, timeout: Duration) -> Request {
         body: Bytes::from_static(b"{\"n\":1}"),
         timeout,
         identity: SubscriptionId::from_u128(1),
+        subject: Subject {
+            event: EventId::from_u128(1),
+            event_type: "order.paid".parse().unwrap(),
+            delivery: DeliveryId::from_u128(1),
+            attempt: 1,
+        },
     }
 }
 

@@ -5,10 +5,11 @@ use sha2::{Digest, Sha256};
 
 use super::StoreError;
 use super::commit::{Store, Transaction};
+use super::space::{Disk, DiskLevel};
 use crate::domain::event::NewEvent;
 use crate::domain::health::DISABLE_AFTER;
 use crate::domain::id::TenantId;
-use crate::domain::operational::{Announcement, News, What};
+use crate::domain::operational::{Announcement, News, StorageNews, What};
 
 impl Transaction<'_> {
     /// Nothing when its subscription is gone, or is one of tenant `system` itself.
@@ -35,6 +36,31 @@ impl Transaction<'_> {
             data["last_delivery_id"] = last.to_string().into();
         }
         self.accept(event(what.event_type(), &data), None).map(drop)
+    }
+
+    /// What became of the room on the disk since somebody was last told. It goes into the reserve, if need be.
+    pub(super) fn announce_disk(&mut self) -> Result<(), StoreError> {
+        let (space, told) = (&self.shared.space, self.told_disk());
+        let level = space.level_after(told);
+        let news = match level {
+            _ if level == told => return Ok(()),
+            DiskLevel::Enough => StorageNews::Recovered,
+            DiskLevel::Low => StorageNews::Low,
+            DiskLevel::Refusing => StorageNews::Full,
+        };
+        let Disk { free_bytes, reserve_bytes, warning_bytes, .. } = space.disk();
+        match news {
+            StorageNews::Low => tracing::warn!(free_bytes, reserve_bytes, "storage will soon be low"),
+            // The moment itself has its line.
+            StorageNews::Full | StorageNews::Recovered => {}
+        }
+        let data = json!({
+            "free_bytes": free_bytes,
+            "reserve_bytes": reserve_bytes,
+            "warning_bytes": warning_bytes,
+        });
+        self.set_told_disk(level);
+        self.accept(event(news.event_type(), &data), None).map(drop)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::domain::public_id::PublicId;
 use crate::domain::session::Session;
 use crate::domain::setting::StoredSettings;
 use crate::domain::subscription::Subscription;
-use crate::domain::tenant::{ExternalId, Tenant};
+use crate::domain::tenant::{ExternalId, OwnRetention, Tenant};
 use crate::domain::token::TokenHash;
 use crate::domain::user::{Email, Invitation, Invited, User};
 
@@ -28,6 +28,8 @@ use crate::domain::user::{Email, Invitation, Invited, User};
 pub struct Catalogue {
     tenants: OrdMap<TenantId, Arc<TenantEntry>>,
     tenants_by_external_id: HashMap<ExternalId, TenantId>,
+    /// How many tenants keep something for so many days, of those with a retention of their own.
+    own_days: OrdMap<u32, usize>,
     keys: OrdMap<KeyId, Arc<ApiKey>>,
     keys_by_hash: HashMap<KeyHash, KeyId>,
     users: OrdMap<UserId, Arc<User>>,
@@ -107,6 +109,11 @@ impl Catalogue {
     /// In the order of creation.
     pub fn tenants(&self) -> impl DoubleEndedIterator<Item = &Arc<TenantEntry>> {
         self.tenants.values()
+    }
+
+    /// The fewest days for which a tenant with a retention of its own keeps something.
+    pub fn own_days_min(&self) -> Option<u32> {
+        self.own_days.get_min().map(|(days, _)| *days)
     }
 
     pub fn key(&self, id: KeyId) -> Option<&Arc<ApiKey>> {
@@ -244,13 +251,18 @@ impl Catalogue {
         let id = tenant.id;
         let entry = match self.tenants.get(&id) {
             Some(known) => {
+                let known = TenantEntry::clone(known);
                 if let Some(old) = &known.tenant.external_id {
                     self.tenants_by_external_id.remove(old);
                 }
-                TenantEntry { tenant, ..TenantEntry::clone(known) }
+                self.forget_days(known.tenant.retention);
+                TenantEntry { tenant, ..known }
             }
             None => TenantEntry::new(tenant),
         };
+        for days in days_of(entry.tenant.retention) {
+            *self.own_days.entry(days).or_default() += 1;
+        }
         if let Some(external_id) = &entry.tenant.external_id {
             self.tenants_by_external_id.insert(external_id.clone(), id);
         }
@@ -262,8 +274,18 @@ impl Catalogue {
         if let Some(external_id) = &entry.tenant.external_id {
             self.tenants_by_external_id.remove(external_id);
         }
+        self.forget_days(entry.tenant.retention);
         for subscription in entry.subscriptions.keys() {
             self.owners.remove(subscription);
+        }
+    }
+
+    fn forget_days(&mut self, retention: OwnRetention) {
+        for days in days_of(retention) {
+            match self.own_days.get_mut(&days) {
+                Some(count) if *count > 1 => *count -= 1,
+                Some(_) | None => drop(self.own_days.remove(&days)),
+            }
         }
     }
 
@@ -338,6 +360,10 @@ impl Catalogue {
         entry.remove(id);
         self.tenants.insert(owner, Arc::new(entry));
     }
+}
+
+fn days_of(OwnRetention { payload_days, metadata_days }: OwnRetention) -> impl Iterator<Item = u32> {
+    payload_days.into_iter().chain(metadata_days)
 }
 
 impl TenantEntry {

@@ -6,7 +6,7 @@ use std::fmt;
 use super::crypt::Crypt;
 use super::open::{OpenError, open_to_check};
 use super::postings::{CHUNK_IDS_MAX, Chunk, Postings};
-use super::record::{StateCountsRecord, StatsLogEntry, StatsLogRecord, Value};
+use super::record::{StateCountsRecord, StatsLogRecord, Value};
 use super::schema::{
     Answers, AnswersBySecret, AnswersByTime, Attempts, AuditLog, Deliveries, DeliveriesBySubscription,
     DeliveriesByTenant, DueRows, EventTypes, Events, EventsByTenant, ExternalIds, FailedRows, HealthOf, Invitations,
@@ -428,10 +428,10 @@ impl Checker {
             Ok(())
         })?;
         self.each::<StatsLog>(|checker, _, StatsLogRecord(entries)| {
-            for StatsLogEntry { tenant: _, subscription, minute: _, measures } in entries {
-                let Some(id) = subscription.map(SubscriptionId::from_bytes) else { continue };
+            for entry in entries {
+                let Some(id) = entry.subscription() else { continue };
                 if checker.subscription_is_known(id)? {
-                    stats::count_states(counts.entry(id).or_default(), &measures);
+                    stats::count_states(counts.entry(id).or_default(), &entry.measures);
                 }
             }
             Ok(())
@@ -450,7 +450,7 @@ impl Checker {
         }
         self.each::<Stats>(|checker, (resolution, start, scope), _| {
             let is_known = match scope {
-                Scope::Instance => true,
+                Scope::Instance | Scope::EventType(_) => true,
                 Scope::Tenant(id) => checker.tenant_is_known(id)?,
                 Scope::Subscription(id) => checker.tables.has::<Subscriptions>(&id)?,
             };

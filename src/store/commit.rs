@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rand::rngs::StdRng;
-use redb::{Database, ReadableDatabase};
+use redb::Database;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::backlog::{Backlogs, Counted};
 use super::catalogue::Catalogue;
+use super::compaction::{CompactionState, Followed, Turn};
 use super::crypt::Crypt;
 use super::postings::Unindexed;
 use super::schema::{KeysUsed, MetaName, SessionsUsed, WorkName};
-use super::space::Space;
+use super::space::{DiskLevel, Space};
 use super::stats;
-use super::tables::{Snapshot, Tables, disk};
+use super::tables::{Snapshot, Tables};
 use super::vitals::Vitals;
 use super::{Change, Fresh, Retention, Sizes, StoreError, postings, record, schema};
 use crate::clock::Clock;
@@ -56,6 +57,10 @@ pub(super) struct Shared {
     pub(super) queue: Sender<Message>,
     pub(super) places: Arc<Semaphore>,
     pub(super) is_broken: watch::Sender<bool>,
+    /// Of the database.
+    pub(super) cache_bytes: usize,
+    pub(super) followed: Followed,
+    pub(super) compaction: Mutex<CompactionState>,
 }
 
 pub(super) struct Ids {
@@ -73,8 +78,7 @@ pub(super) struct LastUses {
 
 impl Shared {
     pub(super) fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let database = self.database.load_full().ok_or_else(closed)?;
-        Ok(Snapshot::new(database.begin_read().map_err(disk)?))
+        Snapshot::of(self.database.load_full().ok_or_else(closed)?)
     }
 
     fn next_id(&self, now: Timestamp) -> u128 {
@@ -91,6 +95,7 @@ pub(super) fn closed() -> StoreError {
 pub(super) enum Message {
     Job(Job),
     Stop(oneshot::Sender<()>),
+    Turn(Box<Turn>),
 }
 
 /// A sentence on its way to the writer.
@@ -211,6 +216,8 @@ pub(super) struct State {
     pub(super) last_worked: Option<WorkName>,
     /// Where the walk of retention stands. On disk only from time to time: a walk that begins anew costs time alone.
     pub(super) retention_cursor: EventId,
+    /// What was last announced.
+    pub(super) told_disk: DiskLevel,
 }
 
 /// What becomes visible in memory when the commit succeeds, and only then.
@@ -230,6 +237,7 @@ pub(super) struct Effects {
     pub(super) backlog_cursor: Option<SubscriptionId>,
     pub(super) worked: Option<WorkName>,
     pub(super) retention_cursor: Option<EventId>,
+    pub(super) told_disk: Option<DiskLevel>,
     pub(super) last_uses_written: HashMap<ActorId, Timestamp>,
 }
 
@@ -383,6 +391,15 @@ impl<'t> Transaction<'t> {
             self.tables.put_meta(MetaName::RetentionCursor, &cursor.to_bytes())?;
         }
         Ok(())
+    }
+
+    pub(super) fn told_disk(&self) -> DiskLevel {
+        self.effects.told_disk.unwrap_or(self.state.told_disk)
+    }
+
+    /// Says what is announced in this transaction.
+    pub(super) fn set_told_disk(&mut self, level: DiskLevel) {
+        self.effects.told_disk = Some(level);
     }
 
     /// Writes which keys and sessions were used, when the last time was long enough ago.

@@ -19,8 +19,8 @@ use crate::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
 use crate::domain::stats::Scope;
 use crate::domain::time::Timestamp;
 
-/// Deliveries (or configuration rows) that one step deals with.
-pub(super) const ROWS_PER_STEP_MAX: usize = 512;
+/// Deliveries (or configuration rows) that one step deals with: about a millisecond, for which whoever publishes waits.
+pub(super) const ROWS_PER_STEP_MAX: usize = 64;
 
 /// Stages of canceling: first what may be in no due row, then the due rows.
 const CANCEL_FRESH: u8 = 0;

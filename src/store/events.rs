@@ -173,7 +173,7 @@ impl Transaction<'_> {
         if let Some(external_id) = &event.external_id {
             self.tables.put::<ExternalIds>(&(tenant, external_id.clone()), &IdRecord(id.to_bytes()))?;
         }
-        self.index_later(Unindexed::Event(id, tenant));
+        self.index_later(Unindexed::Event(id, tenant, event.event_type.key()));
         let deliveries = if matching.is_empty() {
             Vec::new()
         } else {

@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -19,10 +19,24 @@ pub const STORE_FILE: &str = "waxwing.redb";
 pub const KEY_FILE: &str = "secret-key";
 /// Where a new store is made.
 const STORE_FILE_NEW: &str = "waxwing.redb.new";
+/// Where a compaction makes its copy: a name of its own follows.
+pub(super) const COPY_PREFIX: &str = "waxwing.redb.copy-";
 /// Where a new key is written before it gets its name, so that no crash leaves half a key.
 const KEY_FILE_NEW: &str = "secret-key.new";
 
+/// What the journal was called when it was one file.
+const JOURNAL_FILE_EARLIER: &str = "waxwing.journal";
+
+pub(super) fn journal_files(directory: &Path) -> [PathBuf; 2] {
+    JOURNAL_FILES.map(|name| directory.join(name))
+}
+
 pub(super) fn open_journal(directory: &Path) -> Result<[Box<dyn StorageBackend>; 2], OpenError> {
+    let (earlier, first) = (directory.join(JOURNAL_FILE_EARLIER), directory.join(JOURNAL_FILES[0]));
+    // Frames are what they were: what a crash left in it is carried out.
+    if !first.exists() && earlier.exists() {
+        std::fs::rename(&earlier, &first).map_err(at(&earlier))?;
+    }
     let open = |name| {
         let path = directory.join(name);
         JournalFile::open(&path).map(|file| Box::new(file) as Box<dyn StorageBackend>).map_err(at(&path))
@@ -41,6 +55,17 @@ pub(super) fn open_file(path: &Path) -> Result<Box<dyn StorageBackend>, OpenErro
     // Whoever had the lock a moment ago may have put another file in its place (see `rekey`).
     let named = std::fs::metadata(path).map_err(at(path))?.ino();
     if opened == named { Ok(Box::new(locked)) } else { Err(OpenError::Locked) }
+}
+
+/// What compactions left that were cut off. Only for whoever has the store locked.
+pub(super) fn remove_copies(directory: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(COPY_PREFIX) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {

@@ -17,7 +17,7 @@ use crate::domain::time::Timestamp;
 
 /// From format n to n + 1. The first one makes a new file.
 type Migration = fn(&mut Tables<'_>, &Beginning<'_>) -> Result<(), StoreError>;
-const MIGRATIONS: &[Migration] = &[make, count_states, begin_journal];
+const MIGRATIONS: &[Migration] = &[make, count_states, begin_journal, know_event_types];
 
 /// What a new file is made from.
 pub(super) struct Beginning<'a> {
@@ -116,6 +116,7 @@ fn make(tables: &mut Tables<'_>, beginning: &Beginning<'_>) -> Result<(), StoreE
             secret: None,
             metadata: tenant::Metadata::new(),
             subscriptions_max: tenant::SUBSCRIPTIONS_MAX_DEFAULT,
+            retention: Default::default(),
             revision: 1,
             created_at: now,
             updated_at: now,
@@ -128,6 +129,12 @@ fn make(tables: &mut Tables<'_>, beginning: &Beginning<'_>) -> Result<(), StoreE
 /// Format 1 to 2: a file from before there were statistics gets its counts by state.
 fn count_states(tables: &mut Tables<'_>, _: &Beginning<'_>) -> Result<(), StoreError> {
     stats::count_states_anew(tables)
+}
+
+/// Format 3 to 4: statistics have rows of event types, which earlier programs would take for damage. What was published
+/// before is not in them.
+fn know_event_types(_: &mut Tables<'_>, _: &Beginning<'_>) -> Result<(), StoreError> {
+    Ok(())
 }
 
 /// Format 2 to 3: a program that knows no journal must not open what goes on in one. No row is other than before.

@@ -103,6 +103,11 @@ impl Rows {
         value.iter().for_each(|part| bytes.extend_from_slice(part));
     }
 
+    /// All of them, one after the other: see [`each_row`].
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0[HEAD_BYTES..]
+    }
+
     /// Empty again, for the next transaction.
     pub(super) fn clear(&mut self) {
         self.0.truncate(HEAD_BYTES);
@@ -121,6 +126,11 @@ fn take_row<'a>(bytes: &mut &'a [u8]) -> Option<Row<'a>> {
     let is_removed = table & REMOVED != 0;
     let table = usize::from(table & !REMOVED);
     (table < NAMES.len()).then_some(Row { table, key, value: (!is_removed).then_some(value) })
+}
+
+/// The rows that [`Rows::bytes`] gave.
+pub(super) fn each_row(mut bytes: &[u8]) -> impl Iterator<Item = Row<'_>> {
+    std::iter::from_fn(move || take_row(&mut bytes))
 }
 
 fn checksum(store: u32, checked: &[u8]) -> [u8; 4] {
@@ -249,6 +259,13 @@ impl Journal {
     /// The database is durable up to the last turn.
     pub(super) fn has_caught_up(&mut self) {
         self.is_other_needed = false;
+    }
+
+    /// The database is durable with all that was ever appended: frames may go anywhere.
+    pub(super) fn is_all_durable(&mut self) {
+        self.has_caught_up();
+        self.turn();
+        self.has_caught_up();
     }
 
     /// Gives the room back, when the database is durable with all of it and nothing more comes.

@@ -16,6 +16,7 @@ mod behind;
 pub mod catalogue;
 mod check;
 mod commit;
+mod compaction;
 mod crypt;
 mod deliveries;
 mod erase;
@@ -52,6 +53,7 @@ mod timers;
 mod trial;
 mod users;
 mod vitals;
+mod volume;
 mod work;
 mod writer;
 
@@ -81,6 +83,7 @@ pub use backlog::{BACKLOG_AGE_MAX, BACKLOG_MAX};
 pub use catalogue::{Catalogue, Known};
 pub use check::{FINDINGS_MAX, Report, TableReport, check};
 pub use commit::Store;
+pub use compaction::{Compacted, Compaction, CompactionError, CompactionState, Ended, Pace, Progress, Step, Turned};
 pub use deliveries::EventsRead;
 pub use event_types::Imported;
 pub use folder::{KEY_FILE, STORE_FILE, read_secret_key, write_private};
@@ -94,6 +97,7 @@ pub use space::{Disk, DiskLevel, Files, disk_of};
 pub use trial::TEST_RECORDED_WITHIN;
 pub use users::{Checked, Chosen};
 pub use vitals::{Commits, JournalState, Longest, Queue, Subscribers};
+pub use volume::{TableVolume, Volume};
 pub use writer::{Stepped, Writer};
 
 pub struct Options {

@@ -14,10 +14,11 @@ use zeroize::Zeroizing;
 
 use super::behind::Behind;
 use super::commit::{CHANGES_MAX, Ids, LastUses, QUEUE_MAX, Shared, State};
+use super::compaction::Followed;
 use super::crypt::Crypt;
 use super::folder::{
     KEY_FILE, STORE_FILE, at, holds_something, make_directory, make_file, open_file, open_journal, read_key,
-    read_or_make_key,
+    read_or_make_key, remove_copies,
 };
 use super::format::{Beginning, format, make_tables, migrate, write};
 use super::journal::Rows;
@@ -26,7 +27,7 @@ use super::schema::{
     EventTypes, HealthOf, Invitations, Keys, KeysUsed, MetaName, PortalLinks, Sessions, SessionsUsed, StateCountsOf,
     Subscriptions, Tenants, Users, Work,
 };
-use super::space::{Place, Space};
+use super::space::{DiskLevel, Place, Space};
 use super::tables::{Read, Snapshot, damaged, disk};
 use super::vitals::Vitals;
 use super::{
@@ -112,6 +113,9 @@ impl Store {
             }
         };
         let database = Builder::new().set_cache_size(cache_bytes).create_with_backend(file.clone())?;
+        if let Place::Directory(directory, _) = &place {
+            remove_copies(directory).map_err(at(directory))?;
+        }
         let beginning = Beginning { crypt: &crypt, now: clock.now() };
         if format(&database)? == 0 {
             migrate(&database, &beginning)?;
@@ -151,6 +155,7 @@ impl Store {
             backlog_cursor: SubscriptionId::from_u128(0),
             last_worked: None,
             retention_cursor: EventId::from_u128(snapshot.meta_id(MetaName::RetentionCursor)?),
+            told_disk: DiskLevel::Enough,
         };
         drop(snapshot);
         // From here on the journal is written over.
@@ -172,6 +177,9 @@ impl Store {
             queue,
             places: Arc::new(Semaphore::new(QUEUE_MAX)),
             is_broken: watch::Sender::new(false),
+            cache_bytes,
+            followed: Followed::default(),
+            compaction: Mutex::default(),
         });
         let writer = Writer {
             shared: Arc::clone(&shared),

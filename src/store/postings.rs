@@ -9,6 +9,7 @@ use super::StoreError;
 use super::record::Value;
 use super::schema::{DeliveriesBySubscription, DeliveriesByTenant, EventsByTenant, JobDeliveries, Kind};
 use super::tables::{Read, Tables};
+use crate::domain::event_type::EventTypeKey;
 use crate::domain::id::{DeliveryId, EventId, JobId, SubscriptionId, TenantId};
 
 /// A row of this size is about 2 KiB: two to a page of the tree.
@@ -107,14 +108,14 @@ postings! {
 /// Something that is committed and in no postings yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Unindexed {
-    Event(EventId, TenantId),
+    Event(EventId, TenantId, EventTypeKey),
     Delivery(DeliveryId, TenantId, SubscriptionId),
 }
 
 impl Unindexed {
     pub(super) fn id(&self) -> u128 {
         match self {
-            Self::Event(id, _) => id.as_u128(),
+            Self::Event(id, _, _) => id.as_u128(),
             Self::Delivery(id, _, _) => id.as_u128(),
         }
     }
@@ -127,7 +128,7 @@ pub(super) fn add_all(tables: &mut Tables<'_>, all: &[Unindexed]) -> Result<Opti
     let mut by_subscription: BTreeMap<SubscriptionId, Vec<u128>> = BTreeMap::new();
     for one in all {
         match *one {
-            Unindexed::Event(id, tenant) => events.entry(tenant).or_default().push(id.as_u128()),
+            Unindexed::Event(id, tenant, _) => events.entry(tenant).or_default().push(id.as_u128()),
             Unindexed::Delivery(id, tenant, subscription) => {
                 by_tenant.entry(tenant).or_default().push(id.as_u128());
                 by_subscription.entry(subscription).or_default().push(id.as_u128());

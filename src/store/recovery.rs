@@ -17,6 +17,7 @@ use super::schema::{
 use super::tables::{Read, Snapshot, damaged, disk};
 use super::{StoreError, deliveries};
 use crate::domain::delivery::Delivery;
+use crate::domain::event_type::EventTypeKey;
 use crate::domain::id::{
     AuditId, DeliveryId, EventId, JobId, PortalLinkId, SessionId, SubscriptionId, TenantId, UserId,
 };
@@ -98,11 +99,11 @@ pub(super) fn index(database: &Database) -> Result<(), StoreError> {
     loop {
         let is_done = write(database, |tables| {
             let from = tables.meta_id(MetaName::IndexedUpTo)?;
-            let mut events: Vec<(EventId, TenantId)> = Vec::new();
+            let mut events: Vec<(EventId, TenantId, EventTypeKey)> = Vec::new();
             let after = (Bound::Excluded(EventId::from_u128(from)), Bound::Unbounded);
             for row in tables.scan::<Events>(after)?.take(RECOVERY_ROWS_MAX) {
                 let (id, record) = row?;
-                events.push((id, TenantId::from_bytes(record.tenant)));
+                events.push((id, TenantId::from_bytes(record.tenant), record.event_type_key()));
             }
             let mut all: Vec<Unindexed> = Vec::new();
             let after = (Bound::Excluded(DeliveryId::from_u128(from)), Bound::Unbounded);
@@ -113,11 +114,11 @@ pub(super) fn index(database: &Database) -> Result<(), StoreError> {
             }
             // Both are cut off where the shorter walk ended, so that the watermark is true for both.
             let end = [
-                (events.len() == RECOVERY_ROWS_MAX).then(|| events.last().map(|(id, _)| id.as_u128())).flatten(),
+                (events.len() == RECOVERY_ROWS_MAX).then(|| events.last().map(|(id, _, _)| id.as_u128())).flatten(),
                 (all.len() == RECOVERY_ROWS_MAX).then(|| all.last().map(Unindexed::id)).flatten(),
             ];
             let end = end.into_iter().flatten().min().unwrap_or(u128::MAX);
-            all.extend(events.into_iter().map(|(id, tenant)| Unindexed::Event(id, tenant)));
+            all.extend(events.into_iter().map(|(id, tenant, key)| Unindexed::Event(id, tenant, key)));
             all.retain(|one| one.id() <= end);
             tables.observed.indexed(&all);
             match postings::add_all(tables, &all)? {

@@ -49,7 +49,7 @@ use super::record::{
     StateCountsRecord, StatsLogRecord, StatsRecord, SubscriptionRecord, TenantRecord, UsedRecord, UserRecord, Value,
     WorkRecord,
 };
-use crate::domain::event_type::EventTypeName;
+use crate::domain::event_type::{EventTypeKey, EventTypeName};
 use crate::domain::id::{
     AuditId, DeliveryId, EventId, JobId, KeyId, PortalLinkId, SessionId, SubscriptionId, TenantId, UserId,
 };
@@ -294,6 +294,7 @@ impl Key for Scope {
             Self::Instance => (0, [0; 16]),
             Self::Tenant(id) => (1, id.to_bytes()),
             Self::Subscription(id) => (2, id.to_bytes()),
+            Self::EventType(EventTypeKey(key)) => (3, *key),
         };
         bytes.push(kind);
         bytes.extend_from_slice(&id);
@@ -304,6 +305,7 @@ impl Key for Scope {
             ([0], id) if id == [0; 16] => Some(Self::Instance),
             ([1], id) => Some(Self::Tenant(TenantId::from_bytes(id))),
             ([2], id) => Some(Self::Subscription(SubscriptionId::from_bytes(id))),
+            ([3], key) => Some(Self::EventType(EventTypeKey(key))),
             _ => None,
         }
     }
@@ -318,7 +320,9 @@ impl Key for Timestamp {
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
-        take(bytes).map(|part| Self::from_millis((u64::from_be_bytes(part) ^ SIGN).cast_signed()))
+        let millis = (u64::from_be_bytes(take(bytes)?) ^ SIGN).cast_signed();
+        let at = Self::from_millis(millis);
+        (at.as_millis() == millis).then_some(at)
     }
 }
 
@@ -490,6 +494,13 @@ mod tests {
         assert_eq!(EventId::from_key(&[0; 17]), None);
         assert_eq!(WorkName::from_key(&[9; 17]), None);
         assert_eq!(<(TenantId, ExternalId)>::from_key(&[0; 16]), None, "an external id is never empty");
+        // No moment that can be written: it would be read as another key than the row has.
+        for outside in [[0; 8], [u8::MAX; 8]] {
+            assert_eq!(Timestamp::from_key(&outside), None);
+        }
+        for at in [Timestamp::MIN, Timestamp::MAX] {
+            assert_eq!(Timestamp::from_key(&at.to_key()), Some(at));
+        }
     }
 
     #[test]

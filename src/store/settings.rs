@@ -12,6 +12,7 @@ use super::subscriptions::CONFIGURATION_BYTES;
 use super::tables::Read;
 use super::{Retention, StoreError};
 use crate::domain::setting::{SettingName, StoredSettings};
+use crate::domain::tenant::OwnRetention;
 
 impl Store {
     /// Keeps each value, or, when it is null, forgets the one that is there. `InvalidState` when one is none of its
@@ -35,6 +36,11 @@ impl Store {
         .await
     }
 
+    /// How long things are kept at this moment, but for tenants with a retention of their own.
+    pub fn retention(&self) -> Retention {
+        self.shared.retention.changed_by(self.shared.catalogue.load().settings())
+    }
+
     /// As the store was told when it was opened, for what nothing is stored of.
     pub fn retention_configured(&self) -> Retention {
         self.shared.retention
@@ -44,15 +50,24 @@ impl Store {
 impl Transaction<'_> {
     /// How long things are kept at this moment.
     pub(super) fn retention(&self) -> Retention {
-        let Retention { payloads_days, metadata_days, audit_days } = self.shared.retention;
-        self.with_catalogue(|catalogue| {
-            let stored = catalogue.settings();
-            Retention {
-                payloads_days: stored.payload_days.unwrap_or(payloads_days),
-                metadata_days: stored.metadata_days.unwrap_or(metadata_days),
-                audit_days: stored.audit_days.unwrap_or(audit_days),
-            }
-        })
+        self.with_catalogue(|catalogue| self.shared.retention.changed_by(catalogue.settings()))
+    }
+}
+
+impl Retention {
+    fn changed_by(self, stored: &StoredSettings) -> Self {
+        let Self { payloads_days, metadata_days, audit_days } = self;
+        Self {
+            payloads_days: stored.payload_days.unwrap_or(payloads_days),
+            metadata_days: stored.metadata_days.unwrap_or(metadata_days),
+            audit_days: stored.audit_days.unwrap_or(audit_days),
+        }
+    }
+
+    /// As it is for a tenant with this one of its own. What events say never stays longer than they do.
+    pub fn of_tenant(self, OwnRetention { payload_days, metadata_days }: OwnRetention) -> Self {
+        let metadata_days = metadata_days.unwrap_or(self.metadata_days);
+        Self { payloads_days: payload_days.unwrap_or(self.payloads_days).min(metadata_days), metadata_days, ..self }
     }
 }
 

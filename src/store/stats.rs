@@ -1,5 +1,5 @@
-//! Statistics: what each commit counted, added up by minute, hour and day, for the instance, each tenant and each
-//! subscription; and how many deliveries are in which state.
+//! Statistics: what each commit counted, added up by minute, hour and day, for the instance, each tenant, each
+//! subscription and each event type; and how many deliveries are in which state.
 //!
 //! A commit writes one row of what it counted into `stats_log`, in the same transaction, so the counts are exact
 //! whatever happens. A fold adds the log to the buckets a few times a minute and removes it; whoever reads adds what is
@@ -13,10 +13,11 @@ use std::time::Duration;
 use super::StoreError;
 use super::commit::{Store, Transaction};
 use super::postings::Unindexed;
-use super::record::{Measures, StateCountsRecord, StatsLogEntry, StatsLogRecord, StatsRecord, WorkRecord};
+use super::record::{LogSubject, Measures, StateCountsRecord, StatsLogEntry, StatsLogRecord, StatsRecord, WorkRecord};
 use super::schema::{Deliveries, MetaName, StateCountsOf, Stats, StatsLog, Subscriptions, Work, WorkName};
 use super::tables::{Read, Snapshot, Tables};
 use crate::domain::delivery::{Outcome, State};
+use crate::domain::event_type::EventTypeKey;
 use crate::domain::id::{SubscriptionId, TenantId};
 use crate::domain::stats::{
     AttemptKind, Figures, LATENCY_BUCKETS, Latencies, Resolution, Scope, StateCounts, StateKind,
@@ -171,7 +172,7 @@ pub(super) struct Observed(Vec<Observation>);
 #[derive(Clone, Copy)]
 struct Observation {
     tenant: TenantId,
-    subscription: Option<SubscriptionId>,
+    of: LogSubject,
     minute: i64,
     what: What,
 }
@@ -203,7 +204,8 @@ impl Observed {
             Outcome::Error { .. } => None,
         };
         let what = What::Attempt { kind: AttemptKind::of(outcome), micros };
-        self.0.push(Observation { tenant, subscription: Some(subscription), minute: minute_of(at), what });
+        let of = LogSubject::Subscription(subscription.to_bytes());
+        self.0.push(Observation { tenant, of, minute: minute_of(at), what });
     }
 
     /// A delivery came into a state, left it, or both.
@@ -215,8 +217,8 @@ impl Observed {
         to: Option<StateKind>,
     ) {
         if from != to {
-            let what = What::Moved { from, to };
-            self.0.push(Observation { tenant, subscription: Some(subscription), minute: minute_of(at), what });
+            let (of, what) = (LogSubject::Subscription(subscription.to_bytes()), What::Moved { from, to });
+            self.0.push(Observation { tenant, of, minute: minute_of(at), what });
         }
     }
 
@@ -224,32 +226,27 @@ impl Observed {
     /// Every delivery begins as pending here; what was otherwise from the start said so when it was made.
     pub(super) fn indexed(&mut self, all: &[Unindexed]) {
         self.0.extend(all.iter().map(|one| match *one {
-            Unindexed::Event(id, tenant) => {
+            Unindexed::Event(id, tenant, EventTypeKey(key)) => {
                 let minute = minute_of(id.assigned_at());
-                Observation { tenant, subscription: None, minute, what: What::Published }
+                Observation { tenant, of: LogSubject::EventType(key), minute, what: What::Published }
             }
             Unindexed::Delivery(id, tenant, subscription) => {
                 let what = What::Moved { from: None, to: Some(StateKind::Pending) };
-                let minute = minute_of(id.assigned_at());
-                Observation { tenant, subscription: Some(subscription), minute, what }
+                let (of, minute) = (LogSubject::Subscription(subscription.to_bytes()), minute_of(id.assigned_at()));
+                Observation { tenant, of, minute, what }
             }
         }));
     }
 
-    /// Sums by tenant, subscription and minute.
+    /// Sums by tenant, what of it, and minute.
     fn sum_up(&mut self) -> Vec<StatsLogEntry> {
-        let place = |one: &Observation| (one.tenant, one.subscription, one.minute);
+        let place = |one: &Observation| (one.tenant, one.of, one.minute);
         self.0.sort_unstable_by_key(place);
         let mut sums = Sums::default();
         let of_place = |all: &[Observation]| {
             all.iter().for_each(|one| sums.add(one.what));
-            let Observation { tenant, subscription, minute, what: _ } = all[0];
-            StatsLogEntry {
-                tenant: tenant.to_bytes(),
-                subscription: subscription.map(SubscriptionId::to_bytes),
-                minute,
-                measures: sums.take(),
-            }
+            let Observation { tenant, of, minute, what: _ } = all[0];
+            StatsLogEntry { tenant: tenant.to_bytes(), of, minute, measures: sums.take() }
         };
         let entries = self.0.chunk_by(|one, next| place(one) == place(next)).map(of_place).collect();
         self.0.clear();
@@ -320,16 +317,34 @@ pub(super) struct Logged {
     pub(super) moved: Vec<(SubscriptionId, StateCountsRecord)>,
 }
 
+impl StatsLogEntry {
+    pub(super) fn subscription(&self) -> Option<SubscriptionId> {
+        match self.of {
+            LogSubject::Subscription(id) => Some(SubscriptionId::from_bytes(id)),
+            LogSubject::EventType(_) | LogSubject::Tenant => None,
+        }
+    }
+}
+
+/// Whose figures it goes into besides its tenant's.
+fn scope_of(of: LogSubject) -> Option<Scope> {
+    match of {
+        LogSubject::Tenant => None,
+        LogSubject::EventType(key) => Some(Scope::EventType(EventTypeKey(key))),
+        LogSubject::Subscription(id) => Some(Scope::Subscription(SubscriptionId::from_bytes(id))),
+    }
+}
+
 /// Writes what was counted.
 pub(super) fn write_log(tables: &mut Tables<'_>) -> Result<Logged, StoreError> {
     let entries = tables.observed.sum_up();
     if entries.is_empty() {
         return Ok(Logged::default());
     }
-    let moved_by = |StatsLogEntry { tenant: _, subscription, minute: _, measures }: &StatsLogEntry| {
+    let moved_by = |entry: &StatsLogEntry| {
         let mut moved = StateCountsRecord::default();
-        count_states(&mut moved, measures);
-        Some((SubscriptionId::from_bytes((*subscription)?), moved))
+        count_states(&mut moved, &entry.measures);
+        Some((entry.subscription()?, moved))
     };
     let moved = entries.iter().filter_map(moved_by).filter(|(_, moved)| *moved != StateCountsRecord::default());
     let moved = moved.collect();
@@ -364,9 +379,9 @@ pub(super) fn fold(tables: &mut Tables<'_>, is_alive: impl Fn(Scope) -> bool) ->
         let (number, StatsLogRecord(entries)) = row?;
         rows.push(number);
         folded += entries.len();
-        for StatsLogEntry { tenant, subscription, minute, mut measures } in entries {
-            let subscription = subscription.map(SubscriptionId::from_bytes);
-            if let Some(id) = subscription
+        for StatsLogEntry { tenant, of, minute, mut measures } in entries {
+            let part = scope_of(of);
+            if let Some(Scope::Subscription(id)) = part
                 && is_alive(Scope::Subscription(id))
             {
                 count_states(states.entry(id).or_default(), &measures);
@@ -375,11 +390,7 @@ pub(super) fn fold(tables: &mut Tables<'_>, is_alive: impl Fn(Scope) -> bool) ->
             if measures.0.is_empty() {
                 continue;
             }
-            let scopes = [
-                Some(Scope::Instance),
-                Some(Scope::Tenant(TenantId::from_bytes(tenant))),
-                subscription.map(Scope::Subscription),
-            ];
+            let scopes = [Some(Scope::Instance), Some(Scope::Tenant(TenantId::from_bytes(tenant))), part];
             for scope in scopes.into_iter().flatten() {
                 minutes.entry((minute, scope)).or_default().add(&measures);
             }
@@ -476,7 +487,7 @@ impl Transaction<'_> {
 
 pub(super) fn is_alive(catalogue: &super::Catalogue, scope: Scope) -> bool {
     match scope {
-        Scope::Instance => true,
+        Scope::Instance | Scope::EventType(_) => true,
         Scope::Tenant(id) => catalogue.tenant(id).is_some(),
         Scope::Subscription(id) => catalogue.subscription(id).is_some(),
     }
@@ -488,7 +499,7 @@ fn next_start(tables: &impl Read, resolution: Resolution, from: Timestamp) -> Re
     Ok(tables.scan::<Stats>(range)?.next().transpose()?.map(|((_, start, _), _)| start))
 }
 
-const LAST_SCOPE: Scope = Scope::Subscription(SubscriptionId::from_u128(u128::MAX));
+const LAST_SCOPE: Scope = Scope::EventType(EventTypeKey([u8::MAX; 16]));
 
 /// One step of removing the statistics of something deleted; none when nothing is left. `stage` is the resolution,
 /// `cursor` the time that
@@ -588,11 +599,50 @@ impl StatsRead {
             series.push((start, figures));
             start = start.plus(resolution.span());
         }
-        let is_wanted = |entry: &StatsLogEntry| {
-            entry.subscription.is_some_and(|id| subscriptions.contains(&SubscriptionId::from_bytes(id)))
-        };
+        let is_wanted = |entry: &StatsLogEntry| entry.subscription().is_some_and(|id| subscriptions.contains(&id));
         add_log_where(snapshot, is_wanted, |at, measures| add_to_series(&mut series, resolution, at, measures))?;
         Ok(series)
+    }
+
+    /// How many events were published of each type, in `points` points from the one that holds `since` on. Types of which
+    /// none was are not in it. Reads the disk.
+    pub fn published_by_event_type(
+        &self,
+        resolution: Resolution,
+        since: Timestamp,
+        points: usize,
+    ) -> Result<BTreeMap<EventTypeKey, u64>, StoreError> {
+        let snapshot = &self.snapshot;
+        let first = resolution.start_of(since);
+        let mut published: BTreeMap<EventTypeKey, u64> = BTreeMap::new();
+        let mut add = |key: EventTypeKey, measures: &Measures| {
+            let mut figures = Figures::default();
+            add_to_figures(&mut figures, measures);
+            *published.entry(key).or_default() += figures.events_published;
+        };
+        let mut start = first;
+        for _ in 0..points {
+            let from = (resolution, start, Scope::EventType(EventTypeKey([0; 16])));
+            for row in snapshot.scan::<Stats>(from..=(resolution, start, LAST_SCOPE))? {
+                let ((_, _, scope), StatsRecord(measures)) = row?;
+                if let Scope::EventType(key) = scope {
+                    add(key, &measures);
+                }
+            }
+            start = start.plus(resolution.span());
+        }
+        for row in snapshot.scan::<StatsLog>(..)? {
+            let (_, StatsLogRecord(entries)) = row?;
+            for entry in entries {
+                let at = time_of(entry.minute);
+                if let Some(Scope::EventType(key)) = scope_of(entry.of)
+                    && (first..start).contains(&at)
+                {
+                    add(key, &entry.measures);
+                }
+            }
+        }
+        Ok(published)
     }
 
     /// Everything from the minute that holds `since` until now, and at most two days back. Reads the disk.
@@ -621,7 +671,7 @@ impl StatsRead {
         let mut record = snapshot.get::<StateCountsOf>(&id)?.unwrap_or_default();
         for row in snapshot.scan::<StatsLog>(..)? {
             let (_, StatsLogRecord(entries)) = row?;
-            for entry in entries.iter().filter(|entry| entry.subscription == Some(id.to_bytes())) {
+            for entry in entries.iter().filter(|entry| entry.subscription() == Some(id)) {
                 count_states(&mut record, &entry.measures);
             }
         }
@@ -647,7 +697,7 @@ fn add_log(tables: &impl Read, scope: Scope, add: impl FnMut(Timestamp, &Measure
     let is_wanted = |entry: &StatsLogEntry| match scope {
         Scope::Instance => true,
         Scope::Tenant(id) => entry.tenant == id.to_bytes(),
-        Scope::Subscription(id) => entry.subscription == Some(id.to_bytes()),
+        Scope::Subscription(_) | Scope::EventType(_) => scope_of(entry.of) == Some(scope),
     };
     add_log_where(tables, is_wanted, add)
 }

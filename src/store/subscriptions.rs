@@ -95,6 +95,28 @@ impl Store {
         .await
     }
 
+    /// Pauses what is only received while somebody listens: nobody does when the server begins.
+    pub async fn pause_listening(&self) -> Result<(), StoreError> {
+        let is_meant = |subscription: &Subscription| subscription.is_active && subscription.url.is_listener();
+        let catalogue = self.catalogue();
+        if !catalogue.tenants().flat_map(|entry| entry.subscriptions()).any(|known| is_meant(known)) {
+            return Ok(());
+        }
+        self.sentence(CONFIGURATION_BYTES, move |transaction| {
+            let all = transaction.with_catalogue(|catalogue| {
+                let all = catalogue.tenants().flat_map(|entry| entry.subscriptions());
+                all.filter(|known| is_meant(known)).cloned().collect::<Vec<_>>()
+            });
+            for known in all {
+                let (revision, updated_at) = (known.revision + 1, transaction.now);
+                let paused = Subscription { is_active: false, revision, updated_at, ..(*known).clone() };
+                transaction.put_subscription(&paused)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// It takes no more events at once; its pending deliveries are canceled in the background, and read as canceled
     /// from now on.
     pub async fn delete_subscription(

@@ -4,9 +4,11 @@ use std::cell::OnceCell;
 use std::fmt::Display;
 use std::marker::PhantomData;
 use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
 
 use redb::{
-    AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, Table, WriteTransaction,
+    AccessGuard, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    Table, WriteTransaction,
 };
 
 use super::StoreError;
@@ -102,11 +104,24 @@ impl<K: Kind> DoubleEndedIterator for Scan<'_, K> {
 pub(super) struct Snapshot {
     transaction: ReadTransaction,
     tables: [OnceCell<ReadOnlyTable<Bytes, Bytes>>; NAMES.len()],
+    /// Read from a database that another one may take the place of: it is not closed while it is read.
+    _database: Option<Arc<Database>>,
 }
 
 impl Snapshot {
     pub(super) fn new(transaction: ReadTransaction) -> Self {
-        Self { transaction, tables: [const { OnceCell::new() }; NAMES.len()] }
+        Self { transaction, tables: [const { OnceCell::new() }; NAMES.len()], _database: None }
+    }
+
+    /// The newest commit.
+    pub(super) fn of(database: Arc<Database>) -> Result<Self, StoreError> {
+        let transaction = database.begin_read().map_err(disk)?;
+        Ok(Self { _database: Some(database), ..Self::new(transaction) })
+    }
+
+    /// The table of this place in [`NAMES`], as bytes.
+    pub(super) fn table_at(&self, place: usize) -> Result<ReadOnlyTable<Bytes, Bytes>, StoreError> {
+        self.transaction.open_table(definition(NAMES[place])).map_err(disk)
     }
 }
 
@@ -116,8 +131,7 @@ impl Read for Snapshot {
     fn table<K: Kind>(&self) -> Result<&Self::Table, StoreError> {
         let place = &self.tables[K::PLACE];
         if place.get().is_none() {
-            let opened = self.transaction.open_table(definition(K::NAME)).map_err(disk)?;
-            _ = place.set(opened);
+            _ = place.set(self.table_at(K::PLACE)?);
         }
         Ok(place.get().expect("it was set above"))
     }

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::behind::Behind;
 use super::commit::{Effects, Job, Message, Shared, State, Transaction, closed};
+use super::compaction::Turn;
 use super::journal::{Journal, Rows};
 use super::schema::MetaName;
 use super::tables::{Tables, disk};
@@ -60,15 +61,18 @@ impl Writer {
     /// Carries out and commits everything that waits in the queue (at most one group), and hands over its changes
     /// instead of sending them. For a writer without a thread.
     pub fn step(&mut self) -> Stepped {
-        let (group, stop) = self.take_ready(None);
+        let (group, order) = self.take_ready(None);
         let mut changes = std::mem::take(&mut self.untold);
         let jobs = group.len();
         self.commit(group, |_, committed| changes.extend(committed));
-        if let Some(stop) = stop {
-            self.end();
-            _ = stop.send(());
-        } else if self.journal.is_full() {
-            report("a checkpoint", self.checkpoint());
+        match order {
+            Some(Order::Stop(stop)) => {
+                self.end();
+                _ = stop.send(());
+            }
+            Some(Order::Turn(turn)) => self.turn(*turn),
+            None if self.journal.is_full() => drop(report("a checkpoint", self.checkpoint())),
+            None => {}
         }
         Stepped { jobs, changes }
     }
@@ -155,6 +159,16 @@ impl Writer {
         self.pass(super::retention::step)
     }
 
+    /// Announces that the disk has become full, or has room again.
+    pub fn space_pass(&mut self) -> Result<(), StoreError> {
+        self.shared.space.refresh(self.shared.clock.now());
+        let told = self.state.told_disk;
+        if self.shared.space.level_after(told) == told {
+            return Ok(());
+        }
+        self.pass(|transaction| transaction.announce_disk())
+    }
+
     /// One bounded step of the pass that expires what has waited for an inactive subscription for too long. Answers
     /// whether it goes on.
     pub fn backlog_pass(&mut self) -> Result<bool, StoreError> {
@@ -183,15 +197,19 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let (group, stop) = self.take_ready(first);
+            let (group, order) = self.take_ready(first);
             self.commit(group, |changes, committed| {
                 // Without a reader there is nobody to tell.
                 _ = changes.blocking_send(committed);
             });
-            if let Some(stop) = stop {
-                self.end();
-                _ = stop.send(());
-                return;
+            match order {
+                Some(Order::Stop(stop)) => {
+                    self.end();
+                    _ = stop.send(());
+                    return;
+                }
+                Some(Order::Turn(turn)) => self.turn(*turn),
+                None => {}
             }
             if !*self.shared.is_broken.borrow() {
                 timers.run(&mut self);
@@ -219,14 +237,15 @@ impl Writer {
         self.shared.database.store(None);
     }
 
-    /// Everything that is ready, up to the limits of a group.
-    fn take_ready(&mut self, first: Option<Message>) -> (Vec<Job>, Option<oneshot::Sender<()>>) {
+    /// Everything that is ready, up to the limits of a group, and what is to be done after it.
+    fn take_ready(&mut self, first: Option<Message>) -> (Vec<Job>, Option<Order>) {
         let mut group = Vec::new();
         let mut bytes = 0;
         let mut next = first.or_else(|| self.queue.try_recv().ok());
         while let Some(message) = next {
             match message {
-                Message::Stop(stop) => return (group, Some(stop)),
+                Message::Stop(stop) => return (group, Some(Order::Stop(stop))),
+                Message::Turn(turn) => return (group, Some(Order::Turn(turn))),
                 Message::Job(job) => {
                     bytes += job.bytes;
                     group.push(job);
@@ -296,7 +315,7 @@ impl Writer {
     }
 
     /// From here on nothing is written.
-    fn has_failed(&self, error: StoreError) -> StoreError {
+    pub(super) fn has_failed(&self, error: StoreError) -> StoreError {
         tracing::error!(%error, "storage failed: nothing is written until the store is opened again");
         self.shared.database.store(None);
         self.shared.is_broken.send_replace(true);
@@ -324,6 +343,7 @@ impl Writer {
                     .map_err(|error| broken(&format_args!("the journal: {error}")))?;
                 self.shared.vitals.journal_has(self.journal.bytes());
                 write.commit().map_err(|error| broken(&error))?;
+                self.shared.followed.committed(&self.written);
                 Ok(effects)
             }
             Ok(()) => {
@@ -353,6 +373,7 @@ impl Writer {
             backlog_cursor,
             worked,
             retention_cursor,
+            told_disk,
             last_uses_written,
         } = effects;
         if let Some(catalogue) = catalogue {
@@ -379,6 +400,7 @@ impl Writer {
         self.state.backlog_cursor = backlog_cursor.unwrap_or(self.state.backlog_cursor);
         self.state.last_worked = worked.or(self.state.last_worked);
         self.state.retention_cursor = retention_cursor.unwrap_or(self.state.retention_cursor);
+        self.state.told_disk = told_disk.unwrap_or(self.state.told_disk);
         if !last_uses_written.is_empty() {
             let mut memory = self.shared.last_uses.lock().expect("nothing panics while it holds the lock");
             memory.written_at = self.shared.clock.now();
@@ -400,6 +422,14 @@ impl Drop for Writer {
             self.shared.is_broken.send_replace(true);
         }
     }
+}
+
+/// What the writer does between two groups, when somebody asks for it.
+enum Order {
+    /// Ends.
+    Stop(oneshot::Sender<()>),
+    /// Goes on in another file.
+    Turn(Box<Turn>),
 }
 
 enum Failed {

@@ -180,9 +180,24 @@ fn every_command_explains_itself_and_a_typo_is_a_usage_error() {
     {
         good(folder.path(), words);
     }
-    for command in
-        ["serve", "send", "verify", "keys", "users", "setup-link", "config", "check", "doctor", "secret-key", "openapi"]
-    {
+    for command in [
+        "serve",
+        "send",
+        "listen",
+        "verify",
+        "keys",
+        "users",
+        "setup-link",
+        "config",
+        "health",
+        "check",
+        "compact",
+        "doctor",
+        "secret-key",
+        "openapi",
+        "completions",
+        "man",
+    ] {
         assert!(good(folder.path(), &["help", command]).contains("Examples:"), "{command}");
     }
     for words in [&["serv"][..], &["serve", "--listn", "x"], &[], &["send"], &["serve", "--listen", "nowhere"]] {
@@ -209,7 +224,7 @@ fn config_shows_where_each_value_comes_from() {
         allow_target_port       none                                            default
         refuse_target_port      none                                            default
         nat64_prefix            none                                            default
-        public_url              not set                                         default
+        public_url              none                                            default
         management_rate         off                                             waxwing.toml line 2
         publish_rate            7                                               --publish-rate
         trusted_proxies         none                                            default
@@ -246,6 +261,57 @@ fn config_shows_where_each_value_comes_from() {
         serde_json::json!({"value": "off", "origin": "file", "set_by": "waxwing.toml line 2"})
     );
     assert_eq!(json["allow_http_targets"], serde_json::json!({"value": true, "origin": "dev"}));
+}
+
+#[test]
+fn the_example_of_a_configuration_can_be_put_where_it_is_read() {
+    let folder = folder();
+    let example = good(folder.path(), &["config", "--example"]);
+    assert!(example.contains("\n#listen = \"127.0.0.1:8620\"\n"), "{example}");
+    let before = good(folder.path(), &["config"]);
+    std::fs::write(folder.path().join("waxwing.toml"), example).unwrap();
+    assert_eq!(good(folder.path(), &["config"]), before);
+}
+
+#[test]
+fn health_is_good_while_a_server_takes_work_and_only_then() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &[]);
+    let url = server.url.clone();
+    assert_eq!(run(folder.path(), &["health", "--url", &url]), format!("{url}/ takes work\nexit 0\n"));
+    assert_eq!(server.terminate().0, 0);
+    let gone = run(folder.path(), &["health", "--url", &url, "--json"]);
+    assert!(gone.contains("\"is_ready\": false") && gone.ends_with("exit 1\n"), "{gone}");
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let folder = folder();
+    let help = good(folder.path(), &["help"]);
+    let from = help.find("Commands:\n").expect("it lists them") + "Commands:\n".len();
+    let commands: Vec<&str> = help[from..]
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .map(|line| line.split_whitespace().next().expect("the line is not empty"))
+        .collect();
+    assert!(commands.len() > 12, "{commands:?}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = good(folder.path(), &["completions", shell]);
+        for command in &commands {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+    }
+    assert!(run(folder.path(), &["completions", "cmd"]).ends_with("exit 2\n"));
+
+    let page = good(folder.path(), &["man"]);
+    assert!(page.contains(".TH waxwing 1") && page.contains(r"waxwing\-serve(1)"), "{page}");
+    good(folder.path(), &["man", "--write", "pages"]);
+    for command in commands.iter().filter(|command| **command != "help") {
+        let page = std::fs::read_to_string(folder.path().join(format!("pages/waxwing-{command}.1")));
+        assert!(page.unwrap_or_else(|error| panic!("{command}: {error}")).contains("SYNOPSIS"), "{command}");
+    }
+    assert!(folder.path().join("pages/waxwing-keys-create.1").exists());
 }
 
 #[test]
@@ -463,6 +529,25 @@ fn keys_are_made_and_ended_on_a_running_server_and_on_a_stopped_one() {
 }
 
 #[test]
+fn space_is_given_back_by_a_running_server_and_in_the_store_of_a_stopped_one() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &[]);
+    let is_done = |ended: &Value| {
+        let has = |name: &str| ended[name].as_u64().is_some_and(|bytes| bytes > 0);
+        has("bytes_before") && has("bytes_after")
+    };
+    let ended = good_json(folder.path(), &["compact", "--json", "--url", &server.url]);
+    assert!(is_done(&ended), "{ended}");
+    let on_stopped = ["compact", "--json", "--data-dir", "waxwing-data"];
+    let busy = run(folder.path(), &on_stopped);
+    assert!(busy.contains("leave --data-dir out") && busy.ends_with("exit 2\n"), "{busy}");
+    assert_eq!(server.terminate().0, 0);
+    let ended = good_json(folder.path(), &on_stopped);
+    assert!(is_done(&ended), "{ended}");
+    assert_eq!(good_json(folder.path(), &["check", "--json"])["findings"], serde_json::json!([]));
+}
+
+#[test]
 fn a_key_of_any_kind_is_made_restricted_or_imported_on_a_running_server_and_on_a_stopped_one() {
     const IMPORTED: [&str; 2] = ["sk_live_51Hx8vK2eZvKYlo2C", "sk_live_62Iy9wL3fAwLZmp3D"];
     let folder = folder();
@@ -588,6 +673,29 @@ fn the_first_user_follows_the_printed_link_and_a_lost_password_is_chosen_anew() 
     // With a user there is nothing to set up.
     assert!(!server.terminate().1.contains("/#/setup/"));
     assert_eq!(good_json(folder.path(), &["check", "--json"])["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn links_begin_with_the_public_url_and_nobody_changes_it_elsewhere() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &["--public-url", "https://Hooks.example/waxwing/"]);
+    let base = "https://hooks.example/waxwing";
+    let printed = server.line_with("/#/setup/");
+    assert!(printed.contains(&format!("{base}/#/setup/")), "{printed}");
+    let newer = good_json(folder.path(), &["setup-link", "--json", "--url", &server.url]);
+    assert!(newer["invitation_url"].as_str().unwrap().starts_with(&format!("{base}/#/setup/")), "{newer}");
+    let key = admin_key(folder.path());
+    let (status, settings) = server.call("GET", "/v1/settings", &key, "");
+    assert_eq!(status, 200);
+    let all = settings["data"].as_array().unwrap();
+    let found = &all.iter().find(|setting| setting["id"] == "console.url").unwrap()["attributes"];
+    assert_eq!((&found["value"], &found["origin"]), (&base.into(), &"flag".into()));
+    let other = r#"{"console.url":"https://other.example"}"#;
+    assert_eq!(server.call("PATCH", "/v1/settings", &key, other).0, 409);
+    let target = r#"{"url":"https://hooks.example/x","events":["*"]}"#;
+    let refused = server.call("POST", "/v1/webhook-subscriptions", &key, target);
+    assert_eq!(refused.0, 400, "{}", refused.1);
+    server.terminate();
 }
 
 #[test]

@@ -24,7 +24,7 @@ const PARTS: [(&str, &[&str]); 14] = [
 ];
 
 /// Names that only some parts may use: crates, and what reaches for the world outside.
-const KEPT_TO: [(&str, &[&str]); 27] = [
+const KEPT_TO: [(&str, &[&str]); 30] = [
     ("redb", &["store"]),
     ("postcard", &["store"]),
     ("poem", &["http"]),
@@ -49,8 +49,11 @@ const KEPT_TO: [(&str, &[&str]); 27] = [
     // The command line's own client talks to the operator's server.
     ("ureq", &["cli"]),
     ("clap", &["cli", "config"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("tracing_subscriber", &["app", "config"]),
     ("rlimit", &["app"]),
+    ("sd_notify", &["app"]),
     ("toml", &["config"]),
     ("tokio", &["cli", "app", "http", "backups", "mail", "traces", "dispatch", "net", "store"]),
     ("tracing", &["app", "http", "backups", "mail", "traces", "dispatch", "net", "store"]),

@@ -6,6 +6,9 @@ mod binary;
 mod browser;
 mod bucket;
 mod cli;
+#[cfg(feature = "fuzzing")]
+#[path = "../../fuzz/src/lib.rs"]
+mod fuzz;
 mod https;
 mod layers;
 mod security;

@@ -5,6 +5,7 @@ mod attempts;
 mod backlog;
 mod backups;
 mod clock_jumps;
+mod compaction;
 mod crash;
 mod disk_full;
 mod engine;

@@ -40,6 +40,13 @@ visit("an event type is made, an event of it sent by hand, found by its text, an
   const again = inbox.next();
   await page.getByRole("dialog").getByRole("button", { name: "Send again" }).click();
   await again;
+  // It is one event however often it is sent: the catalogue says how much is published of each type.
+  const published = async () => (await server.api("GET", "/v1/stats/event-types?resolution=day")).data.attributes.event_types[0]?.events_published;
+  while ((await published()) !== 1);
+  await page.goto(`${server.url}/#/event-types`);
+  const row = page.getByRole("row").filter({ hasText: "order.paid" });
+  // One subscribes, and one was published.
+  await row.getByRole("cell", { name: "1", exact: true }).nth(1).waitFor();
 });
 
 const DOCUMENT = {

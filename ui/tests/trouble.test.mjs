@@ -1,6 +1,8 @@
 /** What the console does when the server is slow to let it, goes away, or is very busy. */
 
 import assert from "node:assert/strict";
+import { symlink } from "node:fs/promises";
+import { join } from "node:path";
 import { signIn, stage } from "./support/stage.mjs";
 
 const LOST = /net::ERR_|Failed to load resource/;
@@ -27,6 +29,18 @@ visit("a server that goes away is told, and its return is noticed by itself", {}
   await page.getByRole("button", { name: "Try again" }).first().click();
   await page.getByText("Attempts per hour").waitFor();
   await page.getByRole("alert").first().waitFor({ state: "detached" });
+});
+
+visit("a backup that failed is in what needs action, and leads to the backups", {}, async ({ page, server }) => {
+  await signIn(page);
+  // A folder that can be looked into, and that nobody can write to.
+  await symlink("/proc/self", join(server.folder, "backups"));
+  await server.api("POST", "/v1/backups", {});
+  const failed = async () => (await server.api("GET", "/v1/backups")).data[0]?.attributes.state === "failed";
+  while (!(await failed()));
+  await page.reload();
+  await page.getByRole("link", { name: "The last backup failed" }).click();
+  await page.getByRole("heading", { level: 1, name: "Backups" }).waitFor();
 });
 
 visit("told to slow down, the page waits and shows everything all the same", {}, async ({ page, expect }) => {

@@ -5,6 +5,7 @@ mod history;
 mod latency;
 mod publishing;
 mod sick;
+mod soak;
 mod subscriptions;
 
 use super::children::Server;
@@ -34,10 +35,11 @@ pub enum Scenario {
     Subscriptions100000Memory,
     Backlog1000000,
     History,
+    Soak,
 }
 
 impl Scenario {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Single,
         Self::Batches,
         Self::FanOut5,
@@ -51,6 +53,7 @@ impl Scenario {
         Self::Subscriptions100000Memory,
         Self::Backlog1000000,
         Self::History,
+        Self::Soak,
     ];
 
     pub fn name(self) -> &'static str {
@@ -68,6 +71,7 @@ impl Scenario {
             Self::Subscriptions100000Memory => "subscriptions-100000-memory",
             Self::Backlog1000000 => "backlog-1000000",
             Self::History => "history",
+            Self::Soak => "soak",
         }
     }
 
@@ -87,7 +91,15 @@ impl Scenario {
             Self::Subscriptions100000Memory => "memory with 100,000 subscriptions of 2,000 tenants",
             Self::Backlog1000000 => "1,000,000 pending deliveries: memory, kill -9, first delivery, drain",
             Self::History => "cost of an event after 10 thousand and after 5 million others",
+            Self::Soak => {
+                "30 minutes at 1,000 events a second beside failing receivers, killed now and then (only by name)"
+            }
         }
+    }
+
+    /// Whether it has to be named to be run.
+    pub fn is_by_name_only(self) -> bool {
+        self == Self::Soak
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
@@ -109,6 +121,7 @@ impl Scenario {
             Self::Subscriptions100000Memory => subscriptions::run(world, self).await,
             Self::Backlog1000000 => backlog::run(world, self).await,
             Self::History => history::run(world, self).await,
+            Self::Soak => soak::run(world, self).await,
         }
     }
 }

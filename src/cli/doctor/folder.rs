@@ -143,7 +143,7 @@ fn disk(folder: &Path, bytes_min: Option<u64>) -> Finding {
 
 fn judge_disk(disk: Disk) -> Finding {
     const ABOUT: &str = "disk";
-    let Disk { free_bytes, reserve_bytes, total_bytes, level } = disk;
+    let Disk { free_bytes, reserve_bytes, warning_bytes: _, total_bytes, level } = disk;
     let mib = |bytes: u64| bytes / (1024 * 1024);
     let room = format!("{} MiB of {} MiB are free", mib(free_bytes), mib(total_bytes));
     let reserve = mib(reserve_bytes);
@@ -230,7 +230,13 @@ mod tests {
         for (free_bytes, level, expected) in
             [(50, DiskLevel::Enough, "ok"), (2, DiskLevel::Low, "warn"), (0, DiskLevel::Refusing, "fail")]
         {
-            let disk = Disk { free_bytes: free_bytes * GIB, reserve_bytes: GIB, total_bytes: 100 * GIB, level };
+            let disk = Disk {
+                free_bytes: free_bytes * GIB,
+                reserve_bytes: GIB,
+                warning_bytes: 10 * GIB,
+                total_bytes: 100 * GIB,
+                level,
+            };
             assert_eq!(judge_disk(disk).level.name(), expected);
         }
     }

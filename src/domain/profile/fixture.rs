@@ -47,6 +47,7 @@ impl Default for Fixture {
                 secret: None,
                 metadata: Default::default(),
                 subscriptions_max: 1,
+                retention: Default::default(),
                 revision: 1,
                 created_at: OCCURRED_AT,
                 updated_at: OCCURRED_AT,

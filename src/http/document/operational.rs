@@ -57,6 +57,9 @@ fn described(event_type: &str) -> Described {
             "Deliveries were given up",
             "So many deliveries of a subscription used up their attempts; at most one such event a minute for each subscription",
         ),
+        "storage.low" => ("The disk fills up", "Less is free than what is warned of: new events may be refused soon"),
+        "storage.full" => ("The disk is full", "Less is free than the reserve: new events are refused"),
+        "storage.recovered" => ("The disk has room again", "Clearly more is free than what is warned of"),
         "backup.failed" => ("A backup failed", "What is kept stays; a scheduled one is tried again after 15 minutes"),
         "certificate.expiring" => (
             "A certificate of HTTPS ends soon",
@@ -79,6 +82,22 @@ fn data(event_type: &str) -> (Value, Value) {
         |description: &str| json!({ "type": ["string", "null"], "format": "date-time", "description": description });
     let domain = json!({ "type": ["string", "null"], "description": "Null: the operator's own certificate" });
     match event_type {
+        "storage.low" | "storage.full" | "storage.recovered" => {
+            let bytes = |description: &str| json!({ "type": "integer", "description": description });
+            let free: u64 = match event_type {
+                "storage.low" => 9_000_000_000,
+                "storage.full" => 1_000_000_000,
+                _ => 50_000_000_000,
+            };
+            (
+                json!({
+                    "free_bytes": bytes("Of the file system that the data is on"),
+                    "reserve_bytes": bytes("New events are refused when less is free"),
+                    "warning_bytes": bytes("A warning is given when less is free"),
+                }),
+                json!({ "free_bytes": free, "reserve_bytes": 2_000_000_000u64, "warning_bytes": 10_000_000_000u64 }),
+            )
+        }
         "backup.failed" => (
             json!({
                 "backup_id": { "type": "string" },

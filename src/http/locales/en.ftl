@@ -83,10 +83,14 @@ too-many-targets = This tenant tried too many addresses, or too many that are no
 loop-detected = This request is a delivery of this very server: it would go round in a circle
 rate-window-exceeded = Rate limit exceeded ({ $bucket }). Please retry when Retry-After says.
 too-many-viewers = No more than { $max } viewers of { $of_what } can watch at once: close one, then try again
+too-many-listeners = No more than { $max } listeners of { $of_what } are possible at once: end one, then try again
+listener-taken = Somebody else listens to this subscription
 storage-full = Storage is full: nothing new is accepted until space is free
 instance-not-empty = This instance holds something already: a backup is restored onto one that holds nothing
 backup-running = A backup is being made: only one is at once
 backups-unavailable = Backups cannot be used where they are kept: { $why }
+compaction-running = A compaction is under way
+no-room-to-compact = The copy needs about { $needed_bytes } bytes above the reserve, and { $free_bytes } are free
 storage-unavailable = The store cannot be used at the moment, and nothing is accepted until it is open again
 shutting-down = The server is shutting down: please try again
 internal = Something went wrong here; the request id finds it in the log
@@ -139,6 +143,8 @@ phrase-public-key = Public key
 phrase-job = Job
 phrase-backup = Backup
 phrase-portal-link = Portal link
+phrase-listener = Listener
+phrase-request = Request
 phrase-api-key = API key
 phrase-tenant = Tenant
 phrase-a-user = User
@@ -252,6 +258,8 @@ phrase-a-secret-key = 64 hexadecimal characters
 phrase-a-setup-token = what follows /#/setup/ in the link
 phrase-a-passphrase = a text of 12 to 1,024 characters
 phrase-a-rate = a number per second from 1 to 1,000,000, or off
+phrase-compaction-hour = an hour of the day in UTC from 0 to 23, or off
+phrase-compaction-percent = a number from 1 to 99
 phrase-languages = en, es or pt
 phrase-a-base-url = an http or https URL without query and fragment, at most 512 characters
 phrase-a-label = a text of 1 to 64 characters
@@ -304,6 +312,14 @@ phrase-own-publish-rate = it may publish less
 phrase-seconds = seconds
 phrase-a-second = a second
 phrase-deliveries-a-second = deliveries per second
+
+## What listeners send
+
+phrase-a-requests-id = a request's id
+phrase-0-to-30 = 0 to 30
+phrase-a-listened-subscription = the id of a subscription whose URL begins with https://listener.invalid/
+phrase-listener-errors = dns, connect, tls, timeout or http
+phrase-bytes-in-base64 = bytes in base64
 
 ## Whose viewers ($of_what)
 

@@ -80,10 +80,14 @@ too-many-targets = Este cliente probó demasiadas direcciones, o demasiadas que 
 loop-detected = Esta solicitud es una entrega de este mismo servidor: daría vueltas en círculo
 rate-window-exceeded = Se superó el límite de solicitudes ({ $bucket }). Vuelve a intentarlo cuando lo indique Retry-After.
 too-many-viewers = El máximo es de { $max } conexiones simultáneas { $of_what }: cierra una y vuelve a intentarlo
+too-many-listeners = El máximo es de { $max } escuchas simultáneas { $of_what }: termina una y vuelve a intentarlo
+listener-taken = Otra persona ya escucha esta suscripción
 storage-full = El almacenamiento está lleno: no se acepta nada nuevo hasta que se libere espacio
 instance-not-empty = Esta instancia ya contiene algo: una copia de seguridad se restaura en una que no contenga nada
 backup-running = Se está haciendo una copia de seguridad: solo se hace una a la vez
 backups-unavailable = No se puede acceder a las copias de seguridad donde se guardan: { $why }
+compaction-running = Ya hay una compactación en curso
+no-room-to-compact = La copia necesita unos { $needed_bytes } bytes por encima de la reserva, y hay { $free_bytes } libres
 storage-unavailable = El almacén no se puede usar en este momento; no se acepta nada hasta que vuelva a abrirse
 shutting-down = El servidor se está apagando: vuelve a intentarlo
 internal = Se produjo un error interno; el id de la solicitud permite encontrarlo en el registro
@@ -133,6 +137,8 @@ phrase-public-key = la clave pública
 phrase-job = la tarea
 phrase-backup = la copia de seguridad
 phrase-portal-link = el enlace al portal
+phrase-listener = la escucha
+phrase-request = la solicitud
 phrase-api-key = la clave de API
 phrase-tenant = el tenant
 phrase-a-user = Usuario
@@ -246,6 +252,8 @@ phrase-a-secret-key = 64 caracteres hexadecimales
 phrase-a-setup-token = lo que sigue a /#/setup/ en el enlace
 phrase-a-passphrase = un texto de 12 a 1024 caracteres
 phrase-a-rate = un número por segundo de 1 a 1 000 000, u off
+phrase-compaction-hour = una hora del día en UTC de 0 a 23, u off
+phrase-compaction-percent = un número de 1 a 99
 phrase-languages = en, es o pt
 phrase-a-base-url = una URL http o https sin consulta ni fragmento, de 512 caracteres como máximo
 phrase-a-label = un texto de 1 a 64 caracteres, sin caracteres de control
@@ -298,6 +306,14 @@ phrase-own-publish-rate = su límite de publicación es menor
 phrase-seconds = segundos
 phrase-a-second = por segundo
 phrase-deliveries-a-second = entregas por segundo
+
+## What listeners send
+
+phrase-a-requests-id = el identificador de una solicitud
+phrase-0-to-30 = un número de 0 a 30
+phrase-a-listened-subscription = el identificador de una suscripción cuya URL empiece por https://listener.invalid/
+phrase-listener-errors = dns, connect, tls, timeout o http
+phrase-bytes-in-base64 = bytes en base64
 
 ## Whose viewers ($of_what)
 

@@ -80,10 +80,14 @@ too-many-targets = Este cliente tentou endereços demais, ou muitos que não sã
 loop-detected = Esta requisição é uma entrega deste próprio servidor: ela andaria em círculos
 rate-window-exceeded = O limite de requisições foi excedido ({ $bucket }). Tente novamente quando Retry-After indicar.
 too-many-viewers = O máximo é de { $max } conexões simultâneas { $of_what }: feche uma e tente novamente
+too-many-listeners = O máximo é de { $max } escutas simultâneas { $of_what }: encerre uma e tente novamente
+listener-taken = Outra pessoa já escuta esta assinatura
 storage-full = O armazenamento está cheio: nada novo será aceito até que haja espaço livre
 instance-not-empty = Esta instância já contém algo: um backup é restaurado em uma que não contenha nada
 backup-running = Um backup está sendo feito: só se faz um por vez
 backups-unavailable = Não é possível acessar os backups onde são guardados: { $why }
+compaction-running = Já há uma compactação em andamento
+no-room-to-compact = A cópia precisa de cerca de { $needed_bytes } bytes acima da reserva, e há { $free_bytes } livres
 storage-unavailable = O armazenamento não pode ser usado neste momento; nada é aceito até que ele seja reaberto
 shutting-down = O servidor está sendo encerrado: tente novamente
 internal = Ocorreu um erro interno; o id da requisição permite encontrá-lo no log
@@ -133,6 +137,8 @@ phrase-public-key = a chave pública
 phrase-job = a tarefa
 phrase-backup = o backup
 phrase-portal-link = o link do portal
+phrase-listener = a escuta
+phrase-request = a requisição
 phrase-api-key = a chave de API
 phrase-tenant = o tenant
 phrase-a-user = Usuário
@@ -246,6 +252,8 @@ phrase-a-secret-key = 64 caracteres hexadecimais
 phrase-a-setup-token = o que vem depois de /#/setup/ no link
 phrase-a-passphrase = um texto de 12 a 1.024 caracteres
 phrase-a-rate = um número por segundo de 1 a 1.000.000, ou off
+phrase-compaction-hour = uma hora do dia em UTC de 0 a 23, ou off
+phrase-compaction-percent = um número de 1 a 99
 phrase-languages = en, es ou pt
 phrase-a-base-url = uma URL http ou https sem consulta nem fragmento, de no máximo 512 caracteres
 phrase-a-label = um texto de 1 a 64 caracteres, sem caracteres de controle
@@ -298,6 +306,14 @@ phrase-own-publish-rate = o limite de publicação dela é menor
 phrase-seconds = segundos
 phrase-a-second = por segundo
 phrase-deliveries-a-second = entregas por segundo
+
+## What listeners send
+
+phrase-a-requests-id = o identificador de uma requisição
+phrase-0-to-30 = um número de 0 a 30
+phrase-a-listened-subscription = o identificador de uma assinatura cuja URL comece com https://listener.invalid/
+phrase-listener-errors = dns, connect, tls, timeout ou http
+phrase-bytes-in-base64 = bytes em base64
 
 ## Whose viewers ($of_what)
 

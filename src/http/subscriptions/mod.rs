@@ -5,7 +5,7 @@ mod rules;
 mod settings;
 mod wire;
 
-pub use operations::{SubscriptionsApi, TestKept, find};
+pub use operations::{SubscriptionsApi, TestKept, find, find_visible};
 pub use rules::{check_metadata, check_overlap, check_profile};
 pub use settings::{NewSubscription, Settings, SubscriptionChange};
 pub use wire::{

@@ -566,9 +566,13 @@ fn refused(error: StoreError) -> Refusal {
 }
 
 pub fn find<'a>(call: &'a Call, id: &str) -> Result<&'a Arc<Subscription>, Refusal> {
+    find_visible(call, id).ok_or_else(|| Refusal::not_found(THING, id))
+}
+
+/// None when there is none, or none that the caller sees.
+pub fn find_visible<'a>(call: &'a Call, id: &str) -> Option<&'a Arc<Subscription>> {
     let found = id.parse().ok().and_then(|id| call.tenant_entry().subscription(id));
-    let found = found.filter(|subscription| call.sees(subscription));
-    found.ok_or_else(|| Refusal::not_found(THING, id))
+    found.filter(|subscription| call.sees(subscription))
 }
 
 /// A test that was kept, and what it came to.

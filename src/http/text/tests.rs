@@ -114,7 +114,17 @@ fn all() -> Vec<(Ground, &'static str)> {
             Ground::TooManyViewers { max: 5, of_what: "one key" },
             "No more than 5 viewers of one key can watch at once: close one, then try again",
         ),
+        (
+            Ground::TooManyListeners { max: 5, of_what: "one key" },
+            "No more than 5 listeners of one key are possible at once: end one, then try again",
+        ),
+        (Ground::ListenerTaken, "Somebody else listens to this subscription"),
         (Ground::StorageFull, "Storage is full: nothing new is accepted until space is free"),
+        (Ground::CompactionRunning, "A compaction is under way"),
+        (
+            Ground::NoRoomToCompact { needed_bytes: 2000, free_bytes: 1000 },
+            "The copy needs about 2000 bytes above the reserve, and 1000 are free",
+        ),
         (
             Ground::StorageUnavailable,
             "The store cannot be used at the moment, and nothing is accepted until it is open again",

@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::path::Path;
 
-use redb::{Database, ReadableDatabase, ReadableTableMetadata};
+use redb::ReadableTableMetadata;
 
 use super::super::commit::{Store, closed};
 use super::super::format::format;
-use super::super::schema::{NAMES, definition};
-use super::super::tables::disk;
+use super::super::schema::NAMES;
+use super::super::tables::{Snapshot, disk};
 use super::file::{BLOCK_BYTES, Failed, KIND_ROWS, TableContents, Writing};
 use super::{BackupError, Progress, Sealing, Watch, Written};
 use crate::domain::backup::Stage;
@@ -32,21 +32,15 @@ impl Store {
     ) -> Result<Written, BackupError> {
         let database = self.shared.database.load_full().ok_or_else(closed)?;
         let format = format(&*database)?;
-        let copied = Copying { store: self, read: begin(&database)?, watch };
-        // A store that is closed lets go of its file: only what is being read may hold it.
-        drop(database);
+        let copied = Copying { store: self, read: Snapshot::of(database)?, watch };
         let writing = Writing::begin(file, id.assigned_at(), format, sealing);
         writing.and_then(|writing| copied.run(writing)).map_err(|failed| failed.at(path))
     }
 }
 
-fn begin(database: &Database) -> Result<redb::ReadTransaction, BackupError> {
-    Ok(database.begin_read().map_err(disk)?)
-}
-
 struct Copying<'a> {
     store: &'a Store,
-    read: redb::ReadTransaction,
+    read: Snapshot,
     watch: Watch<'a>,
 }
 
@@ -55,8 +49,8 @@ impl Copying<'_> {
         let Self { store, read, watch } = self;
         let store_failed = |error: &dyn std::fmt::Display| Failed::Other(disk(error).into());
         let mut tables = Vec::with_capacity(NAMES.len());
-        for name in NAMES {
-            tables.push((*name, read.open_table(definition(name)).map_err(|error| store_failed(&error))?));
+        for (place, name) in NAMES.iter().enumerate() {
+            tables.push((*name, read.table_at(place).map_err(|error| Failed::Other(error.into()))?));
         }
         let mut total = 0;
         for (_, table) in &tables {

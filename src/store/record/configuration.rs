@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::earlier::{
     KeyRecordV1, SubscriptionRecordV1, SubscriptionRecordV2, SubscriptionRecordV3, TenantRecordV1, TenantRecordV2,
+    TenantRecordV3,
 };
 use super::{
     ApiVersionRecord, DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, KeyKindRecord, PresetRecord,
@@ -24,7 +25,7 @@ use crate::domain::retry::Schedule;
 use crate::domain::secret::{PreviousSecret, Secret};
 use crate::domain::subscription::{Owner, Subscription};
 use crate::domain::target::TargetUrl;
-use crate::domain::tenant::{Tenant, TenantSecret};
+use crate::domain::tenant::{OwnRetention, Tenant, TenantSecret};
 use crate::domain::time::Timestamp;
 use crate::store::crypt::{Crypt, KeyChange, Sealed};
 
@@ -40,14 +41,17 @@ pub(in crate::store) struct TenantRecord {
     pub(super) updated_at: i64,
     pub(super) header_prefix: Option<String>,
     pub(super) secret: Option<TenantSecretRecord>,
+    pub(super) payload_days: Option<u32>,
+    pub(super) metadata_days: Option<u32>,
 }
 impl Record for TenantRecord {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
         match version {
-            1 => whole::<TenantRecordV1>(rest).map(|record| TenantRecordV2::from(record).into()),
-            2 => whole::<TenantRecordV2>(rest).map(Into::into),
+            1 => whole::<TenantRecordV1>(rest).map(|record| TenantRecordV3::from(TenantRecordV2::from(record)).into()),
+            2 => whole::<TenantRecordV2>(rest).map(|record| TenantRecordV3::from(record).into()),
+            3 => whole::<TenantRecordV3>(rest).map(Into::into),
             _ => None,
         }
     }
@@ -103,6 +107,7 @@ impl TenantRecord {
             secret,
             metadata,
             subscriptions_max,
+            retention: OwnRetention { payload_days, metadata_days },
             revision,
             created_at,
             updated_at,
@@ -118,6 +123,8 @@ impl TenantRecord {
             updated_at: updated_at.as_millis(),
             header_prefix: header_prefix.as_ref().map(|prefix| prefix.as_str().to_owned()),
             secret: secret.as_ref().map(|secret| TenantSecretRecord::from_domain(*id, secret, crypt)),
+            payload_days: *payload_days,
+            metadata_days: *metadata_days,
         }
     }
 
@@ -145,6 +152,8 @@ impl TenantRecord {
             updated_at,
             header_prefix,
             secret,
+            payload_days,
+            metadata_days,
         } = self;
         let secret = match secret {
             None => None,
@@ -159,6 +168,7 @@ impl TenantRecord {
             secret,
             metadata,
             subscriptions_max,
+            retention: OwnRetention { payload_days, metadata_days },
             revision,
             created_at: Timestamp::from_millis(created_at),
             updated_at: Timestamp::from_millis(updated_at),

@@ -6,7 +6,9 @@ use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
-use super::configuration::{KeyRecord, QuotaRecord, RestrictionRecord, SubscriptionRecord, TenantRecord};
+use super::configuration::{
+    KeyRecord, QuotaRecord, RestrictionRecord, SubscriptionRecord, TenantRecord, TenantSecretRecord,
+};
 use super::history::EventRecord;
 use super::job::{JobKindRecord, JobRecord};
 use super::{
@@ -69,7 +71,7 @@ pub(super) struct TenantRecordV2 {
     header_prefix: Option<String>,
 }
 
-impl From<TenantRecordV2> for TenantRecord {
+impl From<TenantRecordV2> for TenantRecordV3 {
     fn from(record: TenantRecordV2) -> Self {
         let TenantRecordV2 {
             external_id,
@@ -93,6 +95,52 @@ impl From<TenantRecordV2> for TenantRecord {
             updated_at,
             header_prefix,
             secret: None,
+        }
+    }
+}
+
+/// Before tenants had a retention of their own.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TenantRecordV3 {
+    external_id: Option<String>,
+    name: String,
+    profile: ProfileRecord,
+    metadata: BTreeMap<String, String>,
+    subscriptions_max: u32,
+    revision: u32,
+    created_at: i64,
+    updated_at: i64,
+    header_prefix: Option<String>,
+    secret: Option<TenantSecretRecord>,
+}
+
+impl From<TenantRecordV3> for TenantRecord {
+    fn from(record: TenantRecordV3) -> Self {
+        let TenantRecordV3 {
+            external_id,
+            name,
+            profile,
+            metadata,
+            subscriptions_max,
+            revision,
+            created_at,
+            updated_at,
+            header_prefix,
+            secret,
+        } = record;
+        Self {
+            external_id,
+            name,
+            profile,
+            metadata,
+            subscriptions_max,
+            revision,
+            created_at,
+            updated_at,
+            header_prefix,
+            secret,
+            payload_days: None,
+            metadata_days: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::domain::delivery::{Attempt, Delivery, Outcome, Phases, Response, State};
 use crate::domain::event::Event;
+use crate::domain::event_type::EventTypeKey;
 use crate::domain::id::{AttemptId, DeliveryId, EventId, SubscriptionId, TenantId};
 use crate::domain::time::Timestamp;
 
@@ -32,6 +33,12 @@ pub(in crate::store) struct EventRecord {
     pub(super) deliver_at: Option<i64>,
     pub(super) replay_of: Option<IdBytes>,
 }
+impl EventRecord {
+    pub(in crate::store) fn event_type_key(&self) -> EventTypeKey {
+        EventTypeKey::of(&self.event_type)
+    }
+}
+
 impl Record for EventRecord {
     const VERSION: u8 = 2;
 

@@ -39,7 +39,7 @@ pub(super) use history::{AttemptRecord, DeliveryRecord, EventRecord};
 pub(super) use job::JobRecord;
 pub(super) use portal_link::PortalLinkRecord;
 pub(super) use setting::SettingRecord;
-pub(super) use stats::{Measures, StateCountsRecord, StatsLogEntry, StatsLogRecord, StatsRecord};
+pub(super) use stats::{LogSubject, Measures, StateCountsRecord, StatsLogEntry, StatsLogRecord, StatsRecord};
 pub(super) use user::{InvitationRecord, SessionRecord, UserRecord};
 
 /// Something that can be the value of a row.

@@ -24,11 +24,20 @@ pub(in crate::store) struct StatsLogRecord(pub Vec<StatsLogEntry>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) struct StatsLogEntry {
     pub tenant: IdBytes,
-    /// None for what concerns a tenant as a whole.
-    pub subscription: Option<IdBytes>,
+    pub of: LogSubject,
     /// Since 1970.
     pub minute: i64,
     pub measures: Measures,
+}
+
+/// What of a tenant an entry is about. In the order in which entries are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::store) enum LogSubject {
+    /// What was published, as version 1 wrote it.
+    Tenant,
+    /// What was published of this type: its key.
+    EventType(IdBytes),
+    Subscription(IdBytes),
 }
 
 /// How many deliveries of a subscription are in each state: pending, retrying, succeeded, exhausted, canceled, expired.
@@ -121,24 +130,32 @@ impl Value for StatsRecord {
 /// In the first byte of an entry.
 const HAS_OTHER_TENANT: u8 = 1;
 const HAS_SUBSCRIPTION: u8 = 2;
+const HAS_EVENT_TYPE: u8 = 4;
+
+/// Version 1 knew no event types.
+const LOG_VERSION: u8 = 2;
 
 impl Value for StatsLogRecord {
-    /// Each entry: flags, the tenant unless it is the one of the entry before, the subscription if there is one, the
-    /// minute, how many numbers, and these.
+    /// Each entry: flags, the tenant unless it is the one of the entry before, the subscription or the key of the event
+    /// type if there is one, the minute, how many numbers, and these.
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(1 + 48 * self.0.len());
-        bytes.push(VERSION);
+        bytes.push(LOG_VERSION);
         let mut last_tenant = None;
-        for StatsLogEntry { tenant, subscription, minute, measures } in &self.0 {
+        for StatsLogEntry { tenant, of, minute, measures } in &self.0 {
             let is_other = last_tenant != Some(tenant);
             last_tenant = Some(tenant);
-            let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
-            bytes.push(flag(is_other, HAS_OTHER_TENANT) | flag(subscription.is_some(), HAS_SUBSCRIPTION));
+            let (flag, id) = match of {
+                LogSubject::Tenant => (0, None),
+                LogSubject::EventType(key) => (HAS_EVENT_TYPE, Some(key)),
+                LogSubject::Subscription(id) => (HAS_SUBSCRIPTION, Some(id)),
+            };
+            bytes.push(flag | if is_other { HAS_OTHER_TENANT } else { 0 });
             if is_other {
                 bytes.extend_from_slice(tenant);
             }
-            if let Some(subscription) = subscription {
-                bytes.extend_from_slice(subscription);
+            if let Some(id) = id {
+                bytes.extend_from_slice(id);
             }
             write_number(zigzag(*minute), &mut bytes);
             write_number(measures.0.len() as u64, &mut bytes);
@@ -153,22 +170,24 @@ impl Value for StatsLogRecord {
             *bytes = rest;
             Some(*id)
         }
-        let (&VERSION, mut rest) = bytes.split_first()? else { return None };
+        let (&(VERSION | LOG_VERSION), mut rest) = bytes.split_first()? else { return None };
         let mut entries: Vec<StatsLogEntry> = Vec::new();
         while let Some((flags, after)) = rest.split_first() {
             rest = after;
-            if flags & !(HAS_OTHER_TENANT | HAS_SUBSCRIPTION) != 0 {
-                return None;
-            }
             let tenant = if flags & HAS_OTHER_TENANT == 0 { entries.last()?.tenant } else { id(&mut rest)? };
-            let subscription = if flags & HAS_SUBSCRIPTION == 0 { None } else { Some(id(&mut rest)?) };
+            let of = match flags & !HAS_OTHER_TENANT {
+                0 => LogSubject::Tenant,
+                HAS_SUBSCRIPTION => LogSubject::Subscription(id(&mut rest)?),
+                HAS_EVENT_TYPE => LogSubject::EventType(id(&mut rest)?),
+                _ => return None,
+            };
             let minute = unzigzag(read_number(&mut rest)?);
             let mut measures: Vec<(u8, u64)> = Vec::new();
             for _ in 0..read_number(&mut rest)? {
                 let last = measures.last().map(|(code, _)| *code);
                 measures.push(Measures::read_one(&mut rest, last)?);
             }
-            entries.push(StatsLogEntry { tenant, subscription, minute, measures: Measures(measures) });
+            entries.push(StatsLogEntry { tenant, of, minute, measures: Measures(measures) });
         }
         Some(Self(entries))
     }
@@ -180,32 +199,47 @@ mod tests {
 
     use super::*;
 
-    fn entry(subscription: Option<u8>, minute: i64, measures: &[(u8, u64)]) -> StatsLogEntry {
-        let subscription = subscription.map(|byte| [byte; 16]);
-        StatsLogEntry { tenant: [1; 16], subscription, minute, measures: Measures(measures.to_vec()) }
+    fn entry(of: LogSubject, minute: i64, measures: &[(u8, u64)]) -> StatsLogEntry {
+        StatsLogEntry { tenant: [1; 16], of, minute, measures: Measures(measures.to_vec()) }
     }
 
     #[test]
-    fn the_bytes_are_those_of_version_1() {
+    fn the_bytes_are_those_of_their_versions() {
         let stats = StatsRecord(Measures(vec![(0, 3), (10, 300), (40, 3)]));
         assert_eq!(hex::encode(stats.encode()), "0100030aac022803");
         assert_eq!(StatsRecord::decode(&stats.encode()), Some(stats));
-        let log = StatsLogRecord(vec![entry(None, 29_523_600, &[(11, 2)]), entry(Some(2), -1, &[(0, 1)])]);
-        assert_eq!(
-            hex::encode(log.encode()),
-            concat!(
-                "01",
-                "0101010101010101010101010101010101",
-                "a0fa931c",
-                "01",
-                "0b02",
-                "02",
-                "02020202020202020202020202020202",
-                "01",
-                "01",
-                "0001"
-            )
+        let log = |published: LogSubject| {
+            let attempt = entry(LogSubject::Subscription([2; 16]), -1, &[(0, 1)]);
+            StatsLogRecord(vec![entry(published, 29_523_600, &[(11, 2)]), attempt])
+        };
+        let of_1 = concat!(
+            "01",
+            "0101010101010101010101010101010101",
+            "a0fa931c",
+            "01",
+            "0b02",
+            "02",
+            "02020202020202020202020202020202",
+            "01",
+            "01",
+            "0001"
         );
+        assert_eq!(StatsLogRecord::decode(&hex::decode(of_1).unwrap()), Some(log(LogSubject::Tenant)));
+        let of_2 = concat!(
+            "02",
+            "0501010101010101010101010101010101",
+            "03030303030303030303030303030303",
+            "a0fa931c",
+            "01",
+            "0b02",
+            "02",
+            "02020202020202020202020202020202",
+            "01",
+            "01",
+            "0001"
+        );
+        let log = log(LogSubject::EventType([3; 16]));
+        assert_eq!(hex::encode(log.encode()), of_2);
         assert_eq!(StatsLogRecord::decode(&log.encode()), Some(log));
         let counts = StateCountsRecord([1, 0, 300, -1, 0, 2]);
         assert_eq!(hex::encode(counts.encode()), "010200d804010004");
@@ -217,7 +251,7 @@ mod tests {
         for wrong in ["", "020001", "0100", "010000", "0103010201", "0100ffffffffffffffffff02", "010080"] {
             assert_eq!(StatsRecord::decode(&hex::decode(wrong).unwrap()), None, "{wrong}");
         }
-        for wrong in ["", "02", "0104", "0100", "010001", "0101010101010101010101010101010101000200010"] {
+        for wrong in ["", "03", "0108", "0106", "0100", "010001", "0101010101010101010101010101010101000200010"] {
             let bytes = hex::decode(wrong).unwrap_or_else(|_| hex::decode(&wrong[..wrong.len() - 1]).unwrap());
             assert_eq!(StatsLogRecord::decode(&bytes), None, "{wrong}");
         }

@@ -350,8 +350,9 @@ fn reading_takes_a_scope_to_read_and_changing_one_to_write() {
     for operation in operations() {
         let scopes = operation.scope.iter().chain(&operation.scope_for_others);
         for scope in scopes {
-            // A backup holds everything.
-            let is_reading = operation.method == Method::GET && operation.id != "backups.download";
+            // A backup holds everything; whoever listens is the receiver, and sees what secrets sign.
+            let is_more = ["backups.download", "listeners.fetch"].contains(&&*operation.id);
+            let is_reading = operation.method == Method::GET && !is_more;
             let verb = if is_reading { ":read" } else { ":write" };
             assert!(scope.ends_with(verb), "{} {} takes {scope}", operation.method, operation.id);
             assert!(Scope::from_name(scope).is_some(), "{} takes {scope}", operation.id);
@@ -365,6 +366,9 @@ async fn things(app: &TestApp, tenant: &str) -> BTreeMap<&'static str, String> {
     // As the contracts take it.
     let bearer = format!("Bearer {ADMIN_KEY}");
     let get = async |path: &str| app.get(path).key(&bearer).header("waxwing-tenant", tenant).await.assert(200).json();
+    let body = json!({ "url": "https://listener.invalid/SECRET", "events": ["order.sent"], "channels": ["c"] });
+    let listened = post("/v1/webhook-subscriptions", body).await.assert(201).id();
+    let listener = post("/v1/listeners", json!({ "subscription_id": listened })).await.assert(201).id();
     let body = json!({ "url": TEST_RECEIVER, "events": ["order.*"], "description": "SECRET", "channels": ["c"] });
     let subscription = post("/v1/webhook-subscriptions", body).await.assert(201).id();
     post(&format!("/v1/webhook-subscriptions/{subscription}/key-pair"), json!({})).await.assert(200);
@@ -379,6 +383,7 @@ async fn things(app: &TestApp, tenant: &str) -> BTreeMap<&'static str, String> {
     let of_agentmessage = get("/v1/webhooks").await["data"][0]["id"].as_str().unwrap().to_owned();
     let of_marea = get("/v1/webhook_endpoints").await["endpoints"][0]["endpointId"].as_str().unwrap().to_owned();
     BTreeMap::from([
+        ("/v1/listeners/{id}", listener),
         ("/v1/webhook-subscriptions/{id}", subscription),
         ("/v1/events/{id}", event),
         ("/v1/deliveries/{id}", delivery),
@@ -445,8 +450,11 @@ async fn ids_of_another_tenant_are_nothing_to_anybody_in_any_operation() {
     things.insert("/v1/webhooks/deliveries/{id}", attempts["data"][0]["id"].as_str().unwrap().to_owned());
     let before = all_of(&app, &other).await;
     let actors = powerful(&app, &own).await;
+    let requests = format!("/v1/listeners/{}/requests?after=0", things["/v1/listeners/{id}"]);
     let mut cases = 0;
     for operation in operations().iter().filter(|operation| operation.path.contains('{')) {
+        // Who does not fetch for a while listens no more.
+        app.get(&requests).header("waxwing-tenant", &other).await.assert(200);
         let of_other = things.iter().find(|(prefix, _)| operation.path.starts_with(*prefix));
         let Some((_, id)) = of_other else {
             let is_known = OF_NO_TENANT.iter().any(|prefix| operation.path.starts_with(prefix));

@@ -1,4 +1,4 @@
-//! `/v1/stats` and `/v1/webhook-subscriptions/{id}/stats`
+//! `/v1/stats`, also by event type, and `/v1/webhook-subscriptions/{id}/stats`
 
 use std::time::Duration;
 
@@ -124,6 +124,42 @@ async fn a_tenant_sees_its_own_figures_and_the_instance_all_of_them() {
     "#]]);
     let publisher = app.make_key(json!({ "name": "p", "preset": "publish_only" })).await;
     app.get("/v1/stats").key(&publisher).await.assert(403);
+}
+
+#[tokio::test]
+async fn the_instance_sees_how_much_is_published_of_each_event_type() {
+    let app = TestApp::start().await;
+    app.post("/v1/tenants", json!({ "name": "Acme", "external_id": "acme" })).await.assert(201);
+    for (event_type, tenant) in [("order.paid", "default"), ("order.sent", "acme"), ("order.paid", "acme")] {
+        let event = json!({ "type": event_type, "data": 1 });
+        app.post("/v1/events", event).header("waxwing-tenant", tenant).await.assert(202);
+    }
+    let path = "/v1/stats/event-types?resolution=day";
+    let sum = |stats: &Value| {
+        let types = stats["data"]["attributes"]["event_types"].as_array().unwrap().clone();
+        types.iter().map(|one| one["events_published"].as_u64().unwrap()).sum::<u64>()
+    };
+    let stats = app.wait_for(path, |stats| sum(stats) == 3).await.json();
+    assert_eq!(
+        stats["data"],
+        json!({
+            "type": "event_type_stats",
+            "id": "instance",
+            "attributes": {
+                "resolution": "day",
+                "since": "2026-01-20T00:00:00.000Z",
+                "until": "2026-02-19T00:00:00.000Z",
+                "event_types": [
+                    { "name": "order.paid", "events_published": 2 },
+                    { "name": "order.sent", "events_published": 1 },
+                ],
+            },
+        })
+    );
+    let before = app.get("/v1/stats/event-types?resolution=day&until=2026-02-18T00:00:00Z").await.assert(200).json();
+    assert_eq!(before["data"]["attributes"]["event_types"], json!([]));
+    let key = app.make_key(json!({ "name": "k", "preset": "full_access", "tenant": "acme" })).await;
+    app.get(path).key(&key).await.assert(403);
 }
 
 #[tokio::test]

@@ -173,7 +173,7 @@ async fn a_disk_that_fills_up_is_told_before_new_events_are_refused() {
         let disk = at(&status, "/instance/disk");
         assert_eq!(
             *disk,
-            json!({ "free_bytes": free * MIB, "reserve_bytes": 256 * MIB, "total_bytes": 0, "level": level })
+            json!({ "free_bytes": free * MIB, "reserve_bytes": 256 * MIB, "warning_bytes": 512 * MIB, "total_bytes": 0, "level": level })
         );
         let metrics = app.get("/metrics").await.assert(200).body;
         assert!(metrics.lines().any(|line| line == format!("waxwing_disk_refusing {refusing}")), "{metrics}");

@@ -26,6 +26,10 @@ async fn a_tenant_is_made_found_by_either_id_changed_and_deleted() {
                 "a": "b"
               },
               "subscriptions_max": 50,
+              "retention": {
+                "payload_days": null,
+                "metadata_days": null
+              },
               "created_at": "2026-02-18T12:00:00.000Z",
               "updated_at": "2026-02-18T12:00:00.000Z"
             }
@@ -193,4 +197,55 @@ async fn a_secret_of_ones_own_has_the_form_of_the_tenants_profile() {
         let refused = subscribe(others).await.assert(400).json();
         assert_eq!(refused["errors"][0]["code"], "invalid_secret", "{refused}");
     }
+}
+
+#[tokio::test]
+async fn a_tenant_has_days_of_its_own_and_takes_back_one_of_them_or_both() {
+    let app = TestApp::start().await;
+    let own = json!({ "name": "A", "retention": { "payload_days": 7, "metadata_days": 20 } });
+    let path = format!("/v1/tenants/{}", app.post("/v1/tenants", own).await.assert(201).id());
+    for (change, expected) in [
+        (json!({ "name": "B" }), json!({ "payload_days": 7, "metadata_days": 20 })),
+        (json!({ "retention": {} }), json!({ "payload_days": 7, "metadata_days": 20 })),
+        (json!({ "retention": { "payload_days": 3 } }), json!({ "payload_days": 3, "metadata_days": 20 })),
+        (json!({ "retention": { "payload_days": null } }), json!({ "payload_days": null, "metadata_days": 20 })),
+        (json!({ "retention": null }), json!({ "payload_days": null, "metadata_days": null })),
+        (json!({ "retention": { "payload_days": 90 } }), json!({ "payload_days": 90, "metadata_days": null })),
+    ] {
+        let changed = app.patch(&path, change).await.assert(200).json();
+        assert_eq!(changed["data"]["attributes"]["retention"], expected);
+    }
+    for (change, expected) in [
+        (
+            json!({ "payload_days": 0, "metadata_days": 36_501 }),
+            expect![[r#"
+                400 out_of_range /retention/payload_days: This must be 1 to 36500
+                400 out_of_range /retention/metadata_days: This must be 1 to 36500
+            "#]],
+        ),
+        (
+            json!({ "payload_days": 91 }),
+            expect![[r#"
+                400 invalid_parameter /retention/payload_days: This must be such that payloads are not kept for longer than metadata
+            "#]],
+        ),
+        (
+            json!({ "metadata_days": 89 }),
+            expect![[r#"
+                400 invalid_parameter /retention/payload_days: This must be such that payloads are not kept for longer than metadata
+            "#]],
+        ),
+        (
+            json!({ "days": 5, "payload_days": "7" }),
+            expect![[r#"
+                400 invalid_type /retention/payload_days: This must be an integer
+                400 unknown_field /retention/days: There is no field 'days' here
+            "#]],
+        ),
+    ] {
+        app.patch(&path, json!({ "retention": change })).await.check(expected);
+    }
+    app.patch(&path, json!({ "retention": 5 })).await.check(expect![[r#"
+        400 invalid_type /retention: This must be an object
+    "#]]);
 }

@@ -1,6 +1,7 @@
 //! The whole binary over loopback, with real clients, real receivers and real input.
 
 mod backup;
+mod compaction;
 mod conformance;
 mod crash;
 #[cfg(target_os = "linux")]
@@ -9,6 +10,7 @@ mod floods;
 mod full_disk;
 mod health;
 mod isolation;
+mod listen;
 mod loops;
 mod mail;
 mod profiles;
@@ -17,5 +19,7 @@ mod recovery;
 mod settings;
 mod snippets;
 mod stream;
+mod systemd;
 mod tls;
 mod traces;
+mod upgrade;

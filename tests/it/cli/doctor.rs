@@ -115,7 +115,7 @@ fn beside_a_server_that_works_nothing_fails_and_the_support_line_holds_nothing_p
     }
     assert_eq!(check(&said, "store")["facts"]["state"], "in_use");
     assert_eq!(check(&said, "listen")["facts"]["state"], "ready");
-    assert_eq!(said["settings"]["public_url"]["value"], "https://hooks.acme-corp.example/");
+    assert_eq!(said["settings"]["public_url"]["value"], "https://hooks.acme-corp.example");
 
     let line = said["support"].as_str().unwrap();
     let decoded = good_json(folder.path(), &["doctor", "--decode", line]);

@@ -285,6 +285,7 @@ impl World {
                 secret: None,
                 metadata: BTreeMap::new(),
                 subscriptions_max: SUBSCRIPTIONS_MAX_DEFAULT,
+                retention: Default::default(),
                 revision: 0,
                 created_at: self.start,
                 updated_at: self.start,

@@ -9,7 +9,7 @@ use waxwing::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
 use waxwing::domain::job::JobKind;
 use waxwing::domain::subscription::Subscription;
 use waxwing::domain::time::Timestamp;
-use waxwing::store::{DeliveryFilter, Recorded, Recordings, Redelivery, StoreError};
+use waxwing::store::{DeliveryFilter, EventFilter, Recorded, Recordings, Redelivery, StoreError};
 
 use super::world::*;
 use crate::support::disk::SimDisk;
@@ -256,5 +256,36 @@ fn below_the_reserve_events_are_refused_while_outcomes_jobs_and_erasing_go_on_an
     world.set_free_bytes(RESERVE_BYTES);
     world.run(store.accept(vec![event("a")], None)).unwrap();
     drop(store);
+    assert_clean(world.check());
+}
+
+#[test]
+fn tenant_system_hears_once_that_the_disk_fills_up_that_it_is_full_and_that_there_is_room_again() {
+    let mut world = World::new();
+    let heard = |world: &mut World, mib: u64| {
+        world.set_free_bytes(mib * 1024 * 1024);
+        world.writer.space_pass().unwrap();
+        world.index();
+        let events = world.store.events(TenantId::SYSTEM, &EventFilter::default(), newest(10)).unwrap();
+        events.rows.iter().map(|event| event.event_type.to_string()).collect::<Vec<_>>()
+    };
+    // The reserve is 256 MiB.
+    for (mib, expected) in [
+        (512, vec![]),
+        (511, vec!["storage.low"]),
+        (300, vec!["storage.low"]),
+        (255, vec!["storage.full", "storage.low"]),
+        (600, vec!["storage.full", "storage.low"]),
+        (640, vec!["storage.recovered", "storage.full", "storage.low"]),
+    ] {
+        assert_eq!(heard(&mut world, mib), expected, "{mib} MiB");
+    }
+    let events = world.store.events(TenantId::SYSTEM, &EventFilter::default(), newest(10)).unwrap();
+    let data = world.store.event_data(events.rows[2].id).unwrap().unwrap();
+    let mib = |mib: u64| mib * 1024 * 1024;
+    let expected = serde_json::json!({
+        "free_bytes": mib(511), "reserve_bytes": mib(256), "warning_bytes": mib(512),
+    });
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&data).unwrap(), expected);
     assert_clean(world.check());
 }

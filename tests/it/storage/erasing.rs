@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use waxwing::domain::delivery::{CanceledReason, ExhaustedReason, Outcome, RetryReason, State};
-use waxwing::domain::event::Event;
+use waxwing::domain::event::{Event, NewEvent};
 use waxwing::domain::id::TenantId;
+use waxwing::domain::subscription::Subscription;
+use waxwing::domain::tenant::{OwnRetention, Tenant};
 use waxwing::store::{DeliveryFilter, EventFilter, Recordings, StoreError};
 
 use super::world::*;
@@ -97,6 +101,77 @@ fn retention_goes_through_a_mixture_in_steps_and_leaves_nothing_of_what_is_old()
     let later = world.publish(event("a")).unwrap().event.id;
     assert!(later > young);
     assert_clean(world.check());
+}
+
+/// What is published, when it is through (in days from its creation; none: never) and whose it is.
+struct Fate {
+    event: Event,
+    tenant: usize,
+    published_on: u32,
+    through_on: Option<u32>,
+}
+
+#[test]
+fn each_tenant_keeps_things_for_its_own_days_and_whatever_the_days_are_what_is_open_stays() {
+    // Days of payloads and of metadata; the instance has 30 and 90.
+    let tenants = [
+        (OwnRetention::default(), (30, 90)),
+        (OwnRetention { payload_days: Some(2), metadata_days: Some(5) }, (2, 5)),
+        (OwnRetention { payload_days: Some(40), metadata_days: Some(120) }, (40, 120)),
+        // What events say never stays longer than they do.
+        (OwnRetention { payload_days: None, metadata_days: Some(10) }, (10, 10)),
+        (OwnRetention { payload_days: Some(1), metadata_days: None }, (1, 90)),
+    ];
+    for seed in 0..6 {
+        let mut chance = StdRng::seed_from_u64(seed);
+        let mut world = World::new();
+        let store = world.store.clone();
+        let ids = std::array::from_fn::<_, 5, _>(|n| {
+            let made = Tenant { retention: tenants[n].0, ..tenant(&format!("t{n}")) };
+            world.run(store.create_tenant(made, None)).unwrap().id
+        });
+        for id in ids {
+            world.subscribe(Subscription { tenant: id, ..subscription_to("a") });
+        }
+        let mut fates: Vec<Fate> = Vec::new();
+        for day in 0..140 {
+            if day < 60 {
+                for _ in 0..3 {
+                    let tenant = chance.random_range(0..ids.len());
+                    let has_reader = chance.random_range(0..4) > 0;
+                    let published = NewEvent { tenant: ids[tenant], ..event(if has_reader { "a" } else { "b" }) };
+                    let event = world.publish(published).unwrap().event;
+                    let through_on = match (has_reader, chance.random_range(0..5)) {
+                        (false, _) => Some(day),
+                        (true, 0) => None,
+                        (true, _) => Some(day + chance.random_range(0..50)),
+                    };
+                    fates.push(Fate { event, tenant, published_on: day, through_on });
+                }
+            }
+            for fate in &fates {
+                if fate.through_on == Some(day) {
+                    world.deliveries_of(&fate.event).iter().for_each(|delivery| world.succeed(delivery.id));
+                }
+            }
+            // An attempt takes a moment, from the end of which the days count.
+            world.wait(DAY / 24);
+            world.retain();
+            for Fate { event, tenant, published_on, through_on } in &fates {
+                let (payload_days, metadata_days) = tenants[*tenant].1;
+                let is_kept = |days: u32| through_on.is_none_or(|through| day < through.max(*published_on) + days);
+                let seen = (
+                    world.store.event(event.id).unwrap().is_some(),
+                    world.store.event_data(event.id).unwrap().is_some(),
+                );
+                let expected = (is_kept(metadata_days), is_kept(payload_days));
+                assert_eq!(seen, expected, "seed {seed}, day {day}, tenant {tenant}, through on {through_on:?}");
+            }
+            world.wait(DAY / 24 * 23);
+        }
+        drop(store);
+        assert_clean(world.check());
+    }
 }
 
 #[test]

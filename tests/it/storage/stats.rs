@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use redb::{Database, TableDefinition, TableHandle};
 use waxwing::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, Outcome, RetryReason, State};
+use waxwing::domain::event_type::EventTypeKey;
 use waxwing::domain::id::{DeliveryId, SubscriptionId, TenantId};
 use waxwing::domain::stats::{AttemptKind, Figures, Latencies, Resolution, Scope, StateCounts, StateKind};
 use waxwing::domain::time::Timestamp;
@@ -23,9 +24,8 @@ struct Model {
 }
 
 impl Model {
-    fn count(&mut self, at: Timestamp, subscription: Option<SubscriptionId>, count: impl Fn(&mut Figures)) {
-        let tenant = Some(Scope::Tenant(TenantId::DEFAULT));
-        for scope in [Some(Scope::Instance), tenant, subscription.map(Scope::Subscription)].into_iter().flatten() {
+    fn count(&mut self, at: Timestamp, part: Scope, count: impl Fn(&mut Figures)) {
+        for scope in [Scope::Instance, Scope::Tenant(TenantId::DEFAULT), part] {
             for resolution in Resolution::ALL {
                 count(self.figures.entry((resolution, resolution.start_of(at), scope)).or_default());
             }
@@ -35,7 +35,7 @@ impl Model {
     fn enter(&mut self, at: Timestamp, id: DeliveryId, subscription: SubscriptionId, state: StateKind) {
         let before = self.states.insert(id, (subscription, state)).map(|(_, state)| state);
         if before != Some(state) {
-            self.count(at, Some(subscription), |figures| match state {
+            self.count(at, Scope::Subscription(subscription), |figures| match state {
                 StateKind::Pending => figures.deliveries_created += 1,
                 StateKind::Retrying => {}
                 StateKind::Succeeded => figures.deliveries_succeeded += 1,
@@ -48,7 +48,7 @@ impl Model {
 
     fn attempt(&mut self, at: Timestamp, subscription: SubscriptionId, outcome: &Outcome, duration: Duration) {
         let micros = duration.as_micros() as u64;
-        self.count(at, Some(subscription), |figures| {
+        self.count(at, Scope::Subscription(subscription), |figures| {
             figures.attempts[AttemptKind::of(outcome)] += 1;
             if !matches!(outcome, Outcome::Error { .. }) {
                 figures.latencies.micros_total += micros;
@@ -60,7 +60,9 @@ impl Model {
     #[track_caller]
     fn hold_against(&self, world: &World, subscriptions: &[SubscriptionId]) {
         let scopes = [Scope::Instance, Scope::Tenant(TenantId::DEFAULT), Scope::Tenant(TenantId::SYSTEM)];
-        for scope in scopes.into_iter().chain(subscriptions.iter().copied().map(Scope::Subscription)) {
+        let types = ["a", "b", "c"].map(EventTypeKey::of);
+        let parts = subscriptions.iter().copied().map(Scope::Subscription).chain(types.map(Scope::EventType));
+        for scope in scopes.into_iter().chain(parts) {
             for resolution in Resolution::ALL {
                 let series = world.store.stats().unwrap().series(scope, resolution, start(), 400).unwrap();
                 for (at, figures) in series {
@@ -68,6 +70,16 @@ impl Model {
                     assert_eq!(figures, expected, "{scope:?} {resolution:?} {at}");
                 }
             }
+        }
+        for resolution in Resolution::ALL {
+            let mut expected = BTreeMap::new();
+            for ((known, _, scope), figures) in &self.figures {
+                if let (true, Scope::EventType(key)) = (*known == resolution, scope) {
+                    *expected.entry(*key).or_default() += figures.events_published;
+                }
+            }
+            let found = world.store.stats().unwrap().published_by_event_type(resolution, start(), 4000).unwrap();
+            assert_eq!(found, expected, "{resolution:?}");
         }
         for id in subscriptions {
             let mut expected = StateCounts::default();
@@ -140,7 +152,8 @@ proptest! {
             match step {
                 Step::Publish(count) => for n in 0..count {
                     let event = world.publish(event(if n == 0 { "b" } else { "a" })).unwrap().event;
-                    model.count(now, None, |figures| figures.events_published += 1);
+                    let key = event.event_type.key();
+                    model.count(now, Scope::EventType(key), |figures| figures.events_published += 1);
                     for delivery in world.deliveries_of(&event) {
                         model.enter(now, delivery.id, delivery.subscription, StateKind::Pending);
                         deliveries.push(delivery.id);

@@ -287,6 +287,7 @@ pub fn tenant(name: &str) -> Tenant {
         secret: None,
         metadata: Metadata::new(),
         subscriptions_max: 50,
+        retention: Default::default(),
         revision: 0,
         created_at: Timestamp::MIN,
         updated_at: Timestamp::MIN,

@@ -107,6 +107,7 @@ pub struct Start {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     under: Vec<String>,
+    listen: SocketAddr,
 }
 
 impl Start {
@@ -126,11 +127,12 @@ impl Start {
             arguments: arguments.map(str::to_owned).to_vec(),
             environment: Vec::new(),
             under: Vec::new(),
+            listen: ([127, 0, 0, 1], 0).into(),
         }
     }
 
     /// As it is run, with quotas off, and receivers allowed at the addresses for documentation (RFC 5737).
-    fn as_installed(data_dir: &Path) -> Self {
+    pub fn as_installed(data_dir: &Path) -> Self {
         let arguments = ["--allow-target-range", "192.0.2.0/24", "--management-rate", "off", "--publish-rate", "off"];
         Self { arguments: arguments.map(str::to_owned).to_vec(), ..Self::in_dir(data_dir) }
     }
@@ -150,6 +152,11 @@ impl Start {
         self
     }
 
+    /// Where another one listened before.
+    pub fn listening_on(self, listen: SocketAddr) -> Self {
+        Self { listen, ..self }
+    }
+
     /// Has a program start it, which gets the binary and its arguments as its last ones.
     pub fn under(mut self, program: &[&str]) -> Self {
         self.under = program.iter().map(|argument| (*argument).to_owned()).collect();
@@ -163,7 +170,7 @@ impl Start {
             .arg("serve")
             .arg("--data-dir")
             .arg(&self.data_dir)
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", &self.listen.to_string()])
             .args(&self.arguments)
             .current_dir(&self.data_dir)
             .env("WAXWING_ADMIN_KEY", ADMIN_KEY)

@@ -52,6 +52,7 @@ export const eventTypes = words({
     unarchived_toast: "The event type is in use again",
     unchanged: "As before",
     updated: "Changed",
+    volume: "Events, 30 days",
   },
   es: {
     archive: "Archivar",
@@ -102,6 +103,7 @@ export const eventTypes = words({
     unarchived_toast: "El tipo de evento está en uso otra vez",
     unchanged: "Como antes",
     updated: "Cambiado",
+    volume: "Eventos, 30 días",
   },
   pt: {
     archive: "Arquivar",
@@ -152,5 +154,6 @@ export const eventTypes = words({
     unarchived_toast: "O tipo de evento está em uso outra vez",
     unchanged: "Como antes",
     updated: "Mudado",
+    volume: "Eventos, 30 dias",
   },
 });

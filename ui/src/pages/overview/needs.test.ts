@@ -15,15 +15,15 @@ const WELL: Schemas["StatusInstance"] = {
   uptime_seconds: 5,
   attempts_under_way: 0,
   lanes: 0,
-  disk: { free_bytes: 900, reserve_bytes: 100, total_bytes: 1000, level: "enough" },
+  disk: { free_bytes: 900, reserve_bytes: 100, warning_bytes: 200, total_bytes: 1000, level: "enough" },
   files: { store_bytes: 1, journal_bytes: 1 },
   journal: { bytes: 0, checkpoint_at: null },
   clock: { jumped_at: null, jumped_by_seconds: 0, drift_seconds: 0 },
 };
 
 test("a quiet instance needs nothing", () => {
-  expect(needs(QUIET, WELL, NOW)).toEqual([]);
-  expect(needs(QUIET, null, NOW)).toEqual([]);
+  expect(needs(QUIET, WELL, null, NOW)).toEqual([]);
+  expect(needs(QUIET, null, null, NOW)).toEqual([]);
 });
 
 test("each kind is told once with its count, the worst first", () => {
@@ -38,8 +38,9 @@ test("each kind is told once with its count, the worst first", () => {
     disk: { ...WELL.disk, free_bytes: 150, level: "low" as const },
     clock: { jumped_at: "2026-02-18T10:00:00Z", jumped_by_seconds: -60, drift_seconds: -60 },
   };
-  expect(needs(status, instance, NOW)).toEqual([
+  expect(needs(status, instance, "2026-02-18T03:00:00Z", NOW)).toEqual([
     { kind: "disk_low", free: 150, reserve: 100 },
+    { kind: "backup", since: "2026-02-18T03:00:00Z" },
     { kind: "late", count: 7, since: "2026-02-18T11:50:00Z" },
     { kind: "failing", count: 2, longest },
     { kind: "disabled", count: 1, longest },
@@ -52,5 +53,5 @@ test("each kind is told once with its count, the worst first", () => {
 test("a moment's wait is not late, and a clock that was set is old news after a day", () => {
   const status = { ...QUIET, queue: { ...QUIET.queue, due: 1, oldest_due_at: "2026-02-18T11:59:30Z", lag_seconds: 30 } };
   const instance = { ...WELL, clock: { jumped_at: "2026-02-17T11:59:59Z", jumped_by_seconds: 60, drift_seconds: 60 } };
-  expect(needs(status, instance, NOW)).toEqual([]);
+  expect(needs(status, instance, null, NOW)).toEqual([]);
 });

@@ -6,6 +6,7 @@ export type Longest = NonNullable<Schemas["StatusLongest"]>;
 
 export type Need =
   | { kind: "disk_refusing" | "disk_low"; free: number; reserve: number }
+  | { kind: "backup"; since: string }
   | { kind: "late"; count: number; since: string }
   | { kind: "failing" | "disabled" | "degraded"; count: number; longest: Longest | null }
   | { kind: "exhausted"; count: number }
@@ -16,13 +17,19 @@ const LATE_SECONDS = 60;
 /** Set clocks are told for this long. */
 const CLOCK_TOLD_MILLISECONDS = 86_400_000;
 
-/** `instance` is null for who may not see the server. */
-export function needs({ queue, subscriptions }: Schemas["StatusAttributes"], instance: Schemas["StatusInstance"] | null, now: number): Need[] {
+/** `instance` is null for who may not see the server; `backupFailedAt` unless the last backup failed. */
+export function needs(
+  { queue, subscriptions }: Schemas["StatusAttributes"],
+  instance: Schemas["StatusInstance"] | null,
+  backupFailedAt: string | null,
+  now: number,
+): Need[] {
   const found: Need[] = [];
   if (instance && instance.disk.level !== "enough") {
     const { free_bytes: free, reserve_bytes: reserve, level } = instance.disk;
     found.push({ kind: level === "refusing" ? "disk_refusing" : "disk_low", free, reserve });
   }
+  if (backupFailedAt) found.push({ kind: "backup", since: backupFailedAt });
   if (queue.oldest_due_at && queue.lag_seconds >= LATE_SECONDS) found.push({ kind: "late", count: queue.due, since: queue.oldest_due_at });
   for (const kind of ["failing", "disabled", "degraded"] as const) {
     const { count, longest } = subscriptions[kind];
