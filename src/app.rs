@@ -153,7 +153,7 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
     };
     tokio::spawn(backups.clone().keep_schedule());
     // Before anybody has something to say.
-    let mailer = Mailer::begin(store.clone(), clock.clone());
+    let mailer = Mailer::begin(store.clone(), clock.clone(), config.public_url.value.clone());
     tokio::spawn(mailer.map_err(failed("the events of tenant system cannot be read"))?.keep());
     tokio::spawn(Vigil::new(store.clone(), dispatch.clone(), clock.clone(), doors.certificates()).keep());
     let traces = config.otlp_endpoint.value.as_ref().map(|endpoint| {

@@ -17,6 +17,7 @@ use digest::{Digest, Line};
 pub use smtp::SendError;
 
 use crate::clock::Clock;
+use crate::domain::base_url::BaseUrl;
 use crate::domain::id::{EventId, TenantId};
 use crate::domain::mail::{MailRoute, StoredMail};
 use crate::domain::time::Timestamp;
@@ -45,6 +46,8 @@ pub struct Mail {
 pub struct Mailer {
     store: Store,
     clock: Clock,
+    /// What links begin with, unless `console.url` is stored.
+    public_url: Option<BaseUrl>,
     /// The newest event that was read.
     read_up_to: EventId,
     /// By event type: there are as many as Waxwing has kinds of news.
@@ -61,11 +64,11 @@ struct Retry {
 
 impl Mailer {
     /// From the events that come from now on.
-    pub fn begin(store: Store, clock: Clock) -> Result<Self, StoreError> {
+    pub fn begin(store: Store, clock: Clock, public_url: Option<BaseUrl>) -> Result<Self, StoreError> {
         let walk = Walk { from: From::Newest, size: 1 };
         let newest = store.events(TenantId::SYSTEM, &EventFilter::default(), walk)?;
         let read_up_to = newest.rows.first().map_or(EventId::from_u128(0), |event| event.id);
-        Ok(Self { store, clock, read_up_to, digests: BTreeMap::new(), retry: None })
+        Ok(Self { store, clock, public_url, read_up_to, digests: BTreeMap::new(), retry: None })
     }
 
     pub async fn keep(mut self) {
@@ -96,8 +99,8 @@ impl Mailer {
         for (kind, line) in lines {
             self.digests.entry(kind).or_default().take(line);
         }
-        let instance = settings.console_url.as_ref().map(|url| url.as_str().to_owned());
-        self.send(&route, &settings.mail, instance.as_deref()).await;
+        let instance = settings.console_url.as_ref().or(self.public_url.as_ref()).cloned();
+        self.send(&route, &settings.mail, instance.as_ref().map(BaseUrl::as_str)).await;
     }
 
     async fn send(&mut self, route: &MailRoute, settings: &StoredMail, instance: Option<&str>) {

@@ -26,7 +26,7 @@ async fn set_up(app: &TestApp, port: u16) {
 }
 
 fn mailer(app: &TestApp) -> Mailer {
-    Mailer::begin(app.store.clone(), Clock::Manual(app.clock.clone())).expect("it reads the newest event")
+    Mailer::begin(app.store.clone(), Clock::Manual(app.clock.clone()), None).expect("it reads the newest event")
 }
 
 /// Tells these, and waits until they are in their list, which is a moment later.
