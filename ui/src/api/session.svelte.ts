@@ -27,6 +27,8 @@ export const IS_PORTAL = globalThis.location?.pathname.replace(/\/+$/, "") === "
 
 /** In place of a tenant's id. */
 export const ALL = "all";
+/** The external ids of the tenants that every instance has. */
+const BUILT_IN = ["default", "system"];
 /** There when the browser may have a cookie, which pages cannot see. */
 const REMEMBERED_SESSION = "waxwing.session";
 const REMEMBERED_TENANT = "waxwing.tenant";
@@ -59,7 +61,7 @@ class Session {
     const answer = await ask(api.GET("/v1/sessions/current"));
     const isAnswered = answer.ok || answer.failure.status === 401 || answer.failure.status === 404;
     this.failure = answer.ok || isAnswered ? null : answer.failure;
-    if (answer.ok) this.enter(answer.value.data.attributes);
+    if (answer.ok) await this.#arrive(answer.value.data.attributes);
     else if (isAnswered) this.leave(false);
     else this.state = "out";
   }
@@ -128,8 +130,21 @@ class Session {
   async #enterBy(asked: Promise<Answer<{ data: Schemas["Session"] }>>): Promise<Failure | null> {
     const answer = await asked;
     if (!answer.ok) return answer.failure;
-    this.enter(answer.value.data.attributes);
+    await this.#arrive(answer.value.data.attributes);
     return null;
+  }
+
+  /** Who never chose a tenant comes to the default one, or to all of them when there is something elsewhere only. */
+  async #arrive(who: Schemas["SessionAttributes"]): Promise<void> {
+    if (this.chosen === null && who.scopes.includes("tenants:read") && who.scopes.includes("subscriptions:read")) {
+      const [own, tenants] = await Promise.all([
+        ask(api.GET("/v1/webhook-subscriptions", { params: { query: { "page[size]": 1 } } })),
+        ask(api.GET("/v1/tenants", { params: { query: { "page[size]": BUILT_IN.length + 1 } } })),
+      ]);
+      const hasOthers = tenants.ok && tenants.value.data.some(({ attributes }) => !BUILT_IN.includes(attributes.external_id ?? ""));
+      if (own.ok && own.value.meta.total === 0 && hasOthers) this.chosen = ALL;
+    }
+    this.enter(who);
   }
 }
 

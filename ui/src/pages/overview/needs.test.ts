@@ -44,7 +44,6 @@ test("each kind is told once with its count, the worst first", () => {
     { kind: "late", count: 7, since: "2026-02-18T11:50:00Z" },
     { kind: "failing", count: 2, longest },
     { kind: "disabled", count: 1, longest },
-    { kind: "degraded", count: 4, longest },
     { kind: "exhausted", count: 3 },
     { kind: "clock", by: -60, since: "2026-02-18T10:00:00Z" },
   ]);

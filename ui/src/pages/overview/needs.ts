@@ -8,7 +8,7 @@ export type Need =
   | { kind: "disk_refusing" | "disk_low"; free: number; reserve: number }
   | { kind: "backup"; since: string }
   | { kind: "late"; count: number; since: string }
-  | { kind: "failing" | "disabled" | "degraded"; count: number; longest: Longest | null }
+  | { kind: "failing" | "disabled"; count: number; longest: Longest | null }
   | { kind: "exhausted"; count: number }
   | { kind: "clock"; by: number; since: string };
 
@@ -31,7 +31,8 @@ export function needs(
   }
   if (backupFailedAt) found.push({ kind: "backup", since: backupFailedAt });
   if (queue.oldest_due_at && queue.lag_seconds >= LATE_SECONDS) found.push({ kind: "late", count: queue.due, since: queue.oldest_due_at });
-  for (const kind of ["failing", "disabled", "degraded"] as const) {
+  // Those that are degraded get less until they do well again, and nobody has to do anything.
+  for (const kind of ["failing", "disabled"] as const) {
     const { count, longest } = subscriptions[kind];
     if (count > 0) found.push({ kind, count, longest });
   }
