@@ -72,6 +72,10 @@ async fn the_answer_to_a_rotation_is_the_only_one_that_shows_the_secret() {
               "previous_secret_expires_at": null,
               "metadata": {},
               "subscriptions_max": 50,
+              "retention": {
+                "payload_days": null,
+                "metadata_days": null
+              },
               "created_at": "2026-02-18T12:00:00.000Z",
               "updated_at": "2026-02-18T12:00:00.000Z"
             }

@@ -71,6 +71,8 @@ async fn nothing_answered_202_is_missing_after_kill_9_while_space_is_given_back(
     let publisher = tokio::spawn(publish(waxwing.api.clone(), Arc::default(), 50));
     waxwing.api.post("/v1/storage/compact", "{}").await.expect(202);
     until("the end of the compaction", async || storage(&waxwing.api).await["compaction"].is_null()).await;
+    let audited = waxwing.api.get("/v1/audit-log?filter[action]=storage.compact&page[size]=1").await.expect(200).json();
+    assert_eq!(audited["data"][0]["attributes"]["status"], 202, "{audited}");
     let ended = storage(&waxwing.api).await["last_compaction"].take();
     assert_eq!(ended["failure"], Value::Null, "{ended}");
     assert!(ended["bytes_after"].as_u64().is_some_and(|bytes| bytes > 0), "{ended}");

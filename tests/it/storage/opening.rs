@@ -116,7 +116,7 @@ fn a_file_of_a_newer_format_is_refused_untouched() {
     let refusal = Store::open(in_folder(parent.path())).err().unwrap();
     assert_eq!(
         refusal.to_string(),
-        "the store has format 9, and this program knows formats up to 3: use a newer waxwing"
+        "the store has format 9, and this program knows formats up to 4: use a newer waxwing"
     );
     let checked = check(Location::Directory(parent.path().to_owned()), None);
     assert!(matches!(checked.unwrap_err(), OpenError::Newer { found: 9, known: 3 }));

@@ -27,8 +27,8 @@ export const IS_PORTAL = globalThis.location?.pathname.replace(/\/+$/, "") === "
 
 /** In place of a tenant's id. */
 export const ALL = "all";
-/** The external ids of the tenants that every instance has. */
-const BUILT_IN = ["default", "system"];
+/** `default` and `system`: every instance has these tenants. */
+const BUILT_IN = 2;
 /** There when the browser may have a cookie, which pages cannot see. */
 const REMEMBERED_SESSION = "waxwing.session";
 const REMEMBERED_TENANT = "waxwing.tenant";
@@ -139,10 +139,9 @@ class Session {
     if (this.chosen === null && who.scopes.includes("tenants:read") && who.scopes.includes("subscriptions:read")) {
       const [own, tenants] = await Promise.all([
         ask(api.GET("/v1/webhook-subscriptions", { params: { query: { "page[size]": 1 } } })),
-        ask(api.GET("/v1/tenants", { params: { query: { "page[size]": BUILT_IN.length + 1 } } })),
+        ask(api.GET("/v1/tenants", { params: { query: { "page[size]": 1 } } })),
       ]);
-      const hasOthers = tenants.ok && tenants.value.data.some(({ attributes }) => !BUILT_IN.includes(attributes.external_id ?? ""));
-      if (own.ok && own.value.meta.total === 0 && hasOthers) this.chosen = ALL;
+      if (own.ok && own.value.meta.total === 0 && tenants.ok && tenants.value.meta.total > BUILT_IN) this.chosen = ALL;
     }
     this.enter(who);
   }

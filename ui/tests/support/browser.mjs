@@ -93,8 +93,11 @@ export async function visitor(launched, server, { size = DESK, scheme = "light",
     allow: (origin) => allowed.push(origin),
     /** Has axe-core look at the page as it is. */
     async examine(name) {
-      // What is being read anew is dimmed until it is there.
-      await page.waitForFunction(() => !document.querySelector('[aria-busy="true"]'));
+      // What is being read anew is dimmed until it is there, and then for the moment that it takes to brighten.
+      await page.waitForFunction(() => {
+        const isOver = (animation) => animation.playState !== "running" || animation.effect?.getComputedTiming().endTime === Infinity;
+        return !document.querySelector('[aria-busy="true"]') && document.getAnimations().every(isOver);
+      });
       await page.evaluate(axe.source);
       // Rules that are no law but good practice are told too; only what is serious fails.
       const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
