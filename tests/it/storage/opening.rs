@@ -119,7 +119,7 @@ fn a_file_of_a_newer_format_is_refused_untouched() {
         "the store has format 9, and this program knows formats up to 4: use a newer waxwing"
     );
     let checked = check(Location::Directory(parent.path().to_owned()), None);
-    assert!(matches!(checked.unwrap_err(), OpenError::Newer { found: 9, known: 3 }));
+    assert!(matches!(checked.unwrap_err(), OpenError::Newer { found: 9, known: 4 }));
     let database = Database::create(&file).unwrap();
     let read = database.begin_read().unwrap();
     assert_eq!(read.open_table(meta).unwrap().get(&b"format"[..]).unwrap().unwrap().value(), [1, 0, 0, 0, 9]);
