@@ -14,7 +14,11 @@ async function prepare(server) {
   for (let count = 0; count < ROWS; count += 1) await server.api("POST", "/v1/webhook-subscriptions", { url: `https://receiver-${count}.example/webhooks`, events: ["*"] });
 }
 
-const painted = (page) => page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? null);
+/** What is in the page may not be on the screen yet. */
+const painted = async (page) => {
+  const entry = await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime);
+  return entry.jsonValue();
+};
 const shown = (milliseconds) => milliseconds.map((each) => each.toFixed(0)).join(", ");
 
 set.visit("the first paint of the sign-in and of the overview, and a page of a list after its data", {}, async ({ page, server, t }) => {
