@@ -33,7 +33,7 @@ pub use vigil::Vigil;
 
 use crate::backups::{self, Backups, Bucket, BucketOptions, Place};
 use crate::clock::Clock;
-use crate::config::{Args, BackupTo, Config, LogFormat, Origin, Row};
+use crate::config::{Args, BackupTo, Config, Https, LogFormat, Origin, Row};
 use crate::dispatch;
 use crate::domain::setting::SettingName;
 use crate::domain::target::TargetRules;
@@ -134,8 +134,7 @@ async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, 
 
     let admin_key = provide_admin_key(config, &store, &clock).await?;
     // What listens may have taken a port that nobody named.
-    let public_url = config.public_url.value.as_ref();
-    let link_base = public_url.map_or_else(|| doors.base_url(), |url| url.as_str().to_owned());
+    let link_base = link_base(config, || doors.base_url());
     let setup_link = match has_lived {
         true => None,
         false => provide_setup_link(&store, &clock, &link_base).await?,
@@ -272,7 +271,12 @@ pub fn store_options(config: &Config, clock: Clock) -> store::Options {
 
 /// What links for people begin with, as far as the configuration says.
 pub fn base_url(config: &Config) -> String {
-    let by_doors = || doors::base_url(&config.https.domain.value, config.https.listen_https.value, config.listen.value);
+    let Https { domain, listen_https, .. } = &config.https;
+    link_base(config, || doors::base_url(&domain.value, listen_https.value, config.listen.value))
+}
+
+/// The public URL, else what those who listen say.
+fn link_base(config: &Config, by_doors: impl FnOnce() -> String) -> String {
     config.public_url.value.as_ref().map_or_else(by_doors, |url| url.as_str().to_owned())
 }
 

@@ -49,10 +49,9 @@ impl Transaction<'_> {
             DiskLevel::Refusing => StorageNews::Full,
         };
         let Disk { free_bytes, reserve_bytes, warning_bytes, .. } = space.disk();
-        match news {
-            StorageNews::Low => tracing::warn!(free_bytes, reserve_bytes, "storage will soon be low"),
-            // The moment itself has its line.
-            StorageNews::Full | StorageNews::Recovered => {}
+        // The others have their line at the moment itself.
+        if news == StorageNews::Low {
+            tracing::warn!(free_bytes, reserve_bytes, "storage will soon be low");
         }
         let data = json!({
             "free_bytes": free_bytes,

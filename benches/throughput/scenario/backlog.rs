@@ -16,7 +16,7 @@ const SUBSCRIPTIONS: u64 = 20;
 const KILLED_AFTER_PART: u64 = 4;
 /// What one kill -9 may let come twice: attempts whose outcome was not recorded yet (8,192 of them wait at most)
 /// and those under way (4,096).
-const DUPLICATES_OF_A_KILL_MAX: u64 = 8192 + 4096;
+pub(super) const DUPLICATES_OF_A_KILL_MAX: u64 = 8192 + 4096;
 /// With its rows, indices and what the store keeps free.
 const DISK_BYTES_PER_EVENT: u64 = 4096;
 

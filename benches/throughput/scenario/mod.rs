@@ -11,7 +11,7 @@ mod subscriptions;
 use super::children::Server;
 use super::link::{Fault, Plan};
 use super::report::{Fact, Figures, Row, Unit};
-use super::world::{World, event};
+use super::world::{Receiver, World, event};
 
 /// The type of events where there is only one.
 const EVENT_TYPE: &str = "bench.event";
@@ -197,6 +197,26 @@ async fn make_event_type(server: &Server, name: &str) -> Result<(), Fault> {
 
 async fn make_subscription(server: &Server, body: &str) -> Result<String, Fault> {
     server.must("POST", "/v1/webhook-subscriptions", body).await
+}
+
+/// So many subscriptions, each to an event type of its own, whose receivers hang, drip, answer 503 or refuse.
+async fn make_sick_subscriptions(world: &mut World, server: &Server, sick: &Receiver, count: u64) -> Result<(), Fault> {
+    let types = making(server, "/v1/event-types", &[], r#"{"name":"bench.t{{seq}}"}"#.to_owned(), 0, count);
+    world.publish(&types).await?;
+    let (address, refusing) = (sick.address, sick.refusing);
+    let urls = [
+        format!("http://{address}/hang/{{{{seq}}}}"),
+        format!("http://{address}/drip/{{{{seq}}}}"),
+        format!("http://{address}/unavailable/{{{{seq}}}}"),
+        format!("http://{refusing}/{{{{seq}}}}"),
+    ];
+    let each = count / urls.len() as u64;
+    for (number, url) in urls.iter().enumerate() {
+        let body = subscription(url, "bench.t{{seq}}", "");
+        let first = number as u64 * each;
+        world.publish(&making(server, "/v1/webhook-subscriptions", &[], body, first, each)).await?;
+    }
+    Ok(())
 }
 
 /// The default tenant may have as many subscriptions as can be set.

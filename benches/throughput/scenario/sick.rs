@@ -10,7 +10,10 @@ use super::super::link::Fault;
 use super::super::report::{Fact, Figures, Row, Unit};
 use super::super::world::{Expected, Generator, Receiver, World};
 use super::latency::{Runs, shown, steady};
-use super::{EVENT_TYPE, Scenario, allow_many_subscriptions, make_event_type, make_subscription, making, subscription};
+use super::{
+    EVENT_TYPE, Scenario, allow_many_subscriptions, make_event_type, make_sick_subscriptions, make_subscription,
+    subscription,
+};
 
 const HEALTHY_PER_SECOND: f64 = 100.0;
 const SICK: u64 = 500;
@@ -39,21 +42,7 @@ pub async fn run(world: &mut World, scenario: Scenario) -> Result<Vec<Row>, Faul
         make_event_type(server, EVENT_TYPE).await?;
         let url = format!("http://{}/ok/0", world.receiver.address);
         make_subscription(server, &subscription(&url, EVENT_TYPE, "")).await?;
-        let types = making(server, "/v1/event-types", &[], r#"{"name":"bench.t{{seq}}"}"#.to_owned(), 0, sick);
-        world.publish(&types).await?;
-        let (address, refusing) = (sick_receiver.address, sick_receiver.refusing);
-        let urls = [
-            format!("http://{address}/hang/{{{{seq}}}}"),
-            format!("http://{address}/drip/{{{{seq}}}}"),
-            format!("http://{address}/unavailable/{{{{seq}}}}"),
-            format!("http://{refusing}/{{{{seq}}}}"),
-        ];
-        let each = sick / urls.len() as u64;
-        for (number, url) in urls.iter().enumerate() {
-            let body = subscription(url, "bench.t{{seq}}", "");
-            let first = number as u64 * each;
-            world.publish(&making(server, "/v1/webhook-subscriptions", &[], body, first, each)).await?;
-        }
+        make_sick_subscriptions(world, server, &sick_receiver, sick).await?;
 
         let warm_up = steady(server, EVENT_TYPE, HEALTHY_PER_SECOND, WARM_UP_SECONDS);
         world.rehearse(&warm_up, Expected { groups: 1, seqs: warm_up.requests }).await?;

@@ -6,10 +6,11 @@ use super::super::figures::median;
 use super::super::link::Fault;
 use super::super::report::{Fact, Figures, Row, Unit};
 use super::super::world::{Expected, Generator, Home, Receiver, World};
+use super::backlog::DUPLICATES_OF_A_KILL_MAX;
 use super::latency::{Runs, shown, steady};
 use super::{
-    EVENT_TYPE, Scenario, allow_many_subscriptions, in_batches, make_event_type, make_subscription, making,
-    subscription,
+    EVENT_TYPE, Scenario, allow_many_subscriptions, in_batches, make_event_type, make_sick_subscriptions,
+    make_subscription, subscription,
 };
 
 const EVENTS_PER_SECOND: f64 = 1000.0;
@@ -25,8 +26,6 @@ const MINUTES_OF_A_LIFE_QUICK: u64 = 2;
 /// … with so many deliveries on their way.
 const BURST: u64 = 20_000;
 const BURST_QUICK: u64 = 500;
-/// What one kill -9 may let come twice, as in [`super::backlog`].
-const DUPLICATES_OF_A_KILL_MAX: u64 = 8192 + 4096;
 /// An event with its rows and indices, and what the sick ones keep.
 const DISK_BYTES_PER_EVENT: u64 = 4096;
 /// Memory is compared from here on: caches are full, and pools open.
@@ -92,22 +91,7 @@ async fn prepare(world: &mut World, server: &Server, sick_receiver: &Receiver) -
     make_event_type(server, EVENT_TYPE).await?;
     let url = format!("http://{}/ok/0", world.receiver.address);
     make_subscription(server, &subscription(&url, EVENT_TYPE, r#","max_in_flight":64"#)).await?;
-    let types = making(server, "/v1/event-types", &[], r#"{"name":"bench.t{{seq}}"}"#.to_owned(), 0, SICK);
-    world.publish(&types).await?;
-    let (address, refusing) = (sick_receiver.address, sick_receiver.refusing);
-    let urls = [
-        format!("http://{address}/hang/{{{{seq}}}}"),
-        format!("http://{address}/drip/{{{{seq}}}}"),
-        format!("http://{address}/unavailable/{{{{seq}}}}"),
-        format!("http://{refusing}/{{{{seq}}}}"),
-    ];
-    let each = SICK / urls.len() as u64;
-    for (number, url) in urls.iter().enumerate() {
-        let body = subscription(url, "bench.t{{seq}}", "");
-        let first = number as u64 * each;
-        world.publish(&making(server, "/v1/webhook-subscriptions", &[], body, first, each)).await?;
-    }
-    Ok(())
+    make_sick_subscriptions(world, server, sick_receiver, SICK).await
 }
 
 /// Publishes a burst, kills the server as soon as all of it was accepted, and waits until the next one has delivered it.
