@@ -114,6 +114,7 @@ async fn make_samples(store: &Store, clock: &Clock) -> Result<(), StoreError> {
         metadata: Default::default(),
         subscriptions_max: SUBSCRIPTIONS_MAX_DEFAULT,
         retention: Default::default(),
+        rate_limit: None,
         revision: 0,
         created_at: now,
         updated_at: now,

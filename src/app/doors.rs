@@ -164,21 +164,26 @@ impl Upkeep {
             match self {
                 Self::Files(mut files) => {
                     let look_now = Notify::new();
-                    tokio::join!(files.keep(certificates, clock, &look_now), notify_on_hangup(&look_now));
+                    let hangups = on_hangup(|| look_now.notify_one());
+                    tokio::join!(files.keep(certificates, clock, &look_now), hangups);
                 }
-                Self::Acme(mut keeper) => keeper.keep().await,
+                Self::Acme(mut keeper) => {
+                    let hangups =
+                        on_hangup(|| info!("SIGHUP: there is nothing to read again; certificates come by themselves"));
+                    tokio::join!(keeper.keep(), hangups);
+                }
             }
         };
         tokio::join!(keep, certificates.watch_expiry(clock));
     }
 }
 
-/// SIGHUP, as those send it who have just renewed a certificate.
-async fn notify_on_hangup(look_now: &Notify) {
+/// SIGHUP, as those send it who have just renewed a certificate. Nobody who serves HTTPS ends by it.
+async fn on_hangup(mut then: impl FnMut()) {
     match signal(SignalKind::hangup()) {
         Ok(mut hangups) => {
             while hangups.recv().await.is_some() {
-                look_now.notify_one();
+                then();
             }
         }
         Err(error) => warn!(%error, "SIGHUP cannot be watched: new certificates are found a minute later"),

@@ -13,6 +13,7 @@ use super::ids::IdMap;
 use super::lane::{Lane, Late, UnderWay, Wanted};
 use super::memory::Memory;
 use super::outcome;
+use super::paces::Paces;
 use super::queue::{Round, Waiting};
 use super::reads::Reads;
 use super::recorder::{Following, Recorder, Then};
@@ -38,6 +39,7 @@ pub struct Dispatcher {
     /// Lanes that are to be looked at in this turn, in the order in which they changed.
     touched: Vec<SubscriptionId>,
     slots: Slots,
+    paces: Paces,
     memory: Memory,
     reads: Reads,
     timers: Timers,
@@ -57,6 +59,7 @@ impl Dispatcher {
             lanes: IdMap::default(),
             touched: Vec::new(),
             slots: Slots::default(),
+            paces: Paces::default(),
             memory: Memory::default(),
             reads: Reads::default(),
             timers: Timers::default(),
@@ -115,7 +118,8 @@ impl Dispatcher {
 
     /// When [`Happened::TimePassed`] is due.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        [self.timers.first(), self.recorder.wake_at(), self.exhausted.wake_at()].into_iter().flatten().min()
+        let wakes = [self.timers.first(), self.paces.wake_at(), self.recorder.wake_at(), self.exhausted.wake_at()];
+        wakes.into_iter().flatten().min()
     }
 
     pub fn in_flight(&self) -> usize {
@@ -555,6 +559,7 @@ impl Dispatcher {
         }
         self.latest = now;
         self.lanes.values_mut().for_each(|lane| lane.rate.clock_was_set_back(now));
+        self.paces.clock_was_set_back(now);
         for id in self.timers.take_all() {
             if let Some(lane) = self.lanes.get_mut(&id) {
                 lane.timer = None;
@@ -564,6 +569,9 @@ impl Dispatcher {
     }
 
     fn wake_lanes(&mut self, now: Timestamp) {
+        while let Some(tenant) = self.paces.pop_due(now) {
+            self.slots.resume(tenant);
+        }
         while let Some(id) = self.timers.pop_due(now) {
             if let Some(lane) = self.lanes.get_mut(&id) {
                 lane.timer = None;
@@ -593,8 +601,15 @@ impl Dispatcher {
             if offer == Offer::Slot
                 && let Some(subscription) = known.catalogue.subscription(id)
                 && lane.may_send(subscription, now)
-                && let Some(waiting) = lane.take(now, subscription)
             {
+                let pace = known.catalogue.pace_of(lane.tenant);
+                if !self.paces.may_send(lane.tenant, pace, now) {
+                    lane.queued = true;
+                    self.slots.rest(lane.tenant, id, lane.is_sick(now));
+                    continue;
+                }
+                self.paces.sent(lane.tenant, pace, now);
+                let waiting = lane.take(now, subscription).expect("a lane that may send has something to send");
                 goes_on = true;
                 let is_open = lane.health.is_open();
                 self.slots.take();

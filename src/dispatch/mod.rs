@@ -9,6 +9,7 @@ mod lane;
 mod memory;
 mod outcome;
 mod outgoing;
+mod paces;
 mod pulse;
 mod queue;
 mod rate;

@@ -1,6 +1,6 @@
 //! Who gets the next free slot: how many requests may be under way, whose turn it is, and what is kept for whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::turns::Turns;
 use crate::domain::id::{SubscriptionId, TenantId};
@@ -22,8 +22,23 @@ pub(super) struct Slots {
     /// Lanes that have enough under way while only the quarter that is kept is free, in the order in which they came.
     crowded: BTreeMap<u64, SubscriptionId>,
     crowded_next: u64,
+    /// Lanes of tenants that sent as much as they may for now.
+    resting: HashMap<TenantId, Resting>,
     /// Whose turn it is when both have some.
     is_turn_of_sick: bool,
+}
+
+/// Those that were well when they joined, and the others.
+#[derive(Debug, Default)]
+struct Resting {
+    well: VecDeque<SubscriptionId>,
+    sick: VecDeque<SubscriptionId>,
+}
+
+impl Resting {
+    fn among(&mut self, is_sick: bool) -> &mut VecDeque<SubscriptionId> {
+        if is_sick { &mut self.sick } else { &mut self.well }
+    }
 }
 
 /// What there is for a lane that has its turn.
@@ -61,8 +76,27 @@ impl Slots {
 
     /// A lane has something to send. The caller knows that it has no place yet.
     pub fn join(&mut self, tenant: TenantId, lane: SubscriptionId, is_sick: bool) {
+        if let Some(resting) = self.resting.get_mut(&tenant) {
+            return resting.among(is_sick).push_back(lane);
+        }
         let turns = if is_sick { &mut self.sick } else { &mut self.well };
         turns.join(tenant, lane);
+    }
+
+    /// No lane of the tenant has a turn before [`Self::resume`]; this one, which had it, is the first then.
+    pub fn rest(&mut self, tenant: TenantId, lane: SubscriptionId, is_sick: bool) {
+        let (well, sick) = (&mut self.well, &mut self.sick);
+        let resting = self
+            .resting
+            .entry(tenant)
+            .or_insert_with(|| Resting { well: well.take_out(tenant), sick: sick.take_out(tenant) });
+        resting.among(is_sick).push_front(lane);
+    }
+
+    pub fn resume(&mut self, tenant: TenantId) {
+        let Resting { well, sick } = self.resting.remove(&tenant).unwrap_or_default();
+        self.well.put_back(tenant, well);
+        self.sick.put_back(tenant, sick);
     }
 
     pub fn offer(&self, is_sick: bool, lane_in_flight: usize) -> Offer {

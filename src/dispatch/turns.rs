@@ -35,6 +35,22 @@ impl Turns {
         Some(lane)
     }
 
+    /// A tenant's lanes, in their order. It has no turn any more.
+    pub fn take_out(&mut self, tenant: TenantId) -> VecDeque<SubscriptionId> {
+        let lanes = self.lanes.remove(&tenant).unwrap_or_default();
+        if !lanes.is_empty() {
+            self.tenants.retain(|other| *other != tenant);
+        }
+        lanes
+    }
+
+    /// What [`Self::take_out`] gave, and what was added to it.
+    pub fn put_back(&mut self, tenant: TenantId, lanes: VecDeque<SubscriptionId>) {
+        for lane in lanes {
+            self.join(tenant, lane);
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.tenants.is_empty()
     }
@@ -57,5 +73,21 @@ mod tests {
         let order: Vec<u128> = std::iter::from_fn(|| turns.next()).map(SubscriptionId::as_u128).collect();
         assert_eq!(order, [10, 20, 30, 11, 31, 12, 13, 14]);
         assert!(turns.is_empty() && turns.lanes.is_empty());
+    }
+
+    #[test]
+    fn a_tenant_that_is_taken_out_has_no_turn_and_keeps_the_order_of_its_lanes() {
+        let (tenant, lane) = (TenantId::from_u128, SubscriptionId::from_u128);
+        let mut turns = Turns::default();
+        for number in 0..3 {
+            turns.join(tenant(1), lane(10 + number));
+            turns.join(tenant(2), lane(20 + number));
+        }
+        let taken = turns.take_out(tenant(1));
+        assert_eq!(turns.next(), Some(lane(20)));
+        turns.put_back(tenant(1), taken);
+        let order: Vec<u128> = std::iter::from_fn(|| turns.next()).map(SubscriptionId::as_u128).collect();
+        assert_eq!(order, [21, 10, 22, 11, 12]);
+        assert!(turns.take_out(tenant(3)).is_empty() && turns.is_empty());
     }
 }

@@ -52,6 +52,8 @@ names! {
     AuditDays = "retention.audit_days";
     ManagementRate = "rate_limits.management";
     PublishRate = "rate_limits.publish";
+    /// Of a tenant without a limit of its own.
+    DeliveryRate = "rate_limits.deliveries";
     CompactionHour = "compaction.at_hour";
     CompactionPercent = "compaction.reclaimable_percent";
     Language = "language";
@@ -89,7 +91,9 @@ impl SettingName {
     pub fn expected(self) -> &'static str {
         match self {
             Self::PayloadDays | Self::MetadataDays | Self::AuditDays => "a number of days from 1 to 36,500",
-            Self::ManagementRate | Self::PublishRate => "a number per second from 1 to 1,000,000, or off",
+            Self::ManagementRate | Self::PublishRate | Self::DeliveryRate => {
+                "a number per second from 1 to 1,000,000, or off"
+            }
             Self::CompactionHour => "an hour of the day in UTC from 0 to 23, or off",
             Self::CompactionPercent => "a number from 1 to 99",
             Self::Language => "en, es or pt",
@@ -142,6 +146,7 @@ pub struct StoredSettings {
     pub audit_days: Option<u32>,
     pub management_rate: Option<StoredRate>,
     pub publish_rate: Option<StoredRate>,
+    pub delivery_rate: Option<StoredRate>,
     pub compaction_hour: Option<StoredHour>,
     pub compaction_percent: Option<u8>,
     pub language: Option<Language>,
@@ -184,6 +189,7 @@ impl StoredSettings {
             SettingName::AuditDays => *audit_days = read(value, days)?,
             SettingName::ManagementRate => *management_rate = read(value, rate)?,
             SettingName::PublishRate => *publish_rate = read(value, rate)?,
+            SettingName::DeliveryRate => self.delivery_rate = read(value, rate)?,
             SettingName::CompactionHour => *compaction_hour = read(value, hour)?,
             SettingName::CompactionPercent => *compaction_percent = read(value, percent)?,
             SettingName::Language => *language = read(value, |value| Language::from_tag(value.as_str()?))?,
@@ -216,6 +222,7 @@ impl StoredSettings {
             audit_days,
             management_rate,
             publish_rate,
+            delivery_rate,
             compaction_hour,
             compaction_percent,
             language,
@@ -231,6 +238,7 @@ impl StoredSettings {
             SettingName::AuditDays => audit_days.map(|days| json!(days)),
             SettingName::ManagementRate => management_rate.map(show_rate),
             SettingName::PublishRate => publish_rate.map(show_rate),
+            SettingName::DeliveryRate => delivery_rate.map(show_rate),
             SettingName::CompactionHour => compaction_hour.map(show_hour),
             SettingName::CompactionPercent => compaction_percent.map(|percent| json!(percent)),
             SettingName::Language => language.map(|language| json!(language.tag())),
@@ -411,6 +419,8 @@ mod tests {
             (SettingName::ManagementRate, json!("off"), Some(json!("off"))),
             (SettingName::PublishRate, json!(1000), Some(json!(1000))),
             (SettingName::PublishRate, json!(0), None),
+            (SettingName::DeliveryRate, json!(50), Some(json!(50))),
+            (SettingName::DeliveryRate, json!(1.5), None),
             (SettingName::PublishRate, json!(RATE_CEILING), Some(json!(RATE_CEILING))),
             (SettingName::PublishRate, json!(RATE_CEILING + 1), None),
             (SettingName::CompactionHour, json!(0), Some(json!(0))),

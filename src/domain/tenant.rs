@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Tenant {
     pub metadata: Metadata,
     pub subscriptions_max: u32,
     pub retention: OwnRetention,
+    /// Deliveries per second to all its subscriptions together; none: as for the whole instance.
+    pub rate_limit: Option<NonZeroU32>,
     /// Counts changes of the configuration; it is the ETag.
     pub revision: u32,
     pub created_at: Timestamp,

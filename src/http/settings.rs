@@ -160,6 +160,10 @@ struct ChangeSettings {
     /// Published events per second for each key that has no quota of its own: a number, or `off`
     #[oai(rename = "rate_limits.publish", nullable)]
     publish_rate: MaybeUndefined<Raw>,
+    /// Deliveries per second to all receivers of a tenant together, for each tenant that has no limit of its own: a
+    /// number, or `off`
+    #[oai(rename = "rate_limits.deliveries", nullable)]
+    delivery_rate: MaybeUndefined<Raw>,
     /// The hour of the day, in UTC, at which space of the store is given back: 0 to 23, or `off`
     #[oai(rename = "compaction.at_hour", nullable)]
     compaction_hour: MaybeUndefined<Raw>,
@@ -227,6 +231,7 @@ impl Wire for ChangeSettings {
             audit_days: take(SettingName::AuditDays),
             management_rate: take(SettingName::ManagementRate),
             publish_rate: take(SettingName::PublishRate),
+            delivery_rate: take(SettingName::DeliveryRate),
             compaction_hour: take(SettingName::CompactionHour),
             compaction_percent: take(SettingName::CompactionPercent),
             language: take(SettingName::Language),
@@ -258,6 +263,7 @@ impl ChangeSettings {
             audit_days,
             management_rate,
             publish_rate,
+            delivery_rate,
             compaction_hour,
             compaction_percent,
             language,
@@ -283,6 +289,7 @@ impl ChangeSettings {
             (SettingName::AuditDays, audit_days),
             (SettingName::ManagementRate, management_rate),
             (SettingName::PublishRate, publish_rate),
+            (SettingName::DeliveryRate, delivery_rate),
             (SettingName::CompactionHour, compaction_hour),
             (SettingName::CompactionPercent, compaction_percent),
             (SettingName::Language, language),
@@ -421,7 +428,7 @@ impl SettingsApi {
                 json!(self.app.store.catalogue().settings().mail.tls.unwrap_or_default().port())
             }
             SettingName::MailMinutes => json!(MINUTES_DEFAULT),
-            SettingName::BackupHours => json!("off"),
+            SettingName::DeliveryRate | SettingName::BackupHours => json!("off"),
             SettingName::BackupsKept => json!(KEPT_DEFAULT),
         }
     }
@@ -475,6 +482,9 @@ fn description(name: SettingName) -> &'static str {
         SettingName::AuditDays => "Days that the audit log is kept",
         SettingName::ManagementRate => "Calls per second for each key that has no quota of its own",
         SettingName::PublishRate => "Published events per second for each key that has no quota of its own",
+        SettingName::DeliveryRate => {
+            "Deliveries per second to all receivers of a tenant together, for each tenant that has no limit of its own"
+        }
         SettingName::CompactionHour => "The hour of the day, in UTC, at which space of the store is given back, or off",
         SettingName::CompactionPercent => "Per cent of the store's file that have to be reclaimable for that",
         SettingName::Language => "The language of errors for who asks for none that is spoken",

@@ -1,6 +1,7 @@
 //! `/v1/tenants` (contract 4.4). Instance keys write them; a key that is bound to a tenant sees its own.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use super::value::{Nullable, Time};
 use super::{App, Tag};
 use crate::domain::header::{HeaderPrefix, PREFIX_EXPECTED};
 use crate::domain::id::TenantId;
+use crate::domain::key::RATE_CEILING;
 use crate::domain::secret::Secret;
 use crate::domain::setting::DAYS_CEILING;
 use crate::domain::tenant::{
@@ -58,6 +60,8 @@ struct TenantAttributes {
     subscriptions_max: u32,
     /// How long what it has is kept, where that is not as for the instance
     retention: RetentionView,
+    /// Deliveries per second to all its subscriptions together; null: as the instance has it
+    rate_limit: Nullable<u32>,
     created_at: Time,
     updated_at: Time,
 }
@@ -131,6 +135,10 @@ struct CreateTenant {
     /// How long what it has is kept; null or absent: as the instance keeps it
     #[oai(nullable)]
     retention: MaybeUndefined<ChangeRetention>,
+    /// Deliveries per second to all its subscriptions together; null or absent: as the instance has it
+    /// (`rate_limits.deliveries`)
+    #[oai(nullable, validator(minimum(value = "1"), maximum(value = "1000000")))]
+    rate_limit: MaybeUndefined<i64>,
 }
 
 impl Wire for CreateTenant {
@@ -145,6 +153,7 @@ impl Wire for CreateTenant {
             metadata: fields.take("metadata"),
             subscriptions_max: fields.take("subscriptions_max"),
             retention: fields.take("retention"),
+            rate_limit: fields.take("rate_limit"),
         }
     }
 }
@@ -174,6 +183,9 @@ struct UpdateTenant {
     /// How long what it has is kept; null: as the instance keeps it
     #[oai(nullable)]
     retention: MaybeUndefined<ChangeRetention>,
+    /// Deliveries per second to all its subscriptions together; null: as the instance has it (`rate_limits.deliveries`)
+    #[oai(nullable, validator(minimum(value = "1"), maximum(value = "1000000")))]
+    rate_limit: MaybeUndefined<i64>,
 }
 
 impl Wire for UpdateTenant {
@@ -188,6 +200,7 @@ impl Wire for UpdateTenant {
             metadata: fields.take("metadata"),
             subscriptions_max: fields.take("subscriptions_max"),
             retention: fields.take("retention"),
+            rate_limit: fields.take("rate_limit"),
         }
     }
 }
@@ -357,7 +370,16 @@ impl TenantsApi {
     ) -> Result<Answer<One<TenantAttributes>, 200>, Refusal> {
         let entry = find(call, id)?;
         let (wire, mut findings) = body.read()?;
-        let UpdateTenant { name, external_id, profile, header_prefix, metadata, subscriptions_max, retention } = wire;
+        let UpdateTenant {
+            name,
+            external_id,
+            profile,
+            header_prefix,
+            metadata,
+            subscriptions_max,
+            retention,
+            rate_limit,
+        } = wire;
         if let Some(name) = &name {
             check_name(name, &mut findings);
         }
@@ -369,11 +391,13 @@ impl TenantsApi {
         }
         let subscriptions_max = check_subscriptions_max(subscriptions_max, &mut findings);
         let retention = check_retention(retention, entry.tenant.retention, &self.app, &mut findings);
+        let rate_limit = check_rate_limit(rate_limit, &mut findings);
         findings.finish()?;
         let if_match = IfMatch::of(call);
         let change: Edit<Tenant> = Box::new(move |tenant| {
             if_match.check(tenant.revision)?;
             tenant.retention = retention.unwrap_or(tenant.retention);
+            tenant.rate_limit = rate_limit.unwrap_or(tenant.rate_limit);
             if let Some(name) = name {
                 tenant.name = name;
             }
@@ -429,7 +453,8 @@ fn find(call: &Call, id: &str) -> Result<Arc<TenantEntry>, Refusal> {
 }
 
 fn new_tenant(wire: CreateTenant, mut findings: Findings, app: &App) -> Result<Tenant, Refusal> {
-    let CreateTenant { name, external_id, profile, header_prefix, metadata, subscriptions_max, retention } = wire;
+    let CreateTenant { name, external_id, profile, header_prefix, metadata, subscriptions_max, retention, rate_limit } =
+        wire;
     let now = app.clock.now();
     check_name(&name, &mut findings);
     let external_id = check_external_id(external_id, &mut findings);
@@ -439,6 +464,7 @@ fn new_tenant(wire: CreateTenant, mut findings: Findings, app: &App) -> Result<T
     check_metadata(&metadata, &mut findings);
     let subscriptions_max = check_subscriptions_max(subscriptions_max, &mut findings);
     let retention = check_retention(retention, OwnRetention::default(), app, &mut findings);
+    let rate_limit = check_rate_limit(rate_limit, &mut findings);
     findings.finish()?;
     Ok(Tenant {
         // The store assigns it.
@@ -451,6 +477,7 @@ fn new_tenant(wire: CreateTenant, mut findings: Findings, app: &App) -> Result<T
         metadata,
         subscriptions_max: subscriptions_max.unwrap_or(SUBSCRIPTIONS_MAX_DEFAULT),
         retention: retention.unwrap_or_default(),
+        rate_limit: rate_limit.flatten(),
         revision: 1,
         created_at: now,
         updated_at: now,
@@ -523,6 +550,23 @@ fn check_subscriptions_max(value: Option<i64>, findings: &mut Findings) -> Optio
     }
 }
 
+/// None: nothing is to change.
+fn check_rate_limit(wire: MaybeUndefined<i64>, findings: &mut Findings) -> Option<Option<NonZeroU32>> {
+    let limit = match wire {
+        MaybeUndefined::Undefined => return None,
+        MaybeUndefined::Null => return Some(None),
+        MaybeUndefined::Value(limit) => limit,
+    };
+    let fit = u32::try_from(limit).ok().filter(|limit| *limit <= RATE_CEILING).and_then(NonZeroU32::new);
+    if fit.is_none() {
+        findings.add(
+            Rule::OutOfRange { min: 1, max: i64::from(RATE_CEILING), unit: "deliveries per second" },
+            "/rate_limit",
+        );
+    }
+    Some(fit)
+}
+
 /// `known` is what the tenant has so far. None: nothing is to change.
 fn check_retention(
     wire: MaybeUndefined<ChangeRetention>,
@@ -569,6 +613,7 @@ fn attributes(tenant: &Tenant, shows_secret: bool) -> TenantAttributes {
         metadata,
         subscriptions_max,
         retention: OwnRetention { payload_days, metadata_days },
+        rate_limit,
         revision: _,
         created_at,
         updated_at,
@@ -586,6 +631,7 @@ fn attributes(tenant: &Tenant, shows_secret: bool) -> TenantAttributes {
         metadata: metadata.clone(),
         subscriptions_max: *subscriptions_max,
         retention: RetentionView { payload_days: (*payload_days).into(), metadata_days: (*metadata_days).into() },
+        rate_limit: rate_limit.map(NonZeroU32::get).into(),
         created_at: Time(*created_at),
         updated_at: Time(*updated_at),
     }

@@ -243,6 +243,13 @@ impl Catalogue {
         &self.settings
     }
 
+    /// Deliveries of a tenant per 1,000 seconds: its own limit, or what the instance has.
+    pub fn pace_of(&self, tenant: TenantId) -> Option<u32> {
+        let own = self.tenant(tenant).and_then(|entry| entry.tenant.rate_limit);
+        let limit = own.or(self.settings.delivery_rate.flatten());
+        limit.map(|per_second| per_second.get().saturating_mul(1000))
+    }
+
     pub(super) fn put_settings(&mut self, settings: StoredSettings) {
         self.settings = Arc::new(settings);
     }

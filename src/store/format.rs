@@ -117,6 +117,7 @@ fn make(tables: &mut Tables<'_>, beginning: &Beginning<'_>) -> Result<(), StoreE
             metadata: tenant::Metadata::new(),
             subscriptions_max: tenant::SUBSCRIPTIONS_MAX_DEFAULT,
             retention: Default::default(),
+            rate_limit: None,
             revision: 1,
             created_at: now,
             updated_at: now,

@@ -48,6 +48,7 @@ impl Default for Fixture {
                 metadata: Default::default(),
                 subscriptions_max: 1,
                 retention: Default::default(),
+                rate_limit: None,
                 revision: 1,
                 created_at: OCCURRED_AT,
                 updated_at: OCCURRED_AT,

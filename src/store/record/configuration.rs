@@ -1,14 +1,14 @@
 //! Configuration on disk: tenants, keys, event types, subscriptions.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::earlier::{
     KeyRecordV1, SubscriptionRecordV1, SubscriptionRecordV2, SubscriptionRecordV3, TenantRecordV1, TenantRecordV2,
-    TenantRecordV3,
+    TenantRecordV3, TenantRecordV4,
 };
 use super::{
     ApiVersionRecord, DeliveryOrderRecord, DisabledReasonRecord, EnvelopeRecord, IdBytes, KeyKindRecord, PresetRecord,
@@ -43,17 +43,20 @@ pub(in crate::store) struct TenantRecord {
     pub(super) secret: Option<TenantSecretRecord>,
     pub(super) payload_days: Option<u32>,
     pub(super) metadata_days: Option<u32>,
+    pub(super) rate_limit: Option<NonZeroU32>,
 }
 impl Record for TenantRecord {
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 
     fn decode_earlier(version: u8, rest: &[u8]) -> Option<Self> {
-        match version {
-            1 => whole::<TenantRecordV1>(rest).map(|record| TenantRecordV3::from(TenantRecordV2::from(record)).into()),
-            2 => whole::<TenantRecordV2>(rest).map(|record| TenantRecordV3::from(record).into()),
-            3 => whole::<TenantRecordV3>(rest).map(Into::into),
-            _ => None,
-        }
+        let fourth: TenantRecordV4 = match version {
+            1 => TenantRecordV3::from(TenantRecordV2::from(whole::<TenantRecordV1>(rest)?)).into(),
+            2 => TenantRecordV3::from(whole::<TenantRecordV2>(rest)?).into(),
+            3 => whole::<TenantRecordV3>(rest)?.into(),
+            4 => whole(rest)?,
+            _ => return None,
+        };
+        Some(fourth.into())
     }
 }
 
@@ -108,6 +111,7 @@ impl TenantRecord {
             metadata,
             subscriptions_max,
             retention: OwnRetention { payload_days, metadata_days },
+            rate_limit,
             revision,
             created_at,
             updated_at,
@@ -125,6 +129,7 @@ impl TenantRecord {
             secret: secret.as_ref().map(|secret| TenantSecretRecord::from_domain(*id, secret, crypt)),
             payload_days: *payload_days,
             metadata_days: *metadata_days,
+            rate_limit: *rate_limit,
         }
     }
 
@@ -154,6 +159,7 @@ impl TenantRecord {
             secret,
             payload_days,
             metadata_days,
+            rate_limit,
         } = self;
         let secret = match secret {
             None => None,
@@ -169,6 +175,7 @@ impl TenantRecord {
             metadata,
             subscriptions_max,
             retention: OwnRetention { payload_days, metadata_days },
+            rate_limit,
             revision,
             created_at: Timestamp::from_millis(created_at),
             updated_at: Timestamp::from_millis(updated_at),
@@ -179,7 +186,7 @@ impl TenantRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum QuotaRecord {
     InstanceDefault,
-    PerSecond(std::num::NonZeroU32),
+    PerSecond(NonZeroU32),
     Unlimited,
 }
 

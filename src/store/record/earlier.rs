@@ -114,7 +114,7 @@ pub(super) struct TenantRecordV3 {
     secret: Option<TenantSecretRecord>,
 }
 
-impl From<TenantRecordV3> for TenantRecord {
+impl From<TenantRecordV3> for TenantRecordV4 {
     fn from(record: TenantRecordV3) -> Self {
         let TenantRecordV3 {
             external_id,
@@ -141,6 +141,57 @@ impl From<TenantRecordV3> for TenantRecord {
             secret,
             payload_days: None,
             metadata_days: None,
+        }
+    }
+}
+
+/// Before tenants had a rate limit of their own.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TenantRecordV4 {
+    external_id: Option<String>,
+    name: String,
+    profile: ProfileRecord,
+    metadata: BTreeMap<String, String>,
+    subscriptions_max: u32,
+    revision: u32,
+    created_at: i64,
+    updated_at: i64,
+    header_prefix: Option<String>,
+    secret: Option<TenantSecretRecord>,
+    payload_days: Option<u32>,
+    metadata_days: Option<u32>,
+}
+
+impl From<TenantRecordV4> for TenantRecord {
+    fn from(record: TenantRecordV4) -> Self {
+        let TenantRecordV4 {
+            external_id,
+            name,
+            profile,
+            metadata,
+            subscriptions_max,
+            revision,
+            created_at,
+            updated_at,
+            header_prefix,
+            secret,
+            payload_days,
+            metadata_days,
+        } = record;
+        Self {
+            external_id,
+            name,
+            profile,
+            metadata,
+            subscriptions_max,
+            revision,
+            created_at,
+            updated_at,
+            header_prefix,
+            secret,
+            payload_days,
+            metadata_days,
+            rate_limit: None,
         }
     }
 }

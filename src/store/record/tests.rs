@@ -111,6 +111,7 @@ pub(in crate::store) fn a_full_tenant() -> Tenant {
         metadata: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
         subscriptions_max: 300,
         retention: OwnRetention { payload_days: Some(7), metadata_days: Some(300) },
+        rate_limit: NonZeroU32::new(300),
         revision: 2,
         created_at: AT,
         updated_at: LATER,
@@ -123,7 +124,7 @@ fn a_tenant() {
     let record = bytes_of(
         TenantRecord::from_domain(&tenant, &crypt()),
         expect![
-            "04010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e670107782d61636d652d014882aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45ec56ced9cd82dcb666bb0e3c59061e0fd47a32072bc502143f9d9ec2a916138b645f73c32da6e6c34926733ccabb94070201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751374929871a48d7c6c08396ca5f6c9cda03c07cd711db94d02adabf783bb76b782a5c7fd4134aed23e53972fb83aad97f8d9f8898e67010701ac02"
+            "05010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e670107782d61636d652d014882aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45ec56ced9cd82dcb666bb0e3c59061e0fd47a32072bc502143f9d9ec2a916138b645f73c32da6e6c34926733ccabb94070201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751374929871a48d7c6c08396ca5f6c9cda03c07cd711db94d02adabf783bb76b782a5c7fd4134aed23e53972fb83aad97f8d9f8898e67010701ac0201ac02"
         ],
     );
     assert_eq!(record.clone().into_domain(tenant.id, &crypt()), Some(tenant));
@@ -136,10 +137,12 @@ fn a_tenant_of_an_earlier_version_still_reads() {
     let version_1 = "01010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e67";
     let version_2 = "02010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e670107782d61636d652d";
     let version_3 = "03010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e670107782d61636d652d014882aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45ec56ced9cd82dcb666bb0e3c59061e0fd47a32072bc502143f9d9ec2a916138b645f73c32da6e6c34926733ccabb94070201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751374929871a48d7c6c08396ca5f6c9cda03c07cd711db94d02adabf783bb76b782a5c7fd4134aed23e53972fb83aad97f8d9f8898e67";
-    let third = Tenant { retention: OwnRetention::default(), ..a_full_tenant() };
+    let version_4 = "04010461636d650441636d650101016b0176ac0202f6d9f8898e67f8d9f8898e670107782d61636d652d014882aa29882c52eb7eb232b4635812333125e8b5ae3d8e7e45ec56ced9cd82dcb666bb0e3c59061e0fd47a32072bc502143f9d9ec2a916138b645f73c32da6e6c34926733ccabb94070201481fbec814b18b1d4c3eaa7cec41007e04bf0a98453b06ec751374929871a48d7c6c08396ca5f6c9cda03c07cd711db94d02adabf783bb76b782a5c7fd4134aed23e53972fb83aad97f8d9f8898e67010701ac02";
+    let fourth = Tenant { rate_limit: None, ..a_full_tenant() };
+    let third = Tenant { retention: OwnRetention::default(), ..fourth.clone() };
     let second = Tenant { secret: None, ..third.clone() };
     let first = Tenant { header_prefix: None, ..second.clone() };
-    for (written, expected) in [(version_1, first), (version_2, second), (version_3, third)] {
+    for (written, expected) in [(version_1, first), (version_2, second), (version_3, third), (version_4, fourth)] {
         let record = TenantRecord::decode(&hex::decode(written).unwrap()).unwrap();
         assert_eq!(record.into_domain(expected.id, &crypt()), Some(expected));
     }

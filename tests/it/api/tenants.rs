@@ -30,6 +30,7 @@ async fn a_tenant_is_made_found_by_either_id_changed_and_deleted() {
                 "payload_days": null,
                 "metadata_days": null
               },
+              "rate_limit": null,
               "created_at": "2026-02-18T12:00:00.000Z",
               "updated_at": "2026-02-18T12:00:00.000Z"
             }
@@ -247,5 +248,29 @@ async fn a_tenant_has_days_of_its_own_and_takes_back_one_of_them_or_both() {
     }
     app.patch(&path, json!({ "retention": 5 })).await.check(expect![[r#"
         400 invalid_type /retention: This must be an object
+    "#]]);
+}
+
+#[tokio::test]
+async fn a_tenant_has_a_pace_of_its_own() {
+    let app = TestApp::start().await;
+    let made = app.post("/v1/tenants", json!({ "name": "A", "rate_limit": 50 })).await.assert(201).json();
+    assert_eq!(made["data"]["attributes"]["rate_limit"], 50);
+    let path = format!("/v1/tenants/{}", made["data"]["id"].as_str().unwrap());
+    for (change, expected) in [
+        (json!({ "name": "B" }), json!(50)),
+        (json!({ "rate_limit": null }), json!(null)),
+        (json!({ "rate_limit": 1_000_000 }), json!(1_000_000)),
+    ] {
+        let changed = app.patch(&path, change).await.assert(200).json();
+        assert_eq!(changed["data"]["attributes"]["rate_limit"], expected);
+    }
+    for wrong in [json!(0), json!(1_000_001)] {
+        app.patch(&path, json!({ "rate_limit": wrong })).await.check(expect![[r#"
+            400 out_of_range /rate_limit: This must be 1 to 1000000 deliveries per second
+        "#]]);
+    }
+    app.patch(&path, json!({ "rate_limit": "off" })).await.check(expect![[r#"
+        400 invalid_type /rate_limit: This must be an integer
     "#]]);
 }

@@ -1,12 +1,13 @@
 //! What was promised and what was received: the outside's own account, against which the program is held.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use waxwing::domain::delivery::{Attempt, CanceledReason, ErrorClass, Outcome, State, Trigger};
 use waxwing::domain::event::Event;
 use waxwing::domain::health::{FAILING_AFTER, Health};
-use waxwing::domain::id::{DeliveryId, SubscriptionId};
+use waxwing::domain::id::{DeliveryId, SubscriptionId, TenantId};
 use waxwing::domain::retry::RETRY_AFTER_SUBSCRIPTION_MAX;
 use waxwing::domain::secret::Secret;
 use waxwing::domain::subscription::{DeliveryOrder, Subscription};
@@ -32,6 +33,8 @@ pub struct Ledger {
     secrets: BTreeMap<SubscriptionId, Vec<Secret>>,
     in_flight: BTreeMap<SubscriptionId, BTreeSet<DeliveryId>>,
     lanes: BTreeMap<SubscriptionId, Lane>,
+    /// When requests of the last second were made for a tenant.
+    sent_for: BTreeMap<TenantId, VecDeque<Timestamp>>,
     pub power_cuts: u32,
     /// The clock was set back: what is on disk since then stands before what is there from before, by time, and the
     /// order of ids cannot be told from it any more.
@@ -39,6 +42,8 @@ pub struct Ledger {
     pub requests: u64,
     /// Those of them to subscriptions that a restricted key made.
     pub requests_to_restricted: u64,
+    /// And those for tenants with a limit.
+    pub requests_limited: u64,
 }
 
 /// What the outside knows of one subscription's traffic.
@@ -116,6 +121,7 @@ impl Ledger {
     /// The clock was set back. What is measured by it begins anew, and ends within its own length.
     pub fn clock_was_set_back(&mut self) {
         self.order_is_lost = true;
+        self.sent_for.clear();
         for lane in self.lanes.values_mut() {
             (lane.quiet_until, lane.tried_at) = (None, None);
             lane.sent_at.clear();
@@ -156,6 +162,17 @@ impl Ledger {
                 "{delivery} attempt {number} came after {waited:?}, before its {delay:?}"
             );
         }
+    }
+
+    /// What holds for all requests of a tenant together: `limit` of them a second.
+    pub fn sends_for(&mut self, tenant: TenantId, limit: Option<NonZeroU32>, now: Timestamp) {
+        let Some(limit) = limit else { return };
+        let sent_at = self.sent_for.entry(tenant).or_default();
+        sent_at.retain(|at| now.since(*at) < Duration::from_secs(1));
+        sent_at.push_back(now);
+        self.requests_limited += 1;
+        // One more than the limit fits into a second that has one of them on each edge.
+        assert!(sent_at.len() <= limit.get() as usize + 1, "{tenant} sends {} in a second", sent_at.len());
     }
 
     /// What holds for all of a subscription's requests together.
@@ -264,6 +281,7 @@ impl Ledger {
     pub fn power_cut(&mut self, now: Timestamp, lead: Duration, health: impl Fn(SubscriptionId) -> Health) {
         self.power_cuts += 1;
         self.in_flight.clear();
+        self.sent_for.clear();
         for (id, lane) in &mut self.lanes {
             let health = health(*id);
             let is_open =

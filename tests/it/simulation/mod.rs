@@ -59,25 +59,29 @@ fn nothing_acknowledged_is_lost_and_nothing_wrong_is_sent_whatever_fails() {
     let seeds = std::env::var("WAXWING_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("WAXWING_SEEDS is a number"));
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
     let share = |thread: u64| {
-        let mut done = [0; 4];
+        let mut done = [0; 5];
         for seed in (thread..seeds).step_by(threads as usize) {
             let ledger = run(seed).ledger;
-            let Ledger { requests, requests_to_restricted, power_cuts, acknowledged, .. } = ledger;
-            let more = [requests, requests_to_restricted, u64::from(power_cuts), acknowledged.len() as u64];
+            let Ledger { requests, requests_to_restricted, requests_limited, power_cuts, acknowledged, .. } = ledger;
+            let events = acknowledged.len() as u64;
+            let more = [requests, requests_to_restricted, requests_limited, u64::from(power_cuts), events];
             done = sum(done, more);
         }
         done
     };
     let done = std::thread::scope(|scope| {
         let shares: Vec<_> = (0..threads).map(|thread| scope.spawn(move || share(thread))).collect();
-        shares.into_iter().map(|share| share.join().unwrap_or_else(|panic| resume_unwind(panic))).fold([0; 4], sum)
+        shares.into_iter().map(|share| share.join().unwrap_or_else(|panic| resume_unwind(panic))).fold([0; 5], sum)
     });
-    let [requests, to_restricted, cuts, events] = done;
-    println!("{seeds} seeds: {events} events, {requests} requests ({to_restricted} restricted), {cuts} power cuts");
+    let [requests, to_restricted, limited, cuts, events] = done;
+    println!(
+        "{seeds} seeds: {events} events, {requests} requests ({to_restricted} restricted, {limited} for limited tenants), \
+         {cuts} power cuts"
+    );
     assert!(done.iter().all(|count| *count > 0), "the simulation did nothing");
 }
 
-fn sum(one: [u64; 4], other: [u64; 4]) -> [u64; 4] {
+fn sum(one: [u64; 5], other: [u64; 5]) -> [u64; 5] {
     std::array::from_fn(|place| one[place] + other[place])
 }
 
@@ -130,6 +134,7 @@ fn check_with(profile: Profile, retry_waits: Option<Vec<u32>>, script: &str, pic
         clock_jumps: 0,
         is_long: false,
         restricted_share: 0.0,
+        limited_share: 0.0,
     };
     let mut world = World::new(5, plan);
     world.script = script.split(' ').map(str::to_owned).collect();

@@ -7,7 +7,7 @@
 //! well, people re-enable everything, and all must settle (liveness: else the reason is printed).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -91,6 +91,8 @@ pub struct Plan {
     pub is_long: bool,
     /// The share of subscriptions that a restricted key made, which is gone. Events then differ in type and channels.
     pub restricted_share: f64,
+    /// The share of tenants, but for the first, with a limit of 1 to 5 deliveries a second.
+    pub limited_share: f64,
 }
 
 impl Plan {
@@ -120,6 +122,7 @@ impl Plan {
             clock_jumps: [0, 0, 3][chance.random_range(0..3)],
             is_long: chance.random_bool(0.1),
             restricted_share: [0.0, 0.0, 0.5][chance.random_range(0..3)],
+            limited_share: [0.0, 0.5][chance.random_range(0..2)],
         }
     }
 
@@ -127,7 +130,7 @@ impl Plan {
     pub fn draw_first(chance: &mut StdRng) -> Self {
         let nothing = Duration::ZERO;
         let (tenants, bulk_interventions, work_pause_max, clock_jumps, is_long) = (1, 0, nothing, 0, false);
-        let restricted_share = 0.0;
+        let (restricted_share, limited_share) = (0.0, 0.0);
         Self {
             tenants,
             bulk_interventions,
@@ -135,6 +138,7 @@ impl Plan {
             clock_jumps,
             is_long,
             restricted_share,
+            limited_share,
             ..Self::draw(chance)
         }
     }
@@ -286,6 +290,9 @@ impl World {
                 metadata: BTreeMap::new(),
                 subscriptions_max: SUBSCRIPTIONS_MAX_DEFAULT,
                 retention: Default::default(),
+                rate_limit: self
+                    .draws(self.plan.limited_share)
+                    .then(|| NonZeroU32::MIN.saturating_add(self.chance.random_range(0..5))),
                 revision: 0,
                 created_at: self.start,
                 updated_at: self.start,
@@ -754,6 +761,7 @@ impl World {
         self.ledger.begins(delivery, event.event.deliver_at, account_now);
 
         let tenant = &catalogue.tenant(tenant).expect("its tenant lives").tenant;
+        self.ledger.sends_for(tenant.id, tenant.rate_limit, account_now);
         let message = Message { event: &event.event, data: &event.data, tenant };
         let signer = current.signer(tenant);
         let secrets: Vec<&Secret> = signer.secrets(now).collect();

@@ -1,9 +1,13 @@
 //! Slots are shared: however many receivers hang from one moment to the next, the others go on.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use waxwing::domain::delivery::State;
+use waxwing::domain::event::NewEvent;
 use waxwing::domain::id::TenantId;
+use waxwing::domain::setting::SettingName;
+use waxwing::domain::subscription::Subscription;
 use waxwing::domain::tenant::Tenant;
 
 use super::engine::{Answers, Engine};
@@ -61,6 +65,50 @@ fn a_thousand_receivers_that_were_well_and_hang_from_now_on_leave_slots_to_anoth
     assert_eq!(engine.sent.len(), HANGING + 1 + HANGING * EVENTS + 5, "each once");
     let is_done = |event| engine.world.deliveries_of(event).iter().all(|one| one.state == State::Succeeded);
     assert!(all.iter().all(is_done));
+    assert_eq!(engine.dispatcher.pending(), None);
+    assert_clean(engine.world.check());
+}
+
+/// SG-23
+#[test]
+fn a_tenant_with_many_subscriptions_sends_at_its_own_pace_and_another_at_once() {
+    let (mut engine, _) = Engine::new(subscription_to("a"));
+    engine.answers = Answers::Ok;
+    let store = engine.world.store.clone();
+    let limit = |limit| {
+        Box::new(move |it: &mut Tenant| {
+            it.rate_limit = NonZeroU32::new(limit);
+            Ok(())
+        })
+    };
+    engine.world.run(store.update_tenant(TenantId::DEFAULT, limit(5), None)).unwrap();
+    for _ in 1..20 {
+        engine.world.subscribe(subscription_to("a"));
+    }
+    let other = engine.world.run(store.create_tenant(tenant("other"), None)).unwrap().id;
+    engine.world.subscribe(Subscription { tenant: other, ..subscription_to("a") });
+    engine.tell();
+
+    let of_other = vec![NewEvent { tenant: other, ..event("a") }; 10];
+    engine.publish(1);
+    engine.publish_all(of_other.clone());
+    assert_eq!(engine.sent.len(), 1 + 10, "one of the first tenant, and all of the other");
+    engine.pass(Duration::from_secs(2));
+    assert_eq!(engine.sent.len(), 1 + 10 + 10);
+    // A limit that is raised holds from the next one on.
+    engine.world.run(store.update_tenant(TenantId::DEFAULT, limit(1000), None)).unwrap();
+    engine.pass(Duration::from_millis(300));
+    assert_eq!(engine.sent.len(), 20 + 10);
+
+    // Whoever has none of its own has what the instance has.
+    let set = vec![(SettingName::DeliveryRate, 2.into())];
+    engine.world.run(store.change_settings(set)).unwrap();
+    engine.sent.clear();
+    engine.publish_all(of_other);
+    engine.pass(Duration::from_secs(3));
+    assert_eq!(engine.sent.len(), 1 + 6);
+    engine.pass(Duration::from_secs(60));
+    assert_eq!(engine.sent.len(), 10);
     assert_eq!(engine.dispatcher.pending(), None);
     assert_clean(engine.world.check());
 }

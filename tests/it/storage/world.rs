@@ -288,6 +288,7 @@ pub fn tenant(name: &str) -> Tenant {
         metadata: Metadata::new(),
         subscriptions_max: 50,
         retention: Default::default(),
+        rate_limit: None,
         revision: 0,
         created_at: Timestamp::MIN,
         updated_at: Timestamp::MIN,

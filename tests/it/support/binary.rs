@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
@@ -260,14 +261,25 @@ impl Waxwing {
     /// kill -9, and everything it printed.
     pub async fn kill(mut self) -> String {
         self.child.kill().await.expect("it can be killed");
-        self.output.await.expect("its output was read")
+        (&mut self.output).await.expect("its output was read")
     }
 
     /// SIGTERM; ends when the process has.
     pub async fn terminate(mut self) -> (std::process::ExitStatus, String) {
         self.signal("TERM").await;
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends in time");
-        (status.expect("it can be waited for"), self.output.await.expect("its output was read"))
+        (status.expect("it can be waited for"), (&mut self.output).await.expect("its output was read"))
+    }
+}
+
+/// Killed, and its folder free for the next one: a process holds its locks a little longer than a signal takes.
+impl Drop for Waxwing {
+    fn drop(&mut self) {
+        let Some(id) = self.child.id() else { return };
+        _ = self.child.start_kill();
+        let id = i32::try_from(id).ok().and_then(Pid::from_raw).expect("the id of a process");
+        // It stays to be reaped by the runtime.
+        _ = waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
     }
 }
 
