@@ -109,6 +109,7 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
 
 async fn live(config: &Config, doors: &Doors, has_lived: bool) -> Result<Ended, StartError> {
     let mut signals = Signals::watch().map_err(failed("signals cannot be watched"))?;
+    stop::outlive_hangups().map_err(failed("signals cannot be watched"))?;
     let data_dir = &config.data_dir.value;
     let clock = Clock::System;
     let address = doors.address;
@@ -328,6 +329,15 @@ fn open_store(config: &Config, clock: Clock) -> Result<Opened, StartError> {
     }
     Store::open(store_options(config, clock)).map_err(|error| match error {
         OpenError::Locked => StartError::StoreInUse { data_dir },
+        OpenError::Io { path, error } if error.kind() == io::ErrorKind::PermissionDenied => {
+            StartError::Configuration(format!(
+                "{}: {error}. Run it as the user that the folder belongs to, or give that user all of it: \
+                 `chown -R USER {}`; `waxwing doctor` says whose it is",
+                path.display(),
+                data_dir.display()
+            ))
+        }
+        error @ OpenError::Io { .. } => StartError::Configuration(error.to_string()),
         // The store's own words say what is wrong and what to do: a missing or wrong key, a newer format.
         error => StartError::Configuration(format!("{}: {error}", data_dir.display())),
     })

@@ -97,7 +97,8 @@ impl Doors {
         let leads = door.redirect.as_ref().map(|(_, address)| format!("; {address} leads there"));
         say(&format!("HTTPS on {} for {names}{}", door.address, leads.unwrap_or_default()));
         let redirect = door.redirect.as_ref().map(|(_, address)| *address);
-        info!(address = %door.address, names, ?redirect, "listening for HTTPS");
+        let redirect = redirect.map(tracing::field::display);
+        info!(address = %door.address, names, redirect, "listening for HTTPS");
     }
 }
 
@@ -164,26 +165,21 @@ impl Upkeep {
             match self {
                 Self::Files(mut files) => {
                     let look_now = Notify::new();
-                    let hangups = on_hangup(|| look_now.notify_one());
-                    tokio::join!(files.keep(certificates, clock, &look_now), hangups);
+                    tokio::join!(files.keep(certificates, clock, &look_now), notify_on_hangup(&look_now));
                 }
-                Self::Acme(mut keeper) => {
-                    let hangups =
-                        on_hangup(|| info!("SIGHUP: there is nothing to read again; certificates come by themselves"));
-                    tokio::join!(keeper.keep(), hangups);
-                }
+                Self::Acme(mut keeper) => keeper.keep().await,
             }
         };
         tokio::join!(keep, certificates.watch_expiry(clock));
     }
 }
 
-/// SIGHUP, as those send it who have just renewed a certificate. Nobody who serves HTTPS ends by it.
-async fn on_hangup(mut then: impl FnMut()) {
+/// SIGHUP, as those send it who have just renewed a certificate.
+async fn notify_on_hangup(look_now: &Notify) {
     match signal(SignalKind::hangup()) {
         Ok(mut hangups) => {
             while hangups.recv().await.is_some() {
-                then();
+                look_now.notify_one();
             }
         }
         Err(error) => warn!(%error, "SIGHUP cannot be watched: new certificates are found a minute later"),

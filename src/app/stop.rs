@@ -41,6 +41,17 @@ impl Signals {
     }
 }
 
+/// SIGHUP ends no server: who has files of a certificate reads them again (see `doors`), and there is nothing else to read.
+pub(super) fn outlive_hangups() -> io::Result<()> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            info!("SIGHUP: the files of --tls-cert and --tls-key are read again, and nothing else");
+        }
+    });
+    Ok(())
+}
+
 /// Waits until nothing is under way, at most the longest time-out of a subscription.
 pub(super) async fn drain(store: &Store, dispatch: &Dispatch, sending: Running, dev: bool) {
     let tell = |text: String| if dev { say(&format!("\n  {text}")) } else { info!("{text}") };

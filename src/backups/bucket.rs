@@ -125,6 +125,25 @@ impl Bucket {
                 return Err(error);
             }
         };
+        let compared = self.compare(name, length, part_bytes, sent, watch).await;
+        if compared.is_err() {
+            // It has its name by now, and must not count as a backup. A storage that does not answer keeps it, and is told of.
+            if let Err(error) = self.remove(name).await {
+                tracing::warn!(%name, %error, "a backup that was not compared stays in the bucket: remove it");
+            }
+        }
+        compared
+    }
+
+    /// Reads back what was sent.
+    async fn compare(
+        &self,
+        name: BackupName,
+        length: u64,
+        part_bytes: u64,
+        sent: [u8; 32],
+        watch: Watch<'_>,
+    ) -> Result<(), BackupError> {
         let mut found = Sha256::new();
         let mut at = 0;
         while at < length {
@@ -133,11 +152,10 @@ impl Bucket {
             at = end;
             watch(Progress { stage: Stage::Comparing, done: at, total: length })?;
         }
-        if <[u8; 32]>::from(found.finalize()) == sent {
-            return Ok(());
+        match <[u8; 32]>::from(found.finalize()) == sent {
+            true => Ok(()),
+            false => Err(PlaceError(format!("{}: what can be read there is not what was sent", self.shown())).into()),
         }
-        self.remove(name).await?;
-        Err(PlaceError(format!("{}: what can be read there is not what was sent", self.shown())).into())
     }
 }
 

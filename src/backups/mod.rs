@@ -76,6 +76,7 @@ struct State {
     /// The last one, when it failed.
     failed: Option<Run>,
     newest_at: Option<Timestamp>,
+    made_at: Option<Timestamp>,
     /// When it was listed last what is kept.
     listed_at: Option<Timestamp>,
     is_ending: bool,
@@ -174,7 +175,7 @@ impl Backups {
     fn past(&self) -> Past {
         let state = self.state();
         let failed_at = state.failed.as_ref().and_then(|run| run.finished_at);
-        Past { newest_at: state.newest_at, failed_at }
+        Past { newest_at: state.newest_at, made_at: state.made_at, failed_at }
     }
 
     /// Keeps the schedule until it is dropped.
@@ -239,6 +240,7 @@ impl Backups {
                 state.running = None;
                 state.failed = None;
                 state.newest_at = state.newest_at.max(Some(name.created_at()));
+                state.made_at = Some(clock.now());
             }
             Err(error) => {
                 let why = error.to_string();

@@ -67,6 +67,14 @@ impl Backups {
         _ = ready.wait_for(|is_ready| *is_ready).await;
     }
 
+    /// Whether there is room for more of what is restored.
+    fn has_room(&self) -> Result<(), BackupError> {
+        let data_dir = &self.shared.options.data_dir;
+        let room = self.shared.store.room(data_dir);
+        let room = room.map_err(|error| BackupError::Io { path: data_dir.clone(), error })?;
+        if room < ROOM_BYTES_MIN { Err(BackupError::NoRoom { path: data_dir.clone() }) } else { Ok(()) }
+    }
+
     fn restoring_mut(&self) -> std::sync::MutexGuard<'_, Option<Restoring>> {
         self.shared.restoring.lock().expect("nothing panics while it holds the lock")
     }
@@ -75,20 +83,18 @@ impl Backups {
 impl Upload {
     /// Takes the next part; this waits for the disk.
     pub fn write(&mut self, part: &[u8]) -> Result<(), BackupError> {
-        let data_dir = &self.backups.shared.options.data_dir;
         let at_file = |error| BackupError::Io { path: self.path.clone(), error };
-        let room = self.backups.shared.store.room(data_dir).map_err(at_file)?;
-        if room < ROOM_BYTES_MIN {
-            return Err(BackupError::NoRoom { path: data_dir.clone() });
-        }
+        self.backups.has_room()?;
         self.file.write_all(part).map_err(at_file)
     }
 
-    /// All of it is there: makes a store of it, on a thread of its own.
+    /// All of it is there: makes a store of it, on a thread of its own. `seal` is asked at the end whether the store that is
+    /// open may still be replaced; when it may, nothing is taken in any more.
     pub fn restore(
         mut self,
         passphrase: Option<Passphrase>,
         secret_key: Option<Zeroizing<[u8; 32]>>,
+        seal: impl FnOnce() -> bool + Send + 'static,
     ) -> Result<(), BackupError> {
         self.is_whole = true;
         let (backups, again, path) = (self.backups.clone(), self.backups.clone(), self.path.clone());
@@ -97,10 +103,15 @@ impl Upload {
             let secret_key = options.secret_key.clone().or(secret_key).map(|key| *key);
             let restored = restore(&self.path, &options.data_dir, secret_key, passphrase.as_ref(), &mut |progress| {
                 *backups.restoring_mut() = Some(Restoring::Running(Some(progress)));
+                backups.has_room()?;
                 if backups.state().is_ending { Err(BackupError::Stopped) } else { Ok(()) }
             });
             _ = fs::remove_file(&self.path);
             match restored {
+                Ok(_) if !seal() => {
+                    tracing::warn!("a backup is not restored: somebody has begun with this instance meanwhile");
+                    *backups.restoring_mut() = Some(Restoring::Failed("somebody has begun with this instance meanwhile".to_owned()));
+                }
                 Ok(restored) => {
                     tracing::info!(created_at = %restored.described.created_at, "a backup was read and checked: it takes the store's place");
                     *backups.restoring_mut() = Some(Restoring::Ready);

@@ -1,5 +1,6 @@
 //! `waxwing doctor`: looks at everything that a server needs from its machine, and says what to do about what is wrong.
 
+mod certificate;
 mod folder;
 mod network;
 mod support;
@@ -138,6 +139,7 @@ fn examine(config: Result<&Config, &Vec<ConfigError>>, probe_url: Option<&Url>) 
     if let Ok(config) = config {
         let (of_folder, store) = folder::examine(config);
         findings.extend(of_folder);
+        findings.extend(certificate::examine(config, Clock::System.now()));
         findings.extend(network::doors(config, store));
     }
     findings.push(match app::open_files_limit() {

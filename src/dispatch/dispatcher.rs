@@ -605,7 +605,8 @@ impl Dispatcher {
                 let pace = known.catalogue.pace_of(lane.tenant);
                 if !self.paces.may_send(lane.tenant, pace, now) {
                     lane.queued = true;
-                    self.slots.rest(lane.tenant, id, lane.is_sick(now));
+                    let is_turn_of_sick = self.paces.is_turn_of_sick(lane.tenant);
+                    self.slots.rest(lane.tenant, id, lane.is_sick(now), is_turn_of_sick);
                     continue;
                 }
                 self.paces.sent(lane.tenant, pace, now);

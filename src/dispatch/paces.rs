@@ -13,17 +13,24 @@ const SWEEP_MIN: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Paces {
     /// Of tenants with a limit.
-    rates: HashMap<TenantId, Rate>,
+    paced: HashMap<TenantId, Paced>,
     sweep_at: usize,
     /// Those that sent as much as they may, by when they may go on.
     resting: BTreeSet<(Timestamp, TenantId)>,
+}
+
+#[derive(Debug, Default)]
+struct Paced {
+    rate: Rate,
+    /// Of its lanes, those with failures and those without are in turns the first that go on after a rest.
+    is_turn_of_sick: bool,
 }
 
 impl Paces {
     /// Whether the tenant may send one more under a limit of `pace` deliveries per 1,000 seconds. If not, it rests until
     /// [`Self::pop_due`] names it.
     pub fn may_send(&mut self, tenant: TenantId, pace: Option<u32>, now: Timestamp) -> bool {
-        let Some(rate) = pace.and_then(|_| self.rates.get(&tenant)) else { return true };
+        let Some(Paced { rate, .. }) = pace.and_then(|_| self.paced.get(&tenant)) else { return true };
         let next_at = rate.next_at(pace, now);
         if next_at > now {
             self.resting.insert((next_at, tenant));
@@ -35,11 +42,18 @@ impl Paces {
         if pace.is_none() {
             return;
         }
-        self.rates.entry(tenant).or_default().sent(pace, now);
-        if self.rates.len() > self.sweep_at.max(SWEEP_MIN) {
-            self.rates.retain(|_, rate| !rate.is_spent(now));
-            self.sweep_at = self.rates.len() * 2;
+        self.paced.entry(tenant).or_default().rate.sent(pace, now);
+        if self.paced.len() > self.sweep_at.max(SWEEP_MIN) {
+            self.paced.retain(|_, paced| !paced.rate.is_spent(now));
+            self.sweep_at = self.paced.len() * 2;
         }
+    }
+
+    /// Whether it is a lane with failures that goes first after this rest: every second time.
+    pub fn is_turn_of_sick(&mut self, tenant: TenantId) -> bool {
+        let Paced { is_turn_of_sick, .. } = self.paced.entry(tenant).or_default();
+        *is_turn_of_sick = !*is_turn_of_sick;
+        *is_turn_of_sick
     }
 
     /// When the next one may go on.
@@ -57,7 +71,7 @@ impl Paces {
 
     /// All rest until a time of the clock as it was: now they are due.
     pub fn clock_was_set_back(&mut self, now: Timestamp) {
-        self.rates.values_mut().for_each(|rate| rate.clock_was_set_back(now));
+        self.paced.values_mut().for_each(|paced| paced.rate.clock_was_set_back(now));
         self.resting =
             std::mem::take(&mut self.resting).into_iter().map(|(at, tenant)| (at.min(now), tenant)).collect();
     }
@@ -102,6 +116,6 @@ mod tests {
         for number in 0..10_000 {
             paces.sent(TenantId::from_u128(number), Some(1_000_000), at(i64::try_from(number).unwrap()));
         }
-        assert!(paces.rates.len() <= SWEEP_MIN + 1, "{}", paces.rates.len());
+        assert!(paces.paced.len() <= SWEEP_MIN + 1, "{}", paces.paced.len());
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Slots {
     /// Lanes that have enough under way while only the quarter that is kept is free, in the order in which they came.
     crowded: BTreeMap<u64, SubscriptionId>,
     crowded_next: u64,
+    /// Those that go before all others: see [`Self::rest`].
+    owed: VecDeque<SubscriptionId>,
     /// Lanes of tenants that sent as much as they may for now.
     resting: HashMap<TenantId, Resting>,
     /// Whose turn it is when both have some.
@@ -33,6 +35,8 @@ pub(super) struct Slots {
 struct Resting {
     well: VecDeque<SubscriptionId>,
     sick: VecDeque<SubscriptionId>,
+    /// And one of them, which is in neither.
+    first: Option<SubscriptionId>,
 }
 
 impl Resting {
@@ -83,18 +87,21 @@ impl Slots {
         turns.join(tenant, lane);
     }
 
-    /// No lane of the tenant has a turn before [`Self::resume`]; this one, which had it, is the first then.
-    pub fn rest(&mut self, tenant: TenantId, lane: SubscriptionId, is_sick: bool) {
-        let (well, sick) = (&mut self.well, &mut self.sick);
-        let resting = self
-            .resting
-            .entry(tenant)
-            .or_insert_with(|| Resting { well: well.take_out(tenant), sick: sick.take_out(tenant) });
+    /// No lane of the tenant has a turn before [`Self::resume`]. This one had it, and is the first of its kind then; the very
+    /// first is one of those without failures, or, when it `is_turn_of_sick`, of the others, if there are such.
+    pub fn rest(&mut self, tenant: TenantId, lane: SubscriptionId, is_sick: bool, is_turn_of_sick: bool) {
+        let mut resting = Resting { well: self.well.take_out(tenant), sick: self.sick.take_out(tenant), first: None };
         resting.among(is_sick).push_front(lane);
+        resting.first = resting.among(is_turn_of_sick).pop_front();
+        if resting.first.is_none() {
+            resting.first = resting.among(is_sick).pop_front();
+        }
+        self.resting.insert(tenant, resting);
     }
 
     pub fn resume(&mut self, tenant: TenantId) {
-        let Resting { well, sick } = self.resting.remove(&tenant).unwrap_or_default();
+        let Resting { well, sick, first } = self.resting.remove(&tenant).unwrap_or_default();
+        self.owed.extend(first);
         self.well.put_back(tenant, well);
         self.sick.put_back(tenant, sick);
     }
@@ -124,16 +131,59 @@ impl Slots {
     /// The lane whose turn it is. Those that are well and those that are not alternate, the latter while slots that are
     /// not kept are free. What was put off for want of those comes first.
     pub fn next(&mut self) -> Option<SubscriptionId> {
+        if let Some(lane) = self.owed.pop_front() {
+            return Some(lane);
+        }
         let is_shared_free = self.is_shared_free();
         let has_well = !self.well.is_empty() || (is_shared_free && !self.crowded.is_empty());
         if is_shared_free && !self.sick.is_empty() && (self.is_turn_of_sick || !has_well) {
             self.is_turn_of_sick = false;
             return self.sick.next();
         }
-        self.is_turn_of_sick = true;
-        if is_shared_free && let Some((_, lane)) = self.crowded.pop_first() {
-            return Some(lane);
+        let crowded = if is_shared_free { self.crowded.pop_first() } else { None };
+        let lane = crowded.map(|(_, lane)| lane).or_else(|| self.well.next());
+        self.is_turn_of_sick |= lane.is_some();
+        lane
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// One that may send once at a time, and has always more to send.
+    #[test]
+    fn lanes_of_a_tenant_that_rests_go_round_whether_or_not_some_of_them_are_sick() {
+        let (tenant, other) = (TenantId::from_u128(1), TenantId::from_u128(2));
+        let (sick, alone) = (SubscriptionId::from_u128(0), SubscriptionId::from_u128(9));
+        let mut slots = Slots::default();
+        for number in 0..4 {
+            slots.join(tenant, SubscriptionId::from_u128(number), number == 0);
         }
-        self.well.next()
+        slots.join(other, alone, false);
+        let (mut sent, mut is_turn_of_sick, mut may_send) = (HashMap::new(), false, true);
+        for _ in 0..600 {
+            while let Some(lane) = slots.next() {
+                if lane == alone {
+                    // It goes on before the others are back.
+                    *sent.entry(lane).or_insert(0) += 1;
+                } else if may_send {
+                    may_send = false;
+                    *sent.entry(lane).or_insert(0) += 1;
+                    slots.join(tenant, lane, lane == sick);
+                } else {
+                    is_turn_of_sick = !is_turn_of_sick;
+                    slots.rest(tenant, lane, lane == sick, is_turn_of_sick);
+                }
+            }
+            slots.resume(tenant);
+            slots.join(other, alone, false);
+            may_send = true;
+        }
+        let sent: Vec<i32> = [0, 1, 2, 3, 9].map(|number| sent[&SubscriptionId::from_u128(number)]).into();
+        assert_eq!(sent[4], 600);
+        assert!((290..=310).contains(&sent[0]) && sent[1..4].iter().all(|well| (95..=105).contains(well)), "{sent:?}");
     }
 }

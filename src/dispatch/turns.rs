@@ -1,5 +1,6 @@
 //! Whose turn it is: tenants go round, and within each its subscriptions, so that nobody's flood delays another.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use crate::domain::id::{SubscriptionId, TenantId};
@@ -46,8 +47,15 @@ impl Turns {
 
     /// What [`Self::take_out`] gave, and what was added to it.
     pub fn put_back(&mut self, tenant: TenantId, lanes: VecDeque<SubscriptionId>) {
-        for lane in lanes {
-            self.join(tenant, lane);
+        if lanes.is_empty() {
+            return;
+        }
+        match self.lanes.entry(tenant) {
+            Entry::Occupied(mut known) => known.get_mut().extend(lanes),
+            Entry::Vacant(none) => {
+                none.insert(lanes);
+                self.tenants.push_back(tenant);
+            }
         }
     }
 

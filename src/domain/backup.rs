@@ -121,8 +121,10 @@ impl Stage {
 /// What a schedule goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Past {
-    /// When the newest that is there was begun.
+    /// When the newest that is there was begun, as its name says.
     pub newest_at: Option<Timestamp>,
+    /// When the last one of this process was made, by the clock.
+    pub made_at: Option<Timestamp>,
     /// When the last one failed, if it was the last one.
     pub failed_at: Option<Timestamp>,
 }
@@ -130,8 +132,11 @@ pub struct Past {
 impl Past {
     /// Whether the next one is to begin.
     pub fn is_due(self, every: Duration, now: Timestamp) -> bool {
-        let Self { newest_at, failed_at } = self;
-        newest_at.is_none_or(|at| now >= at.plus(every)) && failed_at.is_none_or(|at| now >= at.plus(TRY_AGAIN_AFTER))
+        let Self { newest_at, made_at, failed_at } = self;
+        // Ids do not go back: after a clock that was wrong, names say a time that has not come yet.
+        let newest_at = newest_at.filter(|at| *at <= now).or(made_at.filter(|at| *at <= now));
+        newest_at.is_none_or(|at| now >= at.plus(every))
+            && failed_at.filter(|at| *at <= now).is_none_or(|at| now >= at.plus(TRY_AGAIN_AFTER))
     }
 }
 
@@ -176,16 +181,21 @@ mod tests {
     #[test]
     fn the_next_is_due_when_the_newest_is_old_enough_and_not_right_after_a_failure() {
         let day = Duration::from_secs(24 * 3600);
-        for (newest, failed, now, is_due) in [
-            (None, None, 0, true),
-            (Some(0), None, 23, false),
-            (Some(0), None, 24, true),
-            (Some(0), Some(24), 24, false),
-            (Some(0), Some(24), 25, true),
-            (None, Some(1), 1, false),
+        for (newest, made, failed, now, is_due) in [
+            (None, None, None, 0, true),
+            (Some(0), None, None, 23, false),
+            (Some(0), None, None, 24, true),
+            (Some(0), None, Some(24), 24, false),
+            (Some(0), None, Some(24), 25, true),
+            (None, None, Some(1), 1, false),
+            // The clock was years ahead when it was made, and all names since then say so.
+            (Some(90_000), None, None, 30, true),
+            (Some(90_000), Some(30), None, 53, false),
+            (Some(90_000), Some(30), None, 54, true),
+            (Some(90_000), Some(89_999), Some(90_000), 54, true),
         ] {
-            let past = Past { newest_at: newest.map(at), failed_at: failed.map(at) };
-            assert_eq!(past.is_due(day, at(now)), is_due, "{newest:?} {failed:?} {now}");
+            let past = Past { newest_at: newest.map(at), made_at: made.map(at), failed_at: failed.map(at) };
+            assert_eq!(past.is_due(day, at(now)), is_due, "{newest:?} {made:?} {failed:?} {now}");
         }
     }
 

@@ -22,6 +22,7 @@ use crate::backups::{Backups, BeginError, Download, Kept, PlaceError, Run};
 use crate::domain::audit::AuditObject;
 use crate::domain::backup::{BackupName, PASSPHRASE_EXPECTED, Passphrase, Stage};
 use crate::domain::id::BackupId;
+use crate::domain::key::Scope;
 use crate::domain::violation::Rule;
 use crate::store::backup::Progress;
 
@@ -74,7 +75,8 @@ impl Attributes for BackupAttributes {
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 struct CreateBackup {
-    /// Encrypts all of it, and the secret key of the instance goes along. Without one the configured one does, if there is one
+    /// Encrypts all of it, and the secret key of the instance goes along: who gives one needs the scope `settings:write`, too.
+    /// Without one the configured one does, if there is one
     #[oai(validator(min_length = 12, max_length = 1024))]
     passphrase: Option<String>,
 }
@@ -128,7 +130,7 @@ impl BackupsApi {
     #[oai(path = "/", method = "post", operation_id = "backups.create")]
     async fn create(
         &self,
-        _caller: Caller<OfInstance<scope::BackupsWrite>>,
+        caller: Caller<OfInstance<scope::BackupsWrite>>,
         body: Body<CreateBackup>,
     ) -> Result<Answer<One<BackupAttributes>, 202>, Refusal> {
         let (CreateBackup { passphrase }, mut findings) = body.read()?;
@@ -140,6 +142,10 @@ impl BackupsApi {
             passphrase
         });
         findings.finish()?;
+        if passphrase.is_some() {
+            // Whoever knows it can read the secret key, and with it every setting that is never shown.
+            caller.require(Scope::SettingsWrite)?;
+        }
         let run = self.app.backups.begin(passphrase).map_err(|error| match error {
             BeginError::Running => Ground::BackupRunning,
             BeginError::Failed(detail) => Ground::BackupsUnavailable { detail },

@@ -50,6 +50,16 @@ const SESSION: RateLimits = RateLimits {
     publish: Quota::InstanceDefault,
 };
 
+/// A key that was given less than a session has keeps that in one.
+fn in_session(own: RateLimits) -> RateLimits {
+    let lesser = |own, session| match (own, session) {
+        (Quota::PerSecond(own), Quota::PerSecond(session)) => Quota::PerSecond(own.min(session)),
+        (Quota::PerSecond(own), Quota::InstanceDefault | Quota::Unlimited) => Quota::PerSecond(own),
+        (Quota::InstanceDefault | Quota::Unlimited, session) => session,
+    };
+    RateLimits { management: lesser(own.management, SESSION.management), publish: lesser(own.publish, SESSION.publish) }
+}
+
 /// What the `RateLimit-*` headers say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
@@ -140,9 +150,10 @@ impl Limits {
         if all.len() > catalogue.actors_count() + STALE_ENTRIES_MAX {
             all.retain(|id, _| catalogue.knows(*id));
         }
-        let RateLimits { management, publish } = match actor.session() {
-            Some(_) => SESSION,
-            None => actor.rate_limits(),
+        let RateLimits { management, publish } = match (actor.session(), actor) {
+            (Some(_), Actor::KeyInSession { key, .. }) => in_session(key.rate_limits),
+            (Some(_), _) => SESSION,
+            (None, _) => actor.rate_limits(),
         };
         let limiter = |own: Quota, default: PerSecond| {
             let per_second = self.per_second(own, default)?;
@@ -260,6 +271,22 @@ mod tests {
     fn limits(clock: &ManualClock) -> Limits {
         let defaults = Defaults { management: NonZeroU32::new(6), publish: NonZeroU32::new(1000) };
         Limits::new(defaults, Clock::Manual(clock.clone()))
+    }
+
+    #[test]
+    fn a_key_keeps_its_own_limits_in_a_session() {
+        let per_second = |n| Quota::PerSecond(NonZeroU32::new(n).unwrap());
+        for (own, expected) in [
+            (RateLimits::default(), SESSION),
+            (RateLimits { management: Quota::Unlimited, publish: Quota::Unlimited }, SESSION),
+            (
+                RateLimits { management: per_second(2), publish: per_second(3) },
+                RateLimits { management: per_second(2), publish: per_second(3) },
+            ),
+            (RateLimits { management: per_second(100), ..RateLimits::default() }, SESSION),
+        ] {
+            assert_eq!(in_session(own), expected, "{own:?}");
+        }
     }
 
     #[test]

@@ -76,7 +76,9 @@ pub use redirect::Redirect;
 pub use server::{Https, Listeners, serve, stand_by};
 pub use settings::{Configured, ConfiguredOrigin};
 pub use standby::Standby;
-pub use tls::{Acme, BadCertificate, Certificate, CertificateFiles, Certificates, Challenges, Expiry, Keeper};
+pub use tls::{
+    Acme, BadCertificate, Certificate, CertificateFiles, Certificates, Challenges, EXPIRY_WARNED_BEFORE, Expiry, Keeper,
+};
 
 use document::Place;
 use problem::{Ground, Refusal};

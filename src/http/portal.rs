@@ -294,11 +294,18 @@ impl PortalApi {
 }
 
 fn refuse_more_than_own(call: &Call, link: &PortalLink) -> Result<(), Refusal> {
-    if link.scopes().is_subset_of(call.actor.scopes()) {
-        return Ok(());
+    let whose = call.actor.kind();
+    if !link.scopes().is_subset_of(call.actor.scopes()) {
+        let what = "it lacks some of these scopes";
+        return Err(Refusal::at(Ground::BeyondOwnKey { whose, what }, Source::Pointer("/read_only".to_owned())));
     }
-    let (whose, what) = (call.actor.kind(), "it lacks some of these scopes");
-    Err(Refusal::at(Ground::BeyondOwnKey { whose, what }, Source::Pointer("/read_only".to_owned())))
+    // The latest moment at which a session of the link can end.
+    let ends_at = link.expires_at.plus(Duration::from_secs(link.session_seconds.into()));
+    if call.actor.expires_at().is_some_and(|at| at < ends_at) {
+        let what = "it expires before a session of the link would; give less expires_in_seconds and session_seconds";
+        return Err(Ground::BeyondOwnKey { whose, what }.into());
+    }
+    Ok(())
 }
 
 fn check_seconds(seconds: Option<i64>, name: &str, min: u32, max: u32, findings: &mut Findings) -> Option<u32> {

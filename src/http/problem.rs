@@ -375,6 +375,8 @@ impl Refusal {
             Ground::StoreUnavailable { detail } => {
                 tracing::error!(id, %method, path, detail, "the store could not be used");
             }
+            // It was told when the disk filled up, and writing more about it does not help.
+            Ground::StorageFull => tracing::debug!(id, %method, path, "a request was refused: storage is full"),
             _ => tracing::error!(id, %method, path, %status, "a request failed"),
         }
     }

@@ -206,7 +206,7 @@ struct ChangeSettings {
     /// With `mail.password`, when the server wants to know who sends
     #[oai(rename = "mail.user", nullable)]
     mail_user: MaybeUndefined<Raw>,
-    /// Kept encrypted, and never shown
+    /// Kept encrypted, and never shown. Forgotten when `mail.host` changes, or `mail.tls` to `none`, unless it is sent again
     #[oai(rename = "mail.password", nullable)]
     mail_password: MaybeUndefined<Raw>,
     /// From whom mail comes: an address
@@ -346,7 +346,8 @@ impl SettingsApi {
         body: Body<ChangeSettings>,
     ) -> Result<Answer<SettingsBody, 200>, Refusal> {
         let (wire, mut findings) = body.read()?;
-        let changes = wire.changes();
+        let mut changes = wire.changes();
+        let stored = &caller.catalogue.settings().mail;
         let mut changed = caller.catalogue.settings().clone();
         for (name, value) in &changes {
             if changed.put(*name, value).is_err() {
@@ -365,6 +366,15 @@ impl SettingsApi {
             findings.add(Rule::InvalidFormat { expected }, pointer_of(place.as_str()));
         }
         findings.finish()?;
+        // It was given for one server, over a connection that nobody else reads.
+        let goes_elsewhere = stored.host != changed.mail.host
+            || (stored.tls != changed.mail.tls && changed.mail.tls == Some(MailTls::None));
+        if goes_elsewhere
+            && changes.iter().all(|(name, _)| *name != SettingName::MailPassword)
+            && stored.password.is_some()
+        {
+            changes.push((SettingName::MailPassword, Value::Null));
+        }
         for (name, _) in &changes {
             if let Some(place) = self.configured(*name).and_then(|configured| configured.origin.place()) {
                 let ground = Ground::SettingFixed { name: name.as_str(), place: place.to_owned() };

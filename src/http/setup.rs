@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -32,7 +33,7 @@ use crate::domain::token::{Token, TokenHash};
 use crate::domain::user::{INVITATION_LIVES, Invitation, Invited, Role, invitation_url};
 use crate::domain::violation::Rule;
 use crate::store::backup::{BackupError, Progress};
-use crate::store::{Chosen, StoreError};
+use crate::store::{Chosen, Store, StoreError};
 
 /// How far the setup is
 #[derive(Debug, Serialize, Object)]
@@ -143,6 +144,22 @@ impl<'a> ApiExtractor<'a> for Coming {
     }
 }
 
+/// The link of the first start, used by nobody. It may be over.
+fn first_invitation(store: &Store, token: &TokenHash) -> Option<Arc<Invitation>> {
+    let invitation = store.catalogue().invitation(token).cloned();
+    invitation.filter(|invitation| invitation.to == Invited::FirstOwner)
+}
+
+/// Whether nobody has begun with this instance, nor followed its first link.
+fn may_be_replaced(store: &Store, token: &TokenHash) -> bool {
+    let catalogue = store.catalogue();
+    let has_own = catalogue.tenants().count() > OWN_TENANTS
+        || catalogue.event_types().next().is_some()
+        || catalogue.users().next().is_some()
+        || catalogue.subscriptions_count() > 0;
+    !has_own && store.sizes().events == 0 && first_invitation(store, token).is_some()
+}
+
 pub struct SetupApi {
     pub app: Arc<App>,
 }
@@ -184,17 +201,16 @@ impl SetupApi {
             String::new()
         });
         findings.finish()?;
-        let catalogue = self.app.store.catalogue();
-        let invitation = catalogue.invitation(&TokenHash::of(&token));
-        let is_first = |invitation: &&Arc<Invitation>| {
-            invitation.to == Invited::FirstOwner && self.app.clock.now() < invitation.expires_at
-        };
-        if invitation.filter(is_first).is_none() {
+        let token = TokenHash::of(&token);
+        let first = first_invitation(&self.app.store, &token);
+        if first.filter(|first| self.app.clock.now() < first.expires_at).is_none() {
             return Err(self.refuse(&guest));
         }
-        let events = read_disk(&self.app.store, |store| Ok(store.sizes().events)).await?;
-        let has_own = catalogue.tenants().count() > OWN_TENANTS || catalogue.event_types().next().is_some();
-        if events > 0 || has_own || catalogue.subscriptions_count() > 0 {
+        let is_begun_with = async || {
+            let look = move |store: &Store| Ok(!may_be_replaced(store, &token));
+            read_disk(&self.app.store, look).await
+        };
+        if is_begun_with().await? {
             return Err(Ground::InstanceNotEmpty.into());
         }
         let mut findings = Findings::default();
@@ -227,7 +243,21 @@ impl SetupApi {
             let written = tokio::task::spawn_blocking(move || upload.write(&part).map(|()| upload)).await;
             upload = written.map_err(|_| Ground::Internal)?.map_err(unavailable)?;
         }
-        upload.restore(passphrase, secret_key).map_err(unavailable)?;
+        // Somebody may have begun with it while the body came, and may until the new store is made.
+        if is_begun_with().await? {
+            return Err(Ground::InstanceNotEmpty.into());
+        }
+        let app = Arc::clone(&self.app);
+        let seal = move || {
+            // From here on nothing is taken in that the new store would not have.
+            let was_ending = app.settings.is_shutting_down.swap(true, Ordering::AcqRel);
+            let may_be_replaced = may_be_replaced(&app.store, &token);
+            if !may_be_replaced {
+                app.settings.is_shutting_down.store(was_ending, Ordering::Release);
+            }
+            may_be_replaced
+        };
+        upload.restore(passphrase, secret_key, seal).map_err(unavailable)?;
         Ok(Reply::json(StatusCode::ACCEPTED, &One::new("setup", self.attributes(false, &guest))).into())
     }
 

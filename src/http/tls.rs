@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 
 /// From then on an operator is warned that nobody renewed.
-const EXPIRY_WARNED_BEFORE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+pub const EXPIRY_WARNED_BEFORE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// Between two such warnings.
 const EXPIRY_WARNED_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 

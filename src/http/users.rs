@@ -265,7 +265,7 @@ impl UsersApi {
         id: Path<String>,
     ) -> Result<Answer<(), 204>, Refusal> {
         let user = find(&caller, &id)?;
-        refuse_more_than_own(&caller, user.role)?;
+        refuse_less_than(&caller, user.role)?;
         self.app.store.delete_user(user.id).await.map_err(last_owner)?;
         Ok(Reply::empty(StatusCode::NO_CONTENT).into())
     }
@@ -334,8 +334,16 @@ fn find<'a>(call: &'a Call, id: &str) -> Result<&'a Arc<User>, Refusal> {
     id.parse().ok().and_then(|id| call.catalogue.user(id)).ok_or_else(|| Refusal::not_found(THING, id))
 }
 
-/// Who gives a role, or a new password for it, must have all that it gives.
+/// Who gives a role, or a new password for it, must have all that it gives, and for as long.
 pub(super) fn refuse_more_than_own(call: &Call, role: Role) -> Result<(), Refusal> {
+    if call.actor.expires_at().is_some() {
+        let what = "it expires, and a user does not";
+        return Err(Ground::BeyondOwnKey { whose: call.actor.kind(), what }.into());
+    }
+    refuse_less_than(call, role)
+}
+
+fn refuse_less_than(call: &Call, role: Role) -> Result<(), Refusal> {
     if role.scopes().is_subset_of(call.actor.scopes()) {
         return Ok(());
     }

@@ -11,6 +11,8 @@ use crate::domain::time::Timestamp;
 
 /// So many are told with all that they say: the others are counted.
 const LINES_MAX: usize = 20;
+/// Before a mail that a server refuses says less.
+const REFUSALS_MAX: u32 = 3;
 /// Of a value: the rest is in the event.
 const VALUE_CHARS_MAX: usize = 500;
 
@@ -29,12 +31,17 @@ pub(super) struct Digest {
     /// The oldest first.
     lines: Vec<Line>,
     left_out: u64,
+    /// Of the first of them.
+    oldest: Option<EventId>,
+    /// How often in a row a server would not have this mail.
+    refusals: u32,
     sent_at: Option<Timestamp>,
 }
 
 impl Digest {
     pub fn take(&mut self, line: Line) {
-        if self.lines.len() < LINES_MAX {
+        self.oldest.get_or_insert(line.id);
+        if self.lines.len() < LINES_MAX && self.refusals < REFUSALS_MAX {
             self.lines.push(line);
         } else {
             self.left_out = self.left_out.saturating_add(1);
@@ -51,7 +58,7 @@ impl Digest {
 
     /// The mail that may go now. None: there is nothing to say, or the last one was not long ago.
     pub fn due(&self, kind: &str, pause: Duration, now: Timestamp, instance: Option<&str>) -> Option<Mail> {
-        let first = self.lines.first()?;
+        let first = self.oldest?;
         if self.sent_at.is_some_and(|at| now < at.plus(pause)) {
             return None;
         }
@@ -65,7 +72,17 @@ impl Digest {
             text += &format!("And {} more: see the events of tenant system.\n\n", self.left_out);
         }
         text += "What each kind means is in the documentation, at /docs. How often mail comes is set with mail.every_minutes.\n";
-        Some(Mail { id: format!("{kind}.{}", first.id), subject, text })
+        Some(Mail { id: format!("{kind}.{}", first), subject, text })
+    }
+
+    /// The server would not have this mail, whatever it thinks of others: URLs and errors in it are what strangers wrote. After
+    /// some times it only says how many there are.
+    pub fn refused(&mut self) {
+        self.refusals = self.refusals.saturating_add(1);
+        if self.refusals >= REFUSALS_MAX {
+            self.left_out = self.count();
+            self.lines.clear();
+        }
     }
 
     pub fn sent(&mut self, now: Timestamp) {
@@ -102,6 +119,22 @@ mod tests {
     fn line(number: u32) -> Line {
         let data = format!(r#"{{"url":"https://example.com/in?token=horse","count":{number},"failing_since":null}}"#);
         Line { id: EventId::from_u128(u128::from(number)), at: NOW, data: data.into() }
+    }
+
+    #[test]
+    fn a_mail_that_no_server_will_have_says_less() {
+        let mut digest = Digest::default();
+        (1..=22).for_each(|number| digest.take(line(number)));
+        (1..REFUSALS_MAX).for_each(|_| digest.refused());
+        assert!(digest.due("delivery.exhausted", PAUSE, NOW, None).unwrap().text.contains("example.com"));
+        digest.refused();
+        digest.take(line(23));
+        let mail = digest.due("delivery.exhausted", PAUSE, NOW, None).unwrap();
+        assert_eq!(mail.subject, "[Waxwing] delivery.exhausted (23)");
+        assert!(!mail.text.contains("example.com") && mail.text.contains("And 23 more"), "{}", mail.text);
+        digest.sent(NOW);
+        digest.take(line(24));
+        assert!(digest.due("delivery.exhausted", PAUSE, NOW.plus(PAUSE), None).unwrap().text.contains("example.com"));
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl Mailer {
         if self.retry.as_ref().is_some_and(|retry| now < retry.at) {
             return;
         }
+        let mut failed = None;
         for (kind, digest) in &mut self.digests {
             let Some(mail) = digest.due(kind, settings.pause(), now, instance) else { continue };
             match smtp::send(route, &mail, now).await {
@@ -117,16 +118,23 @@ impl Mailer {
                     digest.sent(now);
                     self.retry = None;
                 }
-                // The server is the same for all kinds.
                 Err(error) => {
                     let failures = self.retry.as_ref().map_or(0, |retry| retry.failures);
                     let pause = RETRY_AFTER.saturating_mul(1 << failures.min(10)).min(RETRY_AFTER_MAX);
                     let (waiting, left_out) = (digest.count(), digest.left_out());
                     warn!(%error, kind, waiting, left_out, again_in = ?pause, "mail cannot be sent");
-                    self.retry = Some(Retry { at: now.plus(pause), failures: failures + 1, route: route.clone() });
-                    return;
+                    failed = Some(Retry { at: now.plus(pause), failures: failures + 1, route: route.clone() });
+                    if error.is_of_message {
+                        digest.refused();
+                    } else {
+                        // The server is the same for all kinds.
+                        break;
+                    }
                 }
             }
+        }
+        if failed.is_some() {
+            self.retry = failed;
         }
     }
 

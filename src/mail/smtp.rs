@@ -21,8 +21,24 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// Why a mail did not go, for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SendError(String);
+#[error("{text}")]
+pub struct SendError {
+    text: String,
+    /// The server said that it will not have this message, and nothing about who sends it.
+    pub(super) is_of_message: bool,
+}
+
+impl SendError {
+    fn new(text: String) -> Self {
+        Self { text, is_of_message: false }
+    }
+}
+
+/// Answers after which another message may be taken (RFC 5321, 4.2.3): no mailbox as named or no leave, too much, and "failed". Those to
+/// a sign-in are 53x.
+fn is_of_message(code: u16) -> bool {
+    matches!(code, 550 | 552 | 554)
+}
 
 /// The addresses of the server are not judged: who may write settings of the instance chose it.
 pub(super) async fn send(route: &MailRoute, mail: &Mail, now: Timestamp) -> Result<(), SendError> {
@@ -43,8 +59,11 @@ pub(super) async fn send(route: &MailRoute, mail: &Mail, now: Timestamp) -> Resu
     let transport = transport.build();
     match tokio::time::timeout(SEND_TIME_MAX, transport.send(message)).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(SendError(whole(&error))),
-        Err(_) => Err(SendError(format!("{host} took more than {} s", SEND_TIME_MAX.as_secs()))),
+        Ok(Err(error)) => {
+            let code = error.status().map(u16::from);
+            Err(SendError { text: whole(&error), is_of_message: code.is_some_and(is_of_message) })
+        }
+        Err(_) => Err(SendError::new(format!("{host} took more than {} s", SEND_TIME_MAX.as_secs()))),
     }
 }
 
@@ -64,7 +83,7 @@ fn whole(error: &dyn std::error::Error) -> String {
 
 /// The roots of Mozilla and of this machine, as for deliveries.
 async fn parameters(host: &str) -> Result<TlsParameters, SendError> {
-    let failed = |error: &dyn std::error::Error| SendError(whole(error));
+    let failed = |error: &dyn std::error::Error| SendError::new(whole(error));
     let native = tokio::task::spawn_blocking(net::native_roots).await.map_err(|error| failed(&error))?;
     let mut builder = TlsParameters::builder(host.to_owned()).certificate_store(CertificateStore::WebpkiRoots);
     for root in native {
@@ -89,9 +108,9 @@ fn message(route: &MailRoute, mail: &Mail, now: Timestamp) -> Result<Message, Se
     for to in &route.to {
         message = message.to(Mailbox::new(None, address(to)?));
     }
-    message.body(text.clone()).map_err(|error| SendError(whole(&error)))
+    message.body(text.clone()).map_err(|error| SendError::new(whole(&error)))
 }
 
 fn address(email: &Email) -> Result<Address, SendError> {
-    email.as_str().parse().map_err(|_| SendError(format!("mail cannot go to or from {email}")))
+    email.as_str().parse().map_err(|_| SendError::new(format!("mail cannot go to or from {email}")))
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::crypt::Crypt;
-use super::open::{OpenError, open_to_check};
+use super::open::{OpenError, caught, open_to_check};
 use super::postings::{CHUNK_IDS_MAX, Chunk, Postings};
 use super::record::{StateCountsRecord, StatsLogRecord, Value};
 use super::schema::{
@@ -66,6 +66,10 @@ impl Report {
 /// Checks the store in a location where no instance runs. It changes nothing beyond what opening the file repairs.
 /// `Err` when it cannot be looked at; what is wrong with it is in the report.
 pub fn check(location: Location, secret_key: Option<[u8; 32]>) -> Result<Report, OpenError> {
+    caught(|| check_it(location, secret_key))
+}
+
+fn check_it(location: Location, secret_key: Option<[u8; 32]>) -> Result<Report, OpenError> {
     let (mut database, crypt) = open_to_check(location, secret_key)?;
     let mut report = Report { is_file_sound: database.check_integrity()?, ..Report::default() };
     let read = database.begin_read().map_err(disk)?;

@@ -78,6 +78,25 @@ pub(super) fn make_directory(directory: &Path) -> Result<(), OpenError> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))
 }
 
+/// A new file that only its owner can read, or the one that is there.
+pub(super) fn open_private(path: &Path) -> Result<File, OpenError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(at(path))
+}
+
+/// Whether there is a store. A journal without one is no reason to begin anew: what was committed last is in it.
+pub(super) fn has_store(directory: &Path) -> Result<bool, OpenError> {
+    if holds_something(&directory.join(STORE_FILE))? {
+        return Ok(true);
+    }
+    for name in JOURNAL_FILES.into_iter().chain([JOURNAL_FILE_EARLIER]) {
+        if holds_something(&directory.join(name))? {
+            return Err(OpenError::StoreMissing { journal: name });
+        }
+    }
+    Ok(false)
+}
+
 pub(super) fn holds_something(file: &Path) -> Result<bool, OpenError> {
     match std::fs::metadata(file) {
         Ok(metadata) => Ok(metadata.len() > 0),
@@ -90,10 +109,10 @@ pub(super) fn holds_something(file: &Path) -> Result<bool, OpenError> {
 pub(super) fn make_file(directory: &Path, file: &Path, beginning: &Beginning<'_>) -> Result<(), OpenError> {
     let builder = Builder::new();
     let new = directory.join(STORE_FILE_NEW);
-    let database = match builder.create(&new) {
+    let database = match builder.create_file(open_private(&new)?) {
         Err(DatabaseError::Storage(_)) => {
             std::fs::remove_file(&new).map_err(at(&new))?;
-            builder.create(&new)?
+            builder.create_file(open_private(&new)?)?
         }
         created => created?,
     };

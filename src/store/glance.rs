@@ -6,10 +6,10 @@ use redb::{Builder, DatabaseError, ReadableDatabase};
 use zeroize::Zeroizing;
 
 use super::crypt::Crypt;
-use super::folder::{KEY_FILE, STORE_FILE, at, holds_something, read_key};
+use super::folder::{KEY_FILE, STORE_FILE, at, has_store, read_key};
 use super::format::{check_format, check_key, format};
 use super::journal::JOURNAL_FILES;
-use super::open::OpenError;
+use super::open::{OpenError, caught};
 use super::rekey::{KEY_FILE_NEXT, STORE_FILE_NEXT};
 use super::space::Files;
 use super::tables::{Snapshot, disk};
@@ -39,7 +39,7 @@ pub enum FileState {
 /// could open it. `secret_key` is the one that is kept elsewhere.
 pub fn glance(directory: &Path, secret_key: Option<[u8; 32]>) -> Result<Glance, OpenError> {
     let file = directory.join(STORE_FILE);
-    if !holds_something(&file)? {
+    if !has_store(directory)? {
         return Err(OpenError::Absent);
     }
     let size = |name: &str| std::fs::metadata(directory.join(name)).map_or(0, |metadata| metadata.len());
@@ -51,18 +51,18 @@ pub fn glance(directory: &Path, secret_key: Option<[u8; 32]>) -> Result<Glance, 
         None => read_key(&directory.join(KEY_FILE))?.ok_or(OpenError::KeyMissing)?,
     };
     std::fs::File::open(&file).map_err(at(&file))?;
-    let state = match Builder::new().set_cache_size(CACHE_BYTES).open_read_only(&file) {
-        Err(DatabaseError::DatabaseAlreadyOpen) => FileState::InUse,
-        Err(DatabaseError::RepairAborted) => FileState::Crashed,
-        Err(error) => return Err(error.into()),
+    let look = || match Builder::new().set_cache_size(CACHE_BYTES).open_read_only(&file) {
+        Err(DatabaseError::DatabaseAlreadyOpen) => Ok(FileState::InUse),
+        Err(DatabaseError::RepairAborted) => Ok(FileState::Crashed),
+        Err(error) => Err(error.into()),
         Ok(database) => {
             let format = format(&database)?;
             check_format(format)?;
             if !is_rekeying {
                 check_key(&Snapshot::new(database.begin_read().map_err(disk)?), &Crypt::new(&key))?;
             }
-            FileState::Closed { format }
+            Ok(FileState::Closed { format })
         }
     };
-    Ok(Glance { state, files, is_rekeying })
+    Ok(Glance { state: caught(look)?, files, is_rekeying })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -17,7 +18,7 @@ use super::commit::{CHANGES_MAX, Ids, LastUses, QUEUE_MAX, Shared, State};
 use super::compaction::Followed;
 use super::crypt::Crypt;
 use super::folder::{
-    KEY_FILE, STORE_FILE, at, holds_something, make_directory, make_file, open_file, open_journal, read_key,
+    KEY_FILE, STORE_FILE, at, has_store, make_directory, make_file, open_file, open_journal, read_key,
     read_or_make_key, remove_copies,
 };
 use super::format::{Beginning, format, make_tables, migrate, write};
@@ -56,9 +57,14 @@ pub enum OpenError {
     Newer { found: u32, known: u32 },
     #[error("there is no store")]
     Absent,
+    #[error(
+        "{journal} holds what was committed last, and its store, {STORE_FILE}, is not there: put it back. \
+         To begin anew, move both journals away; what they hold is lost then"
+    )]
+    StoreMissing { journal: &'static str },
     #[error("the disk has {free} bytes free, and {needed} are needed")]
     NoRoom { needed: u64, free: u64 },
-    #[error("the store cannot be read: {0}")]
+    #[error("the store cannot be read: {0}. Keep a copy of the folder as it is, then restore the last good backup")]
     Storage(String),
 }
 
@@ -88,6 +94,10 @@ pub struct Opened {
 impl Store {
     /// Opens the store, or makes one. Reads and recovers what a crash left, and starts nothing: see [`Writer`].
     pub fn open(options: Options) -> Result<Opened, OpenError> {
+        caught(|| Self::open_it(options))
+    }
+
+    fn open_it(options: Options) -> Result<Opened, OpenError> {
         let Options { location, secret_key, clock, seed, retention, settings_fixed, free_bytes_min, cache_bytes } =
             options;
         let (file, journal, crypt, place) = match location {
@@ -97,9 +107,9 @@ impl Store {
                 rekey::finish(&directory)?;
                 let key = match secret_key {
                     Some(key) => Zeroizing::new(key),
-                    None => read_or_make_key(&directory, holds_something(&file)?)?,
+                    None => read_or_make_key(&directory, has_store(&directory)?)?,
                 };
-                if !holds_something(&file)? {
+                if !has_store(&directory)? {
                     make_file(&directory, &file, &Beginning { crypt: &Crypt::new(&key), now: clock.now() })?;
                 }
                 let behind = Behind::new(open_file(&file)?).map_err(at(&file))?;
@@ -196,13 +206,21 @@ impl Store {
     }
 }
 
+/// What reads a store that may be damaged: on some bytes that are not its own redb panics.
+pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(OpenError::Storage(format!("it is damaged ({})", text.unwrap_or("no reason is known"))))
+    })
+}
+
 /// Opens an existing store to look at it, and its key. Nothing is made or migrated, but empty tables that the program
 /// knows and the file does not, and what a crash left in the journal is carried out.
 pub(super) fn open_to_check(location: Location, secret_key: Option<[u8; 32]>) -> Result<(Database, Crypt), OpenError> {
     let (database, journal, crypt) = match location {
         Location::Directory(directory) => {
             let file = directory.join(STORE_FILE);
-            if !holds_something(&file)? {
+            if !has_store(&directory)? {
                 return Err(OpenError::Absent);
             }
             rekey::finish(&directory)?;

@@ -26,7 +26,9 @@ use zeroize::Zeroizing;
 
 use super::StoreError;
 use super::crypt::{Crypt, KeyChange};
-use super::folder::{KEY_FILE, STORE_FILE, at, holds_something, open_journal, read_key, write_private};
+use super::folder::{
+    KEY_FILE, STORE_FILE, at, has_store, holds_something, open_journal, open_private, read_key, write_private,
+};
 use super::format::{Beginning, check_key, format, make_tables, migrate, write};
 use super::journal::Row;
 use super::open::OpenError;
@@ -79,7 +81,7 @@ pub fn rekey(
     mut tell: impl FnMut(Stage),
 ) -> Result<Rekeyed, OpenError> {
     let file = directory.join(STORE_FILE);
-    if !holds_something(&file)? {
+    if !has_store(directory)? {
         return Err(OpenError::Absent);
     }
     if finish(directory)? {
@@ -198,7 +200,7 @@ fn copy(
     change: &KeyChange<'_>,
     tell: &mut impl FnMut(Stage),
 ) -> Result<(), OpenError> {
-    let copy = Builder::new().set_cache_size(CACHE_BYTES).create(path)?;
+    let copy = Builder::new().set_cache_size(CACHE_BYTES).create_file(open_private(path)?)?;
     let source = database.begin_read().map_err(disk)?;
     let of = NAMES.iter().map(|name| rows(&source, name)).sum::<Result<u64, StoreError>>()?;
     let mut copied = 0;

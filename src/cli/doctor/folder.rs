@@ -192,6 +192,7 @@ fn advice_on(error: &OpenError) -> &'static str {
         OpenError::KeyMissing | OpenError::KeyWrong | OpenError::KeyUnreadable { .. } => {
             "put the key back that belongs to this store; a backup with a passphrase holds it"
         }
+        OpenError::StoreMissing { .. } => "put the store back, or `waxwing restore` a backup into another folder",
         OpenError::Newer { .. } => "install the newest waxwing",
         OpenError::Io { .. } => "run it as the user that the server runs as",
         OpenError::Storage(_) | OpenError::Locked | OpenError::Absent | OpenError::NoRoom { .. } => {
@@ -209,6 +210,7 @@ fn kind(error: &OpenError) -> &'static str {
         OpenError::KeyUnreadable { .. } => "key_unreadable",
         OpenError::Newer { .. } => "newer",
         OpenError::Absent => "absent",
+        OpenError::StoreMissing { .. } => "store_missing",
         OpenError::NoRoom { .. } => "no_room",
         OpenError::Storage(_) => "damaged",
     }

@@ -35,7 +35,7 @@ insecure-transport = A password would come in the clear: use https, or sign in o
 cross-site-request = A request with a session's cookie must come from the console itself, with the header Waxwing-Console
 own-password-only = Nobody sets another user's password: make a link for the user instead
 oneself-only = Only the user can do this
-setup-done = There is a user already: make a link for that one
+setup-done = There is a user already: `waxwing users reset-password EMAIL` makes a link for them
 last-owner = The last owner cannot go: make another user an owner first
 email-taken = Another user has this e-mail address
 read-only-key = This API key is read-only and cannot perform write operations
@@ -301,6 +301,8 @@ phrase-port = the port is not a number from 1 to 65535
 
 phrase-own-scopes = it lacks some of these scopes
 phrase-own-role = it lacks some of the role's scopes
+phrase-own-portal-expiry = it expires before a session of the link would; give less expires_in_seconds and session_seconds
+phrase-own-lasting = it expires, and a user does not
 phrase-own-events = it may not have some of these events
 phrase-own-channels = it is held to other channels
 phrase-own-expiry = it expires earlier

@@ -32,7 +32,7 @@ insecure-transport = La contraseña llegaría sin cifrar: usa https o inicia ses
 cross-site-request = Una petición con la cookie de una sesión debe venir de la propia consola, con la cabecera Waxwing-Console
 own-password-only = Nadie establece la contraseña de otro usuario: crea un enlace para el usuario
 oneself-only = Solo el propio usuario puede hacer esto
-setup-done = Ya hay un usuario: crea un enlace para él
+setup-done = Ya hay un usuario: `waxwing users reset-password EMAIL` crea un enlace para él
 last-owner = El último propietario no puede irse: haz antes propietario a otro usuario
 email-taken = Otro usuario tiene esta dirección de correo
 read-only-key = Esta clave de API es de solo lectura y no puede realizar operaciones de escritura
@@ -295,6 +295,8 @@ phrase-port = el puerto no es un número de 1 a 65535
 
 phrase-own-scopes = le faltan algunos de estos permisos
 phrase-own-role = le faltan algunos permisos del rol
+phrase-own-portal-expiry = caduca antes que una sesión del enlace; da menos expires_in_seconds y session_seconds
+phrase-own-lasting = caduca, y un usuario no
 phrase-own-events = no puede recibir algunos de estos eventos
 phrase-own-channels = está limitada a otros canales
 phrase-own-expiry = caduca antes

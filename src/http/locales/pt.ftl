@@ -32,7 +32,7 @@ insecure-transport = A senha chegaria sem criptografia: use https ou entre na pr
 cross-site-request = Uma requisição com o cookie de uma sessão deve vir do próprio console, com o cabeçalho Waxwing-Console
 own-password-only = Ninguém define a senha de outro usuário: crie um link para o usuário
 oneself-only = Somente o próprio usuário pode fazer isto
-setup-done = Já existe um usuário: crie um link para ele
+setup-done = Já existe um usuário: `waxwing users reset-password EMAIL` cria um link para ele
 last-owner = O último proprietário não pode sair: torne antes outro usuário proprietário
 email-taken = Outro usuário tem este endereço de e-mail
 read-only-key = Esta chave de API é somente leitura e não pode realizar operações de escrita
@@ -295,6 +295,8 @@ phrase-port = a porta não é um número de 1 a 65535
 
 phrase-own-scopes = faltam algumas destas permissões
 phrase-own-role = faltam algumas permissões do papel
+phrase-own-portal-expiry = expira antes de uma sessão do link; dê menos expires_in_seconds e session_seconds
+phrase-own-lasting = expira, e um usuário não
 phrase-own-events = ela não pode receber alguns destes eventos
 phrase-own-channels = ela está limitada a outros canais
 phrase-own-expiry = ela expira antes

@@ -28,7 +28,7 @@ fn all() -> Vec<(Ground, &'static str)> {
         ),
         (Ground::OwnPasswordOnly, "Nobody sets another user's password: make a link for the user instead"),
         (Ground::OneselfOnly, "Only the user can do this"),
-        (Ground::SetupDone, "There is a user already: make a link for that one"),
+        (Ground::SetupDone, "There is a user already: `waxwing users reset-password EMAIL` makes a link for them"),
         (Ground::LastOwner, "The last owner cannot go: make another user an owner first"),
         (Ground::EmailTaken, "Another user has this e-mail address"),
         (

@@ -28,6 +28,8 @@ const RESTORE_NEW: &str = "restore.new";
 const RESTORE_READY: &str = "restore.ready";
 /// … and what was there before.
 const REPLACED: &str = "replaced";
+/// A file system of its own has it from the beginning.
+const OF_FILE_SYSTEM: &str = "lost+found";
 /// What the server writes for whoever starts it; of the store that was there before.
 const ADMIN_KEY_FILE: &str = "admin-key";
 
@@ -75,7 +77,7 @@ pub fn restore_into_empty(
     make_directory(folder)?;
     for entry in fs::read_dir(folder).map_err(at(folder))? {
         let name = entry.map_err(at(folder))?.file_name();
-        if name != KEY_FILE && name != RESTORE_NEW {
+        if name != KEY_FILE && name != RESTORE_NEW && name != OF_FILE_SYSTEM {
             return Err(BackupError::NotEmpty { path: folder.to_owned() });
         }
     }

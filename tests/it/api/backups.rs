@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use expect_test::expect;
 use serde_json::{Value, json};
 use waxwing::backups::Run;
 use waxwing::domain::backup::BackupName;
@@ -150,4 +151,18 @@ async fn a_schedule_makes_them_and_removes_the_oldest_once_a_newer_one_is_verifi
     // The 21st at noon: the fourth.
     let line = "waxwing_backup_last_success_timestamp_seconds 1771675200";
     assert!(metrics.contains(line), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_passphrase_of_ones_own_is_for_those_who_may_see_what_it_opens() {
+    let app = TestApp::start().await;
+    let (_, operator) = app.make_user("ops@example.com", "operator").await;
+    let own = json!({ "passphrase": "correct horse" });
+    app.post("/v1/backups", own.clone()).cookie(&operator).await.check(expect![[r#"
+        403 missing_scope: Your role lacks the scope settings:write
+    "#]]);
+    app.post("/v1/backups", json!({})).cookie(&operator).await.assert(202);
+    settle(&app).await;
+    app.post("/v1/backups", own).await.assert(202);
+    settle(&app).await;
 }

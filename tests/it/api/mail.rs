@@ -11,7 +11,7 @@ use waxwing::domain::operational::News;
 use waxwing::mail::Mailer;
 
 use crate::support::app::TestApp;
-use crate::support::smtp::MailServer;
+use crate::support::smtp::{Mail, MailServer};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Longer than anything here takes, short enough that a hung test ends.
@@ -110,12 +110,37 @@ async fn what_a_mail_server_refuses_goes_later_and_nothing_waits_for_it() {
     app.advance(MINUTE);
     mailer.look().await;
     let mails = server.mails();
-    assert_eq!(mails.len(), 1);
+    assert_eq!(mails.len(), 1, "{mails:?}");
     // Twenty are told, the others counted.
     for part in ["reason 1\n", "reason 20\n", "And 10 more"] {
         assert!(mails[0].text.contains(part), "no {part} in {}", mails[0].text);
     }
     assert!(!mails[0].text.contains("reason 21\n"), "{}", mails[0].text);
+}
+
+#[tokio::test]
+async fn a_mail_that_is_refused_for_what_it_says_holds_up_no_other_and_says_less_in_the_end() {
+    let (app, server) = (TestApp::start().await, MailServer::start(None).await);
+    set_up(&app, server.address.port()).await;
+    server.refuse_text("reason 1");
+    let mut mailer = mailer(&app);
+    let jump = News::ClockJumped { noticed_at: app.clock.now(), by_millis: 5000 };
+    app.store.tell(jump).await.expect("it is kept");
+    tell(&app, 1..=1).await;
+    mailer.look().await;
+    let subjects = || -> Vec<String> {
+        let subject =
+            |mail: &Mail| mail.text.lines().find_map(|line| line.strip_prefix("Subject: ")).map(str::to_owned);
+        server.mails().iter().filter_map(subject).collect()
+    };
+    assert_eq!(subjects(), ["[Waxwing] clock.jumped"]);
+    for pause in [1, 2, 4] {
+        app.advance(pause * MINUTE);
+        mailer.look().await;
+    }
+    assert_eq!(subjects(), ["[Waxwing] clock.jumped", "[Waxwing] backup.failed"]);
+    let text = &server.mails()[1].text;
+    assert!(text.contains("And 1 more") && !text.contains("reason 1"), "{text}");
 }
 
 #[tokio::test]

@@ -181,6 +181,13 @@ async fn a_link_gives_no_more_than_who_makes_it_has() {
         let key_text = app.make_key(key.clone()).await;
         app.post("/v1/portal-links", json!({})).key(&key_text).await.assert(status);
     }
+    // Nor for longer.
+    let key = app.make_key(json!({ "name": "k", "preset": "full_access", "expires_at": "2026-02-18T13:00:00Z" })).await;
+    app.post("/v1/portal-links", json!({})).key(&key).await.check(expect![[r#"
+        403 missing_scope: A key cannot give more than it has itself: it expires before a session of the link would; give less expires_in_seconds and session_seconds
+    "#]]);
+    let short = json!({ "expires_in_seconds": 1800, "session_seconds": 1800 });
+    app.post("/v1/portal-links", short).key(&key).await.assert(201);
     app.post("/v1/portal-links", json!({ "expires_in_seconds": 299, "session_seconds": 43201, "tenant": "x" }))
         .await
         .check(expect![[r#"

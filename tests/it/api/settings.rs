@@ -113,3 +113,22 @@ async fn what_no_setting_takes_is_refused_all_at_once() {
         call.key(&key).await.assert(403);
     }
 }
+
+#[tokio::test]
+async fn the_password_of_a_mail_server_is_not_for_another_one() {
+    let app = TestApp::start().await;
+    let password = |list: &Value| setting(list, "mail.password")["value"].clone();
+    let with_password = json!({ "mail.host": "mail.example.com", "mail.password": "correct-horse" });
+    assert_eq!(password(&change(&app, with_password.clone()).await), "set");
+    for (changed, expected) in [
+        (json!({ "mail.port": 465, "mail.tls": "tls" }), "set"),
+        (json!({ "mail.tls": "none" }), "not set"),
+        (json!({ "mail.tls": "none", "mail.password": "correct-horse" }), "set"),
+        (json!({ "mail.host": "mail.example.com" }), "set"),
+        (json!({ "mail.host": "127.0.0.1" }), "not set"),
+        (with_password, "set"),
+        (json!({ "mail.host": null }), "not set"),
+    ] {
+        assert_eq!(password(&change(&app, changed.clone()).await), expected, "{changed}");
+    }
+}

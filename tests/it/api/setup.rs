@@ -93,7 +93,7 @@ async fn the_first_owner_follows_the_link_and_is_signed_in() {
     let setup = app.get("/v1/setup").without_key().await.json();
     assert_eq!(setup["data"]["attributes"]["is_done"], true);
     app.post("/v1/setup/invitation", json!({})).await.check(expect![[r#"
-        409 invalid_state: There is a user already: make a link for that one
+        409 invalid_state: There is a user already: `waxwing users reset-password EMAIL` makes a link for them
     "#]]);
 }
 

@@ -76,6 +76,7 @@ async fn the_answer_to_a_rotation_is_the_only_one_that_shows_the_secret() {
                 "payload_days": null,
                 "metadata_days": null
               },
+              "rate_limit": null,
               "created_at": "2026-02-18T12:00:00.000Z",
               "updated_at": "2026-02-18T12:00:00.000Z"
             }

@@ -191,6 +191,16 @@ async fn nobody_gives_more_than_they_have() {
     app.delete(&format!("/v1/users/{owner}")).key(&key).await.check(beyond());
     app.post("/v1/users", json!({ "email": "c@example.com", "role": "viewer" })).key(&key).await.assert(201);
     app.post(&format!("/v1/users/{viewer}/invitation"), json!({})).key(&key).await.assert(200);
+    let expiring =
+        json!({ "name": "e", "preset": "full_access", "tenant": null, "expires_at": "2026-02-18T13:00:00Z" });
+    let expiring = app.make_key(expiring).await;
+    let lasting = || {
+        expect![[r#"
+        403 missing_scope: A key cannot give more than it has itself: it expires, and a user does not
+    "#]]
+    };
+    app.post("/v1/users", json!({ "email": "d@example.com", "role": "viewer" })).key(&expiring).await.check(lasting());
+    app.post(&format!("/v1/users/{viewer}/invitation"), json!({})).key(&expiring).await.check(lasting());
     let of_tenant = app.make_key(json!({ "name": "t", "preset": "full_access", "tenant": "default" })).await;
     app.get("/v1/users").key(&of_tenant).await.assert(403);
     app.get(&format!("/v1/users/{viewer}")).key(&of_tenant).await.assert(403);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use poem::http::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use waxwing::domain::contract::Contracts;
 
 use crate::support::binary::{ADMIN_KEY, Api, PATIENCE, Start};
@@ -259,6 +260,26 @@ async fn a_backup_that_is_sent_to_an_empty_server_takes_the_place_of_its_store()
     let refused = send(token, PASSPHRASE).await.assert(409).json();
     assert_eq!(refused["errors"][0]["code"], "invalid_state");
     client.delete("/v1/event-types/order.sent").await.assert(204);
+    // Also when it begins while the backup comes.
+    let (first, rest) = backup.split_at(backup.len() / 2);
+    let head = format!(
+        "POST /v1/setup/restore HTTP/1.1\r\nhost: x\r\nwaxwing-setup-token: {token}\r\nwaxwing-passphrase: {}\r\n\
+         content-type: application/octet-stream\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        PASSPHRASE.replace(' ', "%20"),
+        backup.len()
+    );
+    let mut slow = tokio::net::TcpStream::connect(server.address).await.expect("it listens");
+    slow.write_all(head.as_bytes()).await.expect("it reads");
+    slow.write_all(first).await.expect("it reads");
+    until("the coming backup", async || standing().await["restore"]["state"] == "running").await;
+    server.api.create_event_type("order.sent").await;
+    slow.write_all(rest).await.expect("it reads");
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 409"), "{answer}");
+    client.delete("/v1/event-types/order.sent").await.assert(204);
+    assert!(standing().await["restore"].is_null());
+
     send(token, PASSPHRASE).await.assert(202);
     until("the event", async || {
         let asked = async {

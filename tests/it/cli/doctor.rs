@@ -6,12 +6,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Server, folder, good_json, run, waxwing};
-use crate::support::https::Issuer;
+use crate::support::https::{Issuer, Life, Pair};
 
 /// What `doctor --json` says, and its exit code. Nobody outside of this machine is asked.
 #[track_caller]
@@ -189,6 +191,30 @@ fn what_is_wrong_with_the_data_folder_is_told() {
     let mut file = fs::OpenOptions::new().write(true).open(path("waxwing.redb")).unwrap();
     file.write_all(&[0; 512]).unwrap();
     expect(&mut asked(folder.path(), &offline), "store", "fail", "cannot be read");
+}
+
+#[test]
+fn the_certificate_of_https_is_looked_at() {
+    let (folder, issuer) = (folder(), Issuer::new());
+    let now = OffsetDateTime::now_utc();
+    let day = Duration::from_secs(24 * 60 * 60);
+    let flags =
+        ["--probe-url", "off", "--tls-cert", "cert.pem", "--tls-key", "key.pem", "--listen-https", "127.0.0.1:0"];
+    let command = || asked(folder.path(), &flags);
+    expect(&mut command(), "own certificate", "fail", "cert.pem cannot be read");
+    for (begins, ends, level, text) in [
+        (now - 90 * day, now - day, "fail", "ended at"),
+        (now + day, now + 90 * day, "fail", "begins at"),
+        (now - 80 * day, now + 13 * day, "warn", "ends at"),
+        (now - day, now + 90 * day, "ok", "fits its key"),
+    ] {
+        let Pair { certificate, key } = issuer.pair_with(&["hooks.waxwing.test"], Some(Life { begins, ends }));
+        fs::write(folder.path().join("cert.pem"), certificate).unwrap();
+        fs::write(folder.path().join("key.pem"), key).unwrap();
+        expect(&mut command(), "own certificate", level, text);
+    }
+    fs::write(folder.path().join("key.pem"), issuer.pair(&["a.test"]).key).unwrap();
+    expect(&mut command(), "own certificate", "fail", "is not for the private key");
 }
 
 #[test]

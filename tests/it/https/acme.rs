@@ -269,7 +269,7 @@ async fn the_program_gets_its_certificate_by_itself_and_starts_with_it_when_the_
     let line = format!("waxwing_tls_certificate_expiry_timestamp_seconds{{domain=\"{NAME}\"}} ");
     assert!(metrics.contains(&line), "{metrics}");
     waxwing.signal("HUP").await;
-    waxwing.logged("there is nothing to read again").await;
+    waxwing.logged("SIGHUP: ").await;
     // The instance is no target of its own.
     let body = serde_json::json!({ "url": format!("https://{NAME}/"), "events": ["*"] }).to_string();
     let refused = waxwing.api.post("/v1/webhook-subscriptions", body).await;

@@ -132,6 +132,16 @@ async fn files_that_change_are_served_and_bad_ones_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_https_outlives_a_hangup() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut waxwing = Start::in_dir(folder.path()).start().await;
+    waxwing.signal("HUP").await;
+    waxwing.logged("SIGHUP: ").await;
+    waxwing.api.get("/healthz").await.expect(200);
+    assert!(waxwing.terminate().await.0.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_expired_certificate_is_served_with_a_warning() {
     let (folder, issuer) = (tempfile::tempdir().expect("a folder"), Issuer::new());
     let now = OffsetDateTime::now_utc();

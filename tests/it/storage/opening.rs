@@ -43,7 +43,9 @@ fn a_new_store_has_its_two_tenants_and_a_folder_that_is_its_owners() {
     assert!(opened.store.catalogue().tenant(TenantId::SYSTEM).is_some());
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder), 0o700);
-    assert_eq!(mode(&folder.join("secret-key")), 0o600);
+    for name in ["secret-key", "waxwing.redb", "waxwing.journal-a", "waxwing.journal-b"] {
+        assert_eq!(mode(&folder.join(name)), 0o600, "{name}");
+    }
     assert!(opened.store.files().store_bytes > 0);
     let disk = opened.store.disk();
     assert!(disk.free_bytes > 0 && disk.total_bytes >= disk.free_bytes, "{disk:?}");
@@ -288,6 +290,16 @@ fn a_store_that_is_older_than_its_journal_is_refused_and_opens_with_its_own_or_w
     assert!(refusal.contains("not of the same moment") && refusal.contains("waxwing.journal-a"), "{refusal}");
     assert!(check(Location::Directory(parent.path().to_owned()), None).is_err());
 
+    // A store that is not there is not begun anew: it would have emptied the journal.
+    std::fs::remove_file(&database).unwrap();
+    let refusal = Store::open(in_folder(parent.path())).err().expect("it was opened").to_string();
+    assert!(refusal.contains("waxwing.redb, is not there") && refusal.contains("waxwing.journal-a"), "{refusal}");
+    assert!(matches!(
+        check(Location::Directory(parent.path().to_owned()), None),
+        Err(OpenError::StoreMissing { journal: "waxwing.journal-a" })
+    ));
+    assert_eq!(std::fs::read(&journal).unwrap(), newest);
+
     std::fs::write(&database, &own).unwrap();
     assert_eq!(Store::open(in_folder(parent.path())).unwrap().store.sizes().events, 4);
     std::fs::write(&database, &old).unwrap();
@@ -330,4 +342,32 @@ fn a_file_from_before_a_table_existed_gets_it_when_it_is_opened() {
     assert_eq!(world.store.job(job).unwrap().unwrap().state, JobState::Done);
     drop(store);
     assert_clean(world.check());
+}
+
+#[test]
+fn a_store_that_the_disk_has_damaged_is_refused_or_opened_and_nothing_panics() {
+    let parent = tempfile::tempdir().unwrap();
+    let file = parent.path().join("waxwing.redb");
+    drop(Store::open(in_folder(parent.path())).unwrap());
+    let whole = std::fs::read(&file).unwrap();
+    let mut refused = 0;
+    for page in 0..whole.len() / 4096 {
+        for byte in [0x00, 0xA5] {
+            let mut damaged = whole.clone();
+            damaged[page * 4096..(page + 1) * 4096].fill(byte);
+            std::fs::write(&file, &damaged).unwrap();
+            let checked = check(Location::Directory(parent.path().to_owned()), None);
+            std::fs::write(&file, &damaged).unwrap();
+            let opened = Store::open(in_folder(parent.path()));
+            let is_refused = |error: &OpenError| matches!(error, OpenError::Storage(_) | OpenError::KeyWrong);
+            if let Err(error) = &opened {
+                assert!(is_refused(error), "page {page}: {error}");
+                refused += 1;
+            }
+            if let Err(error) = &checked {
+                assert!(is_refused(error), "page {page}: {error}");
+            }
+        }
+    }
+    assert!(refused > 0, "no page was looked at");
 }

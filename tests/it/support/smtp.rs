@@ -17,6 +17,8 @@ pub struct MailServer {
 #[derive(Default)]
 struct State {
     is_refusing: bool,
+    /// Mail that holds this is refused when all of it is there.
+    refused_text: Option<String>,
     connections: usize,
     mails: Vec<Mail>,
 }
@@ -60,6 +62,11 @@ impl MailServer {
 
     pub fn refuse(&self, is_refusing: bool) {
         self.state.lock().expect("no panic").is_refusing = is_refusing;
+    }
+
+    /// As what looks for spam does.
+    pub fn refuse_text(&self, text: &str) {
+        self.state.lock().expect("no panic").refused_text = Some(text.to_owned());
     }
 
     pub fn connections(&self) -> usize {
@@ -127,8 +134,14 @@ async fn talk(
                         text => mail.text += &format!("{text}\n"),
                     }
                 }
-                state.lock().expect("no panic").mails.push(mail.clone());
-                "250 taken"
+                let mut state = state.lock().expect("no panic");
+                let is_refused = state.refused_text.as_ref().is_some_and(|refused| mail.text.contains(refused));
+                if is_refused {
+                    "554 this looks like spam"
+                } else {
+                    state.mails.push(mail.clone());
+                    "250 taken"
+                }
             }
             "QUIT" => {
                 _ = stream.write_all(b"221 bye\r\n").await;
