@@ -101,17 +101,15 @@ impl Upload {
         let spawned = std::thread::Builder::new().name("restore".to_owned()).spawn(move || {
             let options = &backups.shared.options;
             let secret_key = options.secret_key.clone().or(secret_key).map(|key| *key);
-            let restored = restore(&self.path, &options.data_dir, secret_key, passphrase.as_ref(), &mut |progress| {
+            let mut watch = |progress| {
                 *backups.restoring_mut() = Some(Restoring::Running(Some(progress)));
                 backups.has_room()?;
                 if backups.state().is_ending { Err(BackupError::Stopped) } else { Ok(()) }
-            });
+            };
+            let restored =
+                restore(&self.path, &options.data_dir, secret_key, passphrase.as_ref(), &mut watch, seal);
             _ = fs::remove_file(&self.path);
             match restored {
-                Ok(_) if !seal() => {
-                    tracing::warn!("a backup is not restored: somebody has begun with this instance meanwhile");
-                    *backups.restoring_mut() = Some(Restoring::Failed("somebody has begun with this instance meanwhile".to_owned()));
-                }
                 Ok(restored) => {
                     tracing::info!(created_at = %restored.described.created_at, "a backup was read and checked: it takes the store's place");
                     *backups.restoring_mut() = Some(Restoring::Ready);

@@ -74,6 +74,7 @@ impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
         match error {
             BackupError::NotEmpty { .. }
+            | BackupError::BegunWith
             | BackupError::KeyNeeded { .. }
             | BackupError::PassphraseNeeded
             | BackupError::PassphraseWrong

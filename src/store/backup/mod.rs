@@ -72,6 +72,8 @@ pub enum BackupError {
         "{path} is not empty: a backup is restored into an empty folder, which may hold a secret-key and nothing else"
     )]
     NotEmpty { path: PathBuf },
+    #[error("somebody has begun with this instance meanwhile")]
+    BegunWith,
 }
 
 /// How far it is, in rows (copying and restoring) or bytes.

@@ -103,13 +103,15 @@ pub fn restore_into_empty(
 }
 
 /// Makes a store of the backup beside the one in `folder`, which goes on; [`finish_restore`] puts it into its place when that one is
-/// closed. It needs the secret key in the backup, or as an argument.
+/// closed. It needs the secret key in the backup, or as an argument. `seal` is asked at the end whether the one in `folder` may
+/// still be replaced.
 pub fn restore(
     backup: &Path,
     folder: &Path,
     secret_key: Option<[u8; 32]>,
     passphrase: Option<&Passphrase>,
     watch: Watch<'_>,
+    seal: impl FnOnce() -> bool,
 ) -> Result<Restored, BackupError> {
     let (new, ready) = (folder.join(RESTORE_NEW), folder.join(RESTORE_READY));
     remove_folder(&new)?;
@@ -119,6 +121,11 @@ pub fn restore(
         write_key(&new, &key)?;
     }
     sync_folder(&new)?;
+    // With its next name it takes the place at the next opening, whoever opens.
+    if !seal() {
+        remove_folder(&new)?;
+        return Err(BackupError::BegunWith);
+    }
     fs::rename(&new, &ready).map_err(at(&new))?;
     sync_folder(folder)?;
     Ok(restored)

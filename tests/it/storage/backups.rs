@@ -247,7 +247,11 @@ fn about_to_be_replaced(folder: &Path) -> EventId {
     fs::write(data.join("admin-key"), "of the old one").unwrap();
     assert!(!finish_restore(&data).unwrap());
     let right = passphrase("correct horse");
-    restore(&backup, &data, None, Some(&right), &mut quietly).unwrap();
+    // Somebody has begun with what is there: it stays, also at the next opening.
+    let refused = restore(&backup, &data, None, Some(&right), &mut quietly, || false);
+    assert!(matches!(refused, Err(BackupError::BegunWith)), "{refused:?}");
+    assert!(!finish_restore(&data).unwrap());
+    restore(&backup, &data, None, Some(&right), &mut quietly, || true).unwrap();
     events[0]
 }
 
