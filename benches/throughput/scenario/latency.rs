@@ -4,7 +4,7 @@ use super::super::children::Disk;
 use super::super::children::Server;
 use super::super::figures::{Latencies, median};
 use super::super::link::{Fault, Plan};
-use super::super::report::{CpuPer1000, Figures, Latency, Row};
+use super::super::report::{CpuPer1000, Fact, Figures, Latency, Row, Unit};
 use super::super::world::{Expected, Measured, World, event};
 use super::{DATA_BYTES, EVENT_TYPE, Scenario, make_event_type, make_subscription, subscription};
 
@@ -74,12 +74,8 @@ impl Runs {
     }
 
     /// Each run's 99th percentile.
-    pub fn p99s(&self) -> Vec<f64> {
+    fn p99s(&self) -> Vec<f64> {
         self.received.iter().map(|latencies| latencies.p99_us).collect()
-    }
-
-    pub fn doubts(&self) -> &[String] {
-        &self.doubts
     }
 
     pub fn row(self, scenario: Scenario, what: &str, events_per_second: f64) -> Row {
@@ -94,4 +90,28 @@ impl Runs {
         let figures = Figures::Latency(latency);
         Row { scenario: scenario.name(), what: what.to_owned(), figures, doubts, others: Some(others) }
     }
+}
+
+/// The same without and with something beside it, run by run, each with what it is called; and how much that costs the slowest.
+pub fn alone_and_beside(
+    scenario: Scenario,
+    (alone, alone_name): (Runs, String),
+    (beside, beside_name): (Runs, String),
+    events_per_second: f64,
+) -> Vec<Row> {
+    let ratios: Vec<f64> = beside.p99s().iter().zip(alone.p99s()).map(|(beside, alone)| beside / alone).collect();
+    let mut rows = Vec::new();
+    if alone.doubts.is_empty() && beside.doubts.is_empty() {
+        let value = median(&ratios).unwrap_or_default();
+        rows.push(Row {
+            scenario: scenario.name(),
+            what: format!("p99: {beside_name} ÷ {alone_name}"),
+            figures: Figures::Fact(Fact { value, unit: Unit::Ratio }),
+            doubts: Vec::new(),
+            others: None,
+        });
+    }
+    rows.push(alone.row(scenario, &alone_name, events_per_second));
+    rows.push(beside.row(scenario, &beside_name, events_per_second));
+    rows
 }

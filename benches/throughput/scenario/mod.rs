@@ -1,6 +1,7 @@
 //! What is measured, by name.
 
 mod backlog;
+mod backup;
 mod history;
 mod latency;
 mod publishing;
@@ -31,6 +32,7 @@ pub enum Scenario {
     Steady200,
     Steady1000,
     Sick500,
+    Backup,
     SlowSync,
     Subscriptions100000Memory,
     Backlog1000000,
@@ -39,7 +41,7 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Single,
         Self::Batches,
         Self::FanOut5,
@@ -49,6 +51,7 @@ impl Scenario {
         Self::Steady200,
         Self::Steady1000,
         Self::Sick500,
+        Self::Backup,
         Self::SlowSync,
         Self::Subscriptions100000Memory,
         Self::Backlog1000000,
@@ -67,6 +70,7 @@ impl Scenario {
             Self::Steady200 => "steady-200",
             Self::Steady1000 => "steady-1000",
             Self::Sick500 => "sick-500",
+            Self::Backup => "backup",
             Self::SlowSync => "slow-sync",
             Self::Subscriptions100000Memory => "subscriptions-100000-memory",
             Self::Backlog1000000 => "backlog-1000000",
@@ -87,6 +91,7 @@ impl Scenario {
             Self::Steady200 => "latency at 200 events a second, open loop",
             Self::Steady1000 => "latency at 1,000 events a second, open loop",
             Self::Sick500 => "latency of a healthy subscription alone, then beside 500 sick ones",
+            Self::Backup => "latency alone, then while a backup is made and verified",
             Self::SlowSync => "as `single` and `batches`, on a disk whose sync takes 5 ms longer (needs strace)",
             Self::Subscriptions100000Memory => "memory with 100,000 subscriptions of 2,000 tenants",
             Self::Backlog1000000 => "1,000,000 pending deliveries: memory, kill -9, first delivery, drain",
@@ -117,6 +122,7 @@ impl Scenario {
             Self::Steady200 => latency::run(world, self, 200.0).await,
             Self::Steady1000 => latency::run(world, self, 1000.0).await,
             Self::Sick500 => sick::run(world, self).await,
+            Self::Backup => backup::run(world, self).await,
             Self::SlowSync => publishing::run_on_slow_disk(world, self, &publishing::SLOW_SYNC).await,
             Self::Subscriptions100000Memory => subscriptions::run(world, self).await,
             Self::Backlog1000000 => backlog::run(world, self).await,

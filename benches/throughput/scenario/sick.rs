@@ -5,11 +5,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::super::children::Disk;
-use super::super::figures::median;
 use super::super::link::Fault;
-use super::super::report::{Fact, Figures, Row, Unit};
+use super::super::report::Row;
 use super::super::world::{Expected, Generator, Receiver, World};
-use super::latency::{Runs, shown, steady};
+use super::latency::{Runs, alone_and_beside, shown, steady};
 use super::{
     EVENT_TYPE, Scenario, allow_many_subscriptions, make_event_type, make_sick_subscriptions, make_subscription,
     subscription,
@@ -64,19 +63,6 @@ pub async fn run(world: &mut World, scenario: Scenario) -> Result<Vec<Row>, Faul
         world.say(&format!("{}, run {run}, beside {sick}: {}", scenario.name(), shown(&measured.received.latencies)));
         beside.add(measured, server.process.memory().peak_bytes);
     }
-    let ratios: Vec<f64> = beside.p99s().iter().zip(alone.p99s()).map(|(beside, alone)| beside / alone).collect();
-    let mut rows = Vec::new();
-    if alone.doubts().is_empty() && beside.doubts().is_empty() {
-        let value = median(&ratios).unwrap_or_default();
-        rows.push(Row {
-            scenario: scenario.name(),
-            what: "p99 beside the sick ones ÷ p99 alone".to_owned(),
-            figures: Figures::Fact(Fact { value, unit: Unit::Ratio }),
-            doubts: Vec::new(),
-            others: None,
-        });
-    }
-    rows.push(alone.row(scenario, "the healthy one alone", HEALTHY_PER_SECOND));
-    rows.push(beside.row(scenario, &format!("the healthy one beside {sick} sick ones"), HEALTHY_PER_SECOND));
-    Ok(rows)
+    let beside = (beside, format!("the healthy one beside {sick} sick ones"));
+    Ok(alone_and_beside(scenario, (alone, "the healthy one alone".to_owned()), beside, HEALTHY_PER_SECOND))
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::seal::{BlockCipher, SealedHow, Sealing};
-use super::{BackupError, Described, Progress, Watch};
+use super::{BackupError, Described, Progress, SYNC_EVERY_BYTES, Watch};
 use crate::domain::backup::{Passphrase, Stage};
 use crate::domain::time::Timestamp;
 
@@ -22,8 +22,6 @@ const DIGEST_BYTES: usize = 32;
 pub(super) const BLOCK_BYTES: usize = 1024 * 1024;
 /// What a block can have at most, for whoever reads one: many times the longest row.
 const BLOCK_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// So much is written before it is brought to the disk: what piles up for the disk is what the journal's next sync waits for.
-const SYNC_EVERY_BYTES: u64 = 4 * 1024 * 1024;
 /// What one step of comparing digests reads.
 const READ_BYTES: usize = 1024 * 1024;
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, Durability, StorageBackend};
+use redb::{Builder, Database, Durability};
 use zeroize::Zeroizing;
 
 use super::super::folder::{KEY_FILE, STORE_FILE, make_directory, read_key, write_private};
@@ -15,6 +15,7 @@ use super::super::schema::{NAMES, definition};
 use super::super::tables::disk;
 use super::super::{Location, OpenError, Report, check};
 use super::file::{Contents, Failed, KIND_CONTENTS, KIND_ROWS, KIND_SECRET_KEY, Reading, TableContents};
+use super::scratch::{self, ScratchFile};
 use super::{BackupError, Described, Progress, Restored, Watch, at};
 use crate::domain::backup::{Passphrase, Stage};
 
@@ -37,7 +38,7 @@ const ADMIN_KEY_FILE: &str = "admin-key";
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Made {
     ToKeep,
-    /// It is looked at and removed: nobody waits for the disk.
+    /// It is looked at and removed, beside a store that works.
     ToLook,
 }
 
@@ -57,10 +58,7 @@ pub fn check_backup(
     watch: Watch<'_>,
 ) -> Result<Restored, BackupError> {
     let made = make(backup, folder, secret_key, passphrase, Made::ToLook, watch);
-    let removed = match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(folder)(error)),
-        Ok(()) | Err(_) => Ok(()),
-    };
+    let removed = scratch::remove(folder).map_err(at(folder));
     let restored = made?;
     removed.map(|()| restored)
 }
@@ -268,39 +266,9 @@ fn new_database(path: &Path, made: Made) -> Result<Database, BackupError> {
     let builder = builder.set_cache_size(CACHE_BYTES);
     let database = match made {
         Made::ToKeep => builder.create_with_backend(file),
-        Made::ToLook => builder.create_with_backend(Unsynced(file)),
+        Made::ToLook => builder.create_with_backend(ScratchFile::new(file)),
     };
     Ok(database.map_err(disk)?)
-}
-
-/// A file that is only looked at and then removed.
-#[derive(Debug)]
-struct Unsynced(FileBackend);
-
-impl StorageBackend for Unsynced {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.0.close()
-    }
 }
 
 struct Filling<'d> {
