@@ -39,7 +39,7 @@ pub use restore::{check_backup, finish_restore, read_header, restore, restore_in
 pub use seal::Sealing;
 
 /// So much is written before it is brought to the disk: what piles up for the disk is what the journal's next sync waits for.
-const SYNC_EVERY_BYTES: u64 = 4 * 1024 * 1024;
+const SYNC_EVERY_BYTES: u64 = 1024 * 1024;
 
 /// Why a backup cannot be made or used. The texts are for the operator.
 #[derive(Debug, thiserror::Error)]
