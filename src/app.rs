@@ -13,6 +13,7 @@ mod vigil;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,7 +26,7 @@ use zeroize::Zeroizing;
 
 pub use admin_key::{admin_key_path, read_admin_key};
 use doors::Doors;
-pub use doors::{DoorSeen, DoorState, look_at_doors};
+pub use doors::{DoorSeen, DoorState, acme, look_at_doors};
 pub use invitation::make_link;
 pub use paint::Paint;
 pub use stop::Signals;
@@ -33,7 +34,7 @@ pub use vigil::Vigil;
 
 use crate::backups::{self, Backups, Bucket, BucketOptions, Place};
 use crate::clock::Clock;
-use crate::config::{Args, BackupTo, Config, Https, LogFormat, Origin, Row};
+use crate::config::{Args, BackupTo, Config, FILE_NAME, Https, LogFormat, Origin, Row};
 use crate::dispatch;
 use crate::domain::setting::SettingName;
 use crate::domain::target::TargetRules;
@@ -51,6 +52,8 @@ const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
 const BACKUP_FOLDER: &str = "backups";
 /// After a commit failed the store is opened again after this time, so that a disk that stays full is not worn out.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
+/// Of the mode of a file.
+const OTHERS_READ: u32 = 0o004;
 /// What a life that ended may still do before it is cut off.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -82,6 +85,9 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
     raise_file_limit();
     for unknown in &config.unknown_variables {
         warn!("{unknown}");
+    }
+    if let Some(exposed) = exposed_secrets(config) {
+        warn!("{exposed}: `chmod o= {FILE_NAME}`, and make new ones if somebody may have read them");
     }
     // Before the store is touched: a port that is taken should leave nothing behind.
     let doors = Doors::open(config, &Clock::System)?;
@@ -434,9 +440,19 @@ async fn provide_admin_key(
     // An empty store has no key to make the first one with; whoever tries it out needs one to be shown.
     let is_needed = config.dev.value || store.catalogue().keys().next().is_none();
     if is_needed && !admin_key_path(data_dir).exists() {
-        admin_key::create_admin_key(store, data_dir, clock).await?;
+        let reserve = config.free_space_reserve.value;
+        admin_key::create_admin_key(store, data_dir, reserve, clock).await?;
     }
     Ok(admin_key::live_admin_key(store, data_dir))
+}
+
+/// Secrets of the configuration file, when every user of this machine can read it: who holds them, in words.
+pub fn exposed_secrets(config: &Config) -> Option<String> {
+    let secrets = config.secrets_in_file();
+    let mode = std::fs::metadata(FILE_NAME).ok()?.mode() & 0o777;
+    let is_exposed = !secrets.is_empty() && mode & OTHERS_READ != 0;
+    let exposed = || format!("{FILE_NAME} holds {}, and every user can read it (mode {mode:04o})", secrets.join(", "));
+    is_exposed.then(exposed)
 }
 
 /// A link for the first user of the console, while there is none; of an earlier start's it takes the place.

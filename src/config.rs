@@ -40,6 +40,8 @@ const PAYLOAD_DAYS_DEFAULT: u32 = 30;
 const METADATA_DAYS_DEFAULT: u32 = 90;
 /// What storages that have no regions take.
 const S3_REGION_DEFAULT: &str = "us-east-1";
+/// A secret that is set, wherever the configuration is shown.
+const SECRET_SHOWN: &str = "set";
 /// What our own parts say, and what is wrong with the others.
 const LOG_LEVEL_DEFAULT: &str = "warn,waxwing=info";
 /// A person watches the terminal: what matters is printed there in sentences.
@@ -325,6 +327,12 @@ impl Config {
         }
     }
 
+    /// The names of the secrets that `waxwing.toml` holds.
+    pub fn secrets_in_file(&self) -> Vec<&'static str> {
+        let is_one = |row: &Row| row.value == SECRET_SHOWN && matches!(row.origin, Origin::File { .. });
+        self.rows().iter().filter(|row| is_one(row)).map(|row| row.name).collect()
+    }
+
     /// Every effective value with where it came from, in the order of the documentation. Secrets are shown as set or
     /// not set.
     pub fn rows(&self) -> Vec<Row> {
@@ -363,7 +371,7 @@ impl Config {
             log_level,
             unknown_variables: _,
         } = self;
-        let set_or_not = |is_set: bool| json!(if is_set { "set" } else { "not set" });
+        let set_or_not = |is_set: bool| json!(if is_set { SECRET_SHOWN } else { "not set" });
         let mut rows = vec![
             data_dir.row("data_dir", "The folder for everything that is kept", |path| json!(path.to_string_lossy())),
             listen.row("listen", "The address of the API", |address| json!(address)),

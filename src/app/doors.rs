@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +15,8 @@ use crate::http;
 use crate::http::{Acme, BadCertificate, CertificateFiles, Certificates, Challenges, Keeper, Redirect};
 
 const PORT_OF_HTTPS: u16 = 443;
+/// In the data folder: what ACME keeps.
+const ACME_FOLDER: &str = "acme";
 
 pub(super) struct Doors {
     plain: TcpListener,
@@ -46,7 +47,7 @@ impl Doors {
     pub fn open(config: &Config, clock: &Clock) -> Result<Self, StartError> {
         let plain = bind(&config.listen, "--listen")?;
         let address = address_of(&plain)?;
-        let https = HttpsDoor::open(&config.https, config.data_dir.value.join("acme"), clock)?;
+        let https = HttpsDoor::open(config, clock)?;
         Ok(Self { plain, address, https })
     }
 
@@ -103,9 +104,8 @@ impl Doors {
 }
 
 impl HttpsDoor {
-    fn open(config: &Https, folder: PathBuf, clock: &Clock) -> Result<Option<Self>, StartError> {
-        let Https { domain, tls_cert, tls_key, listen_https, listen_http, acme_directory, acme_contact, acme_ca_root } =
-            config;
+    fn open(config: &Config, clock: &Clock) -> Result<Option<Self>, StartError> {
+        let Https { domain, tls_cert, tls_key, listen_https, listen_http, .. } = &config.https;
         let Some(listen_https) = present(listen_https) else { return Ok(None) };
         let domains = domain.value.clone();
         let challenges = Challenges::default();
@@ -117,16 +117,10 @@ impl HttpsDoor {
                 (Arc::new(Certificates::own(certificate)), Upkeep::Files(files))
             }
             _ => {
-                let acme = Acme {
-                    directory: acme_directory.value.clone(),
-                    contact: acme_contact.value.clone(),
-                    root: acme_ca_root.value.clone(),
-                    domains: domains.clone(),
-                    folder,
-                };
                 let certificates = Arc::new(Certificates::of_domains(&domains));
                 let (shown, challenges) = (certificates.clone(), challenges.clone());
-                let keeper = Keeper::new(acme, shown, challenges, clock.clone(), rand::random()).map_err(refused)?;
+                let keeper =
+                    Keeper::new(acme(config), shown, challenges, clock.clone(), rand::random()).map_err(refused)?;
                 (certificates, Upkeep::Acme(Box::new(keeper)))
             }
         };
@@ -171,6 +165,18 @@ impl Upkeep {
             }
         };
         tokio::join!(keep, certificates.watch_expiry(clock));
+    }
+}
+
+/// Who makes the certificates of the domains, and where they are kept.
+pub fn acme(config: &Config) -> Acme {
+    let Https { domain, acme_directory, acme_contact, acme_ca_root, .. } = &config.https;
+    Acme {
+        directory: acme_directory.value.clone(),
+        contact: acme_contact.value.clone(),
+        root: acme_ca_root.value.clone(),
+        domains: domain.value.clone(),
+        folder: config.data_dir.value.join(ACME_FOLDER),
     }
 }
 

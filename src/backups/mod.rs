@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 pub use bucket::{Bucket, BucketOptions};
 pub use place::{Download, Kept, Place, PlaceError};
-pub use restore::{Restoring, Upload};
+pub use restore::{Restoring, Shut, Upload};
 pub use run::{Made, Making, make};
 
 use crate::clock::Clock;
@@ -27,8 +27,8 @@ use crate::domain::id::BackupId;
 use crate::domain::operational::News;
 use crate::domain::setting::StoredSettings;
 use crate::domain::time::Timestamp;
-use crate::store::Store;
 use crate::store::backup::{BackupError, Progress, Sealing};
+use crate::store::{Pace, Store};
 
 /// How often the schedule is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -219,7 +219,7 @@ impl Backups {
     /// On its own thread.
     fn run(&self, name: BackupName, sealing: Option<&Sealing>, runtime: &tokio::runtime::Handle) {
         let Shared { options, store, clock, .. } = &*self.shared;
-        let making = Making { store, options, name, sealing, runtime };
+        let making = Making { store, options, name, sealing, runtime, pace: Pace::BesideWork };
         let made = make(&making, &mut |progress| {
             let mut state = self.state();
             if let Some(run) = &mut state.running {

@@ -5,6 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use zeroize::Zeroizing;
 
@@ -80,6 +82,31 @@ impl Backups {
     }
 }
 
+/// New work is refused for as long as this is there, and for good once it is kept.
+pub struct Shut {
+    /// What says so, unless others do.
+    is_shut: Option<Arc<AtomicBool>>,
+}
+
+impl Shut {
+    pub fn begin(is_shut: Arc<AtomicBool>) -> Self {
+        let was_shut = is_shut.swap(true, Ordering::AcqRel);
+        Self { is_shut: (!was_shut).then_some(is_shut) }
+    }
+
+    fn keep(mut self) {
+        self.is_shut = None;
+    }
+}
+
+impl Drop for Shut {
+    fn drop(&mut self) {
+        if let Some(is_shut) = &self.is_shut {
+            is_shut.store(false, Ordering::Release);
+        }
+    }
+}
+
 impl Upload {
     /// Takes the next part; this waits for the disk.
     pub fn write(&mut self, part: &[u8]) -> Result<(), BackupError> {
@@ -88,13 +115,13 @@ impl Upload {
         self.file.write_all(part).map_err(at_file)
     }
 
-    /// All of it is there: makes a store of it, on a thread of its own. `seal` is asked at the end whether the store that is
+    /// All of it is there: makes a store of it, on a thread of its own. `shut` is asked at the end whether the store that is
     /// open may still be replaced; when it may, nothing is taken in any more.
     pub fn restore(
         mut self,
         passphrase: Option<Passphrase>,
         secret_key: Option<Zeroizing<[u8; 32]>>,
-        seal: impl FnOnce() -> bool + Send + 'static,
+        shut: impl FnOnce() -> Option<Shut> + Send + 'static,
     ) -> Result<(), BackupError> {
         self.is_whole = true;
         let (backups, again, path) = (self.backups.clone(), self.backups.clone(), self.path.clone());
@@ -107,10 +134,11 @@ impl Upload {
                 if backups.state().is_ending { Err(BackupError::Stopped) } else { Ok(()) }
             };
             let restored =
-                restore(&self.path, &options.data_dir, secret_key, passphrase.as_ref(), &mut watch, seal);
+                restore(&self.path, &options.data_dir, secret_key, passphrase.as_ref(), &mut watch, shut);
             _ = fs::remove_file(&self.path);
             match restored {
-                Ok(restored) => {
+                Ok((restored, shut)) => {
+                    shut.keep();
                     tracing::info!(created_at = %restored.described.created_at, "a backup was read and checked: it takes the store's place");
                     *backups.restoring_mut() = Some(Restoring::Ready);
                     backups.shared.is_ready.send_replace(true);

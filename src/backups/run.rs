@@ -4,14 +4,15 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 
 use super::Options;
 use super::place::{Kept, Place, make_folder};
 use crate::domain::backup::BackupName;
-use crate::store::Store;
 use crate::store::backup::{BackupError, Sealing, Watch, check_backup};
+use crate::store::{Pace, Store};
 
 /// Behind the name of one that is not whole …
 const PARTIAL: &str = ".partial";
@@ -28,6 +29,7 @@ pub struct Making<'a> {
     pub sealing: Option<&'a Sealing>,
     /// Carries what goes to a bucket; not one that this thread works for.
     pub runtime: &'a Handle,
+    pub pace: Pace,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,9 +49,9 @@ impl Drop for Scrap {
     }
 }
 
-/// Takes as long as reading the store twice and writing it once. Stops cleanly when there is no room, or when `watch` says so.
+/// Takes as long as reading the store twice and writing it once, and the rests of the pace. Stops cleanly when there is no room, or when `watch` says so.
 pub fn make(making: &Making<'_>, watch: Watch<'_>) -> Result<Made, BackupError> {
-    let Making { store, options, name, sealing, runtime } = *making;
+    let Making { store, options, name, sealing, runtime, pace } = *making;
     let folder = options.folder.as_path();
     let at_folder = |error| BackupError::Io { path: folder.to_owned(), error };
     make_folder(folder).map_err(at_folder)?;
@@ -59,18 +61,21 @@ pub fn make(making: &Making<'_>, watch: Watch<'_>) -> Result<Made, BackupError> 
     let scrap = Scrap(partial.clone());
     // Who clears up after another process leaves it alone.
     file.lock().map_err(at_folder)?;
-    let mut watch_room = |progress| {
+    let mut step_begun = Instant::now();
+    let mut watch_step = |progress| {
+        pace.rest_after(step_begun.elapsed());
+        step_begun = Instant::now();
         let room = store.room(folder).map_err(at_folder)?;
         if room < ROOM_BYTES_MIN {
             return Err(BackupError::NoRoom { path: folder.to_owned() });
         }
         watch(progress)
     };
-    let written = store.back_up(&file, &partial, name.id, sealing, &mut watch_room)?;
+    let written = store.back_up(&file, &partial, name.id, sealing, &mut watch_step)?;
     let checked = folder.join(format!("{name}{CHECKED}"));
     let secret_key = options.find_secret_key()?;
     let passphrase = sealing.map(|sealing| &sealing.passphrase);
-    let restored = check_backup(&partial, &checked, Some(*secret_key), passphrase, &mut watch_room)?;
+    let restored = check_backup(&partial, &checked, Some(*secret_key), passphrase, &mut watch_step)?;
     let findings = restored.report.findings_count + u64::from(!restored.report.is_file_sound);
     match &options.place {
         Place::Folder(place) => {

@@ -17,6 +17,7 @@ use crate::app;
 use crate::backups::{Kept, Made, Making, make};
 use crate::config::Args;
 use crate::domain::backup::BackupName;
+use crate::store::Pace;
 
 /// How often a server is asked how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -70,8 +71,14 @@ fn of_stopped(
         let (store, runtime) = (store.clone(), tokio::runtime::Handle::current());
         let work = tokio::task::spawn_blocking(move || {
             let name = BackupName { id: store.next_backup_id(), is_sealed: sealing.is_some() };
-            let making =
-                Making { store: &store, options: &of_work, name, sealing: sealing.as_ref(), runtime: &runtime };
+            let making = Making {
+                store: &store,
+                options: &of_work,
+                name,
+                sealing: sealing.as_ref(),
+                runtime: &runtime,
+                pace: Pace::Alone,
+            };
             let mut bar = Bar::new();
             let made = make(&making, &mut |progress| {
                 bar.show(progress.stage.name(), progress.done, progress.total);

@@ -15,7 +15,7 @@ use governor::{NotUntil, RateLimiter};
 use crate::clock::Clock;
 use crate::domain::actor::{Actor, ActorId};
 use crate::domain::id::TenantId;
-use crate::domain::key::{Quota, RateLimits};
+use crate::domain::key::{ApiKey, Quota, RateLimits};
 use crate::store::Catalogue;
 
 /// What counts against which quota.
@@ -50,14 +50,13 @@ const SESSION: RateLimits = RateLimits {
     publish: Quota::InstanceDefault,
 };
 
-/// A key that was given less than a session has keeps that in one.
-fn in_session(own: RateLimits) -> RateLimits {
-    let lesser = |own, session| match (own, session) {
-        (Quota::PerSecond(own), Quota::PerSecond(session)) => Quota::PerSecond(own.min(session)),
-        (Quota::PerSecond(own), Quota::InstanceDefault | Quota::Unlimited) => Quota::PerSecond(own),
-        (Quota::InstanceDefault | Quota::Unlimited, session) => session,
-    };
-    RateLimits { management: lesser(own.management, SESSION.management), publish: lesser(own.publish, SESSION.publish) }
+/// Whether a key was given less than a session has.
+fn is_less(own: Quota, session: Quota) -> bool {
+    match (own, session) {
+        (Quota::PerSecond(own), Quota::PerSecond(session)) => own < session,
+        (Quota::PerSecond(_), Quota::InstanceDefault | Quota::Unlimited) => true,
+        (Quota::InstanceDefault | Quota::Unlimited, _) => false,
+    }
 }
 
 /// What the `RateLimit-*` headers say.
@@ -94,8 +93,8 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, Ticks, StateInformationMiddl
 struct ActorQuotas {
     /// What held when they were made.
     defaults: Defaults,
-    management: Option<Limiter>,
-    publish: Option<Limiter>,
+    management: Option<Arc<Limiter>>,
+    publish: Option<Arc<Limiter>>,
 }
 
 impl Limits {
@@ -146,31 +145,47 @@ impl Limits {
         if let Some(known) = self.quotas.read().expect("no holder of it panics").get(&actor.id()).filter(is_current) {
             return known.clone();
         }
+        let quotas = Arc::new(match actor {
+            Actor::KeyInSession { key, .. } => self.in_session(key, defaults, catalogue),
+            Actor::User { .. } => self.make(SESSION, defaults),
+            Actor::Key(_) | Actor::Portal(_) => self.make(actor.rate_limits(), defaults),
+        });
         let mut all = self.quotas.write().expect("no holder of it panics");
         if all.len() > catalogue.actors_count() + STALE_ENTRIES_MAX {
             all.retain(|id, _| catalogue.knows(*id));
         }
-        let RateLimits { management, publish } = match (actor.session(), actor) {
-            (Some(_), Actor::KeyInSession { key, .. }) => in_session(key.rate_limits),
-            (Some(_), _) => SESSION,
-            (None, _) => actor.rate_limits(),
-        };
-        let limiter = |own: Quota, default: PerSecond| {
-            let per_second = self.per_second(own, default)?;
-            let quota = governor::Quota::per_second(per_second);
-            let limiter = RateLimiter::direct_with_clock(quota, self.ticks.clone());
-            Some(limiter.with_middleware::<StateInformationMiddleware>())
-        };
-        let quotas = Arc::new(ActorQuotas {
-            defaults,
-            management: limiter(management, defaults.management),
-            publish: limiter(publish, defaults.publish),
-        });
         let known = all.entry(actor.id()).or_insert_with(|| quotas.clone());
         if known.defaults != defaults {
             *known = quotas;
         }
         known.clone()
+    }
+
+    fn make(&self, RateLimits { management, publish }: RateLimits, defaults: Defaults) -> ActorQuotas {
+        let limiter = |own: Quota, default: PerSecond| {
+            let per_second = self.per_second(own, default)?;
+            let quota = governor::Quota::per_second(per_second);
+            let limiter = RateLimiter::direct_with_clock(quota, self.ticks.clone());
+            Some(Arc::new(limiter.with_middleware::<StateInformationMiddleware>()))
+        };
+        ActorQuotas {
+            defaults,
+            management: limiter(management, defaults.management),
+            publish: limiter(publish, defaults.publish),
+        }
+    }
+
+    /// What a key was given that is less than a session has it has once, for all of its sessions and its other calls.
+    fn in_session(&self, key: &Arc<ApiKey>, defaults: Defaults, catalogue: &Catalogue) -> ActorQuotas {
+        let mut quotas = self.make(SESSION, defaults);
+        let of_key = self.quotas_of(&Actor::Key(Arc::clone(key)), catalogue);
+        if is_less(key.rate_limits.management, SESSION.management) {
+            quotas.management = of_key.management.clone();
+        }
+        if is_less(key.rate_limits.publish, SESSION.publish) {
+            quotas.publish = of_key.publish.clone();
+        }
+        quotas
     }
 
     fn per_second(&self, own: Quota, default: PerSecond) -> PerSecond {
@@ -246,14 +261,16 @@ pub fn whole_seconds(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
-    use crate::domain::id::KeyId;
-    use crate::domain::key::{ApiKey, KeyHash, KeyKind, Preset};
+    use crate::domain::id::{KeyId, SessionId};
+    use crate::domain::key::{KeyHash, KeyKind, Preset};
     use crate::domain::restriction::Restriction;
+    use crate::domain::session::{Session, SignedIn};
     use crate::domain::time::Timestamp;
+    use crate::domain::token::TokenHash;
 
-    fn key(rate_limits: RateLimits) -> Actor {
+    fn key(rate_limits: RateLimits, id: u128) -> Actor {
         Actor::Key(Arc::new(ApiKey {
-            id: KeyId::ENVIRONMENT,
+            id: KeyId::from_u128(id),
             kind: KeyKind::Native,
             name: String::new(),
             hash: KeyHash([0; 32]),
@@ -273,26 +290,53 @@ mod tests {
         Limits::new(defaults, Clock::Manual(clock.clone()))
     }
 
+    fn in_session(key: Actor, id: u128) -> Actor {
+        let Actor::Key(key) = key else { panic!("it is a key") };
+        let session = Session {
+            id: SessionId::from_u128(id),
+            hash: TokenHash([0; 32]),
+            of: SignedIn::Key(key.hash),
+            created_at: Timestamp::default(),
+            user_agent: None,
+            remote_address: None,
+        };
+        Actor::KeyInSession { session: Arc::new(session), key }
+    }
+
     #[test]
-    fn a_key_keeps_its_own_limits_in_a_session() {
+    fn a_key_has_in_a_session_what_a_session_has_unless_it_was_given_less() {
+        let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
+        let (limits, catalogue) = (limits(&clock), Catalogue::default());
         let per_second = |n| Quota::PerSecond(NonZeroU32::new(n).unwrap());
-        for (own, expected) in [
-            (RateLimits::default(), SESSION),
-            (RateLimits { management: Quota::Unlimited, publish: Quota::Unlimited }, SESSION),
-            (
-                RateLimits { management: per_second(2), publish: per_second(3) },
-                RateLimits { management: per_second(2), publish: per_second(3) },
-            ),
-            (RateLimits { management: per_second(100), ..RateLimits::default() }, SESSION),
-        ] {
-            assert_eq!(in_session(own), expected, "{own:?}");
+        let cases = [
+            (RateLimits::default(), [50, 1000]),
+            (RateLimits { management: Quota::Unlimited, publish: Quota::Unlimited }, [50, 1000]),
+            (RateLimits { management: per_second(2), publish: per_second(3) }, [2, 3]),
+            (RateLimits { management: per_second(100), ..RateLimits::default() }, [50, 1000]),
+        ];
+        for (id, (own, expected)) in (0..).zip(cases) {
+            let signed_in = in_session(key(own, id), id);
+            let limit = |charge| limits.charge(&signed_in, charge, &catalogue).unwrap().unwrap().limit;
+            let found = [limit(Charge::Management), limit(Charge::Publish(NonZeroU32::MIN))];
+            assert_eq!(found, expected, "{own:?}");
         }
+    }
+
+    #[test]
+    fn a_key_does_not_get_more_by_signing_in_again() {
+        let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
+        let (limits, catalogue) = (limits(&clock), Catalogue::default());
+        let three = Quota::PerSecond(NonZeroU32::new(3).unwrap());
+        let plain = || key(RateLimits { management: three, ..RateLimits::default() }, 7);
+        let calls = [in_session(plain(), 1), in_session(plain(), 2), plain(), in_session(plain(), 3), plain()];
+        let passed = calls.map(|actor| limits.charge(&actor, Charge::Management, &catalogue).is_ok());
+        assert_eq!(passed, [true, true, true, false, false]);
     }
 
     #[test]
     fn six_calls_pass_at_once_and_the_seventh_after_a_sixth_of_a_second() {
         let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
-        let (limits, key, catalogue) = (limits(&clock), key(RateLimits::default()), Catalogue::default());
+        let (limits, key, catalogue) = (limits(&clock), key(RateLimits::default(), 1), Catalogue::default());
         let mut remaining = Vec::new();
         for _ in 0..6 {
             remaining.push(limits.charge(&key, Charge::Management, &catalogue).unwrap().unwrap().remaining);
@@ -310,7 +354,7 @@ mod tests {
     fn a_batch_is_charged_by_its_events_and_one_larger_than_the_burst_never_passes() {
         let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
         let ten = RateLimits { publish: Quota::PerSecond(NonZeroU32::new(10).unwrap()), ..RateLimits::default() };
-        let (limits, key, catalogue) = (limits(&clock), key(ten), Catalogue::default());
+        let (limits, key, catalogue) = (limits(&clock), key(ten, 1), Catalogue::default());
         let publish = |events| limits.charge(&key, Charge::Publish(NonZeroU32::new(events).unwrap()), &catalogue);
         assert_eq!(publish(11), Err(Over::Burst(10)));
         assert_eq!(publish(8).unwrap().unwrap().remaining, 2);
@@ -334,7 +378,7 @@ mod tests {
     fn an_unlimited_key_is_never_refused() {
         let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
         let free = RateLimits { management: Quota::Unlimited, publish: Quota::Unlimited };
-        let (limits, key, catalogue) = (limits(&clock), key(free), Catalogue::default());
+        let (limits, key, catalogue) = (limits(&clock), key(free, 1), Catalogue::default());
         for _ in 0..1000 {
             assert_eq!(limits.charge(&key, Charge::Management, &catalogue), Ok(None));
         }

@@ -77,7 +77,8 @@ pub use server::{Https, Listeners, serve, stand_by};
 pub use settings::{Configured, ConfiguredOrigin};
 pub use standby::Standby;
 pub use tls::{
-    Acme, BadCertificate, Certificate, CertificateFiles, Certificates, Challenges, EXPIRY_WARNED_BEFORE, Expiry, Keeper,
+    Acme, BadCertificate, Certificate, CertificateFiles, Certificates, Challenges, EXPIRY_WARNED_BEFORE, Expiry,
+    Keeper, KeptCertificate, Tried,
 };
 
 use document::Place;

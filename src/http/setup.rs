@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -25,7 +24,7 @@ use super::sessions::{SessionAttributes, begun_reply, new_session, refuse_open_w
 use super::users::{check_email, check_name, check_password, refuse_more_than_own};
 use super::value::{Nullable, Time, choice};
 use super::{App, Tag, read_disk};
-use crate::backups::Restoring;
+use crate::backups::{Restoring, Shut};
 use crate::domain::backup::{PASSPHRASE_EXPECTED, Passphrase};
 use crate::domain::id::UserId;
 use crate::domain::session::SignedIn;
@@ -248,16 +247,12 @@ impl SetupApi {
             return Err(Ground::InstanceNotEmpty.into());
         }
         let app = Arc::clone(&self.app);
-        let seal = move || {
+        let shut = move || {
             // From here on nothing is taken in that the new store would not have.
-            let was_ending = app.settings.is_shutting_down.swap(true, Ordering::AcqRel);
-            let may_be_replaced = may_be_replaced(&app.store, &token);
-            if !may_be_replaced {
-                app.settings.is_shutting_down.store(was_ending, Ordering::Release);
-            }
-            may_be_replaced
+            let shut = Shut::begin(Arc::clone(&app.settings.is_shutting_down));
+            may_be_replaced(&app.store, &token).then_some(shut)
         };
-        upload.restore(passphrase, secret_key, seal).map_err(unavailable)?;
+        upload.restore(passphrase, secret_key, shut).map_err(unavailable)?;
         Ok(Reply::json(StatusCode::ACCEPTED, &One::new("setup", self.attributes(false, &guest))).into())
     }
 

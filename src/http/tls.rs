@@ -16,7 +16,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tracing::warn;
 
-pub use acme::{Acme, Keeper};
+pub use acme::{Acme, Keeper, KeptCertificate, Tried};
 pub use certificate::{BadCertificate, Certificate};
 pub use challenges::{CHALLENGE_PATH, Challenges};
 pub use files::CertificateFiles;

@@ -28,6 +28,7 @@ use super::commit::{Message, Shared, Store, closed};
 use super::folder::{COPY_PREFIX, open_file};
 use super::format::write;
 use super::journal::{Row, Rows, each_row};
+use super::pace::{Pace, rest};
 use super::schema::{MetaName, NAMES};
 use super::space::{Disk, taken_bytes};
 use super::tables::disk;
@@ -36,8 +37,6 @@ use crate::domain::time::Timestamp;
 
 /// Rows that one step of the copy takes: what it holds in memory, and commits.
 const STEP_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Beside the work, the copy rests after each step for so many times as long as the step took: it shares processor and disk.
-const REST_FACTOR: u32 = 2;
 /// Pages that the copy keeps in memory while it grows.
 const COPY_CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// What was committed and the copy has not carried out. Beyond it the copy is given up: it is too slow for what comes.
@@ -185,15 +184,6 @@ pub struct Compaction {
     catch_up_steps: u32,
 }
 
-/// What else goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    /// A server's work, which should not notice.
-    BesideWork,
-    /// Nothing.
-    Alone,
-}
-
 /// How far a step brought the copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -277,8 +267,8 @@ impl Compaction {
             loop {
                 let begun = Instant::now();
                 match self.step(STEP_BYTES_MAX)? {
-                    Step::Copying if pace == Pace::BesideWork => rest(begun.elapsed() * REST_FACTOR),
-                    Step::Copying | Step::CatchingUp => {}
+                    Step::Copying => pace.rest_after(begun.elapsed()),
+                    Step::CatchingUp => {}
                     Step::Ready => break,
                 }
             }
@@ -426,11 +416,6 @@ impl Drop for Compaction {
         _ = std::fs::remove_file(&self.fresh.path);
         self.shared.compaction().running = None;
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a thread of its own leaves processor and disk to others for a while")]
-fn rest(duration: Duration) {
-    std::thread::sleep(duration);
 }
 
 /// Only its owner may read it, like the folder that it is in.

@@ -23,7 +23,7 @@ use waxwing::domain::backup::BackupName;
 use waxwing::domain::event::NewEvent;
 use waxwing::domain::id::TenantId;
 use waxwing::store::backup::BackupError;
-use waxwing::store::{CACHE_BYTES_DEFAULT, Location, Opened, Options, Retention, Store};
+use waxwing::store::{CACHE_BYTES_DEFAULT, Location, Opened, Options, Pace, Retention, Store};
 use zeroize::Zeroizing;
 
 /// More than one part of an upload.
@@ -221,7 +221,8 @@ impl World {
         let (store, options, runtime) = (self.store.clone(), self.options.clone(), Handle::current());
         let made = tokio::task::spawn_blocking(move || {
             let name = BackupName { id: store.next_backup_id(), is_sealed: false };
-            let making = Making { store: &store, options: &options, name, sealing: None, runtime: &runtime };
+            let making =
+                Making { store: &store, options: &options, name, sealing: None, runtime: &runtime, pace: Pace::Alone };
             make(&making, &mut |_| Ok(()))
         });
         made.await.expect("it does not panic")

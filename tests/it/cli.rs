@@ -315,6 +315,20 @@ fn completions_and_manual_pages_know_every_command() {
 }
 
 #[test]
+fn a_server_that_finds_no_room_to_begin_with_says_what_to_change() {
+    let folder = folder();
+    let mut command = waxwing(folder.path());
+    let said = shown(command.arg("serve").env("WAXWING_FREE_SPACE_RESERVE", "1000000000000000"));
+    for part in ["there is no room to begin with", "953674316 MiB are kept in reserve", "WAXWING_FREE_SPACE_RESERVE"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    assert!(said.ends_with("exit 2\n"), "{said}");
+    // With less in reserve it begins where it was refused.
+    assert_eq!(Server::start(folder.path(), &[]).terminate().0, 0);
+    admin_key(folder.path());
+}
+
+#[test]
 fn a_server_does_not_start_with_a_configuration_that_means_nothing() {
     let folder = folder();
     std::fs::write(folder.path().join("waxwing.toml"), "listn = \"127.0.0.1:1\"\n").unwrap();

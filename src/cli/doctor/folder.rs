@@ -26,7 +26,8 @@ pub(super) fn examine(config: &Config) -> (Vec<Finding>, Use) {
     let mut findings = vec![folder(directory)];
     let is_there = directory.is_dir();
     if is_there {
-        findings.push(secret_key(directory, key.is_some()));
+        let elsewhere = key.is_some().then(|| config.secret_key.origin.to_string());
+        findings.push(secret_key(directory, elsewhere.as_deref()));
     }
     findings.push(disk(nearest(directory), config.free_space_reserve.value));
     let mut found_use = Use::Idle;
@@ -100,16 +101,20 @@ fn nearest(directory: &Path) -> &Path {
     above.unwrap_or(if directory.is_absolute() { Path::new("/") } else { Path::new(".") })
 }
 
-fn secret_key(directory: &Path, is_elsewhere: bool) -> Finding {
+/// `elsewhere`: the place in the configuration that has the key.
+fn secret_key(directory: &Path, elsewhere: Option<&str>) -> Finding {
     const ABOUT: &str = "secret key";
     let path = directory.join(KEY_FILE);
     let shown = path.display();
     let metadata = match fs::metadata(&path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let line = if is_elsewhere { "in WAXWING_SECRET_KEY, not in the folder" } else { "there is none yet" };
+            let line = match elsewhere {
+                Some(place) => format!("of {place}, not in the folder"),
+                None => "there is none yet".to_owned(),
+            };
             // A store without its key is told with the store.
-            return Finding::ok(ABOUT, line).with("is_elsewhere", is_elsewhere);
+            return Finding::ok(ABOUT, line).with("is_elsewhere", elsewhere.is_some());
         }
         Err(error) => {
             let advice = "run it as the user that the server runs as";
@@ -120,13 +125,13 @@ fn secret_key(directory: &Path, is_elsewhere: bool) -> Finding {
     let advice = format!("`chmod 600 {shown}`; if somebody may have seen it, `waxwing secret-key rotate`");
     let finding = if mode & 0o077 != 0 {
         Finding::fail(ABOUT, format!("{shown} can be read by other users (mode {mode:04o})"), advice)
-    } else if is_elsewhere {
-        let line = format!("WAXWING_SECRET_KEY is used, and {shown} is there, too");
+    } else if let Some(place) = elsewhere {
+        let line = format!("that of {place} is used, and {shown} is there, too");
         Finding::warn(ABOUT, line, "remove the file if the key should be kept elsewhere only")
     } else {
         Finding::ok(ABOUT, format!("{shown} is for its owner only"))
     };
-    finding.with("mode", format!("{mode:04o}")).with("is_elsewhere", is_elsewhere)
+    finding.with("mode", format!("{mode:04o}")).with("is_elsewhere", elsewhere.is_some())
 }
 
 fn disk(folder: &Path, bytes_min: Option<u64>) -> Finding {

@@ -21,7 +21,8 @@ use super::{BadCertificate, Certificate, Certificates};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use authority::{Authority, OrderError};
-use folder::{Folder, Tried};
+use folder::Folder;
+pub use folder::Tried;
 
 /// The certificates are looked at again at least so often: the clock of a machine can jump.
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -40,6 +41,28 @@ pub struct Acme {
     pub domains: Vec<String>,
     /// Made when there is something to keep.
     pub folder: PathBuf,
+}
+
+/// What the folder holds for a domain.
+#[derive(Debug)]
+pub struct KeptCertificate {
+    pub domain: String,
+    /// None: there is none yet.
+    pub certificate: Result<Option<Certificate>, BadCertificate>,
+    pub tried: Option<Tried>,
+}
+
+impl Acme {
+    /// What a keeper would begin with: one for each domain.
+    pub fn kept(&self) -> Vec<KeptCertificate> {
+        let folder = Folder::new(self.folder.clone(), &self.directory);
+        let of_domain = |domain: &String| KeptCertificate {
+            domain: domain.clone(),
+            certificate: folder.certificate(domain),
+            tried: folder.tried(domain),
+        };
+        self.domains.iter().map(of_domain).collect()
+    }
 }
 
 /// Sees to it that each domain has a certificate.

@@ -19,8 +19,10 @@ use super::scratch::{self, ScratchFile};
 use super::{BackupError, Described, Progress, Restored, Watch, at};
 use crate::domain::backup::{Passphrase, Stage};
 
-/// Rows of so many bytes are put in with one commit.
-const COMMIT_BYTES: usize = 32 * 1024 * 1024;
+/// Rows of so many bytes are put in with one commit when the store is kept: each waits for the disk …
+const KEPT_COMMIT_BYTES: usize = 32 * 1024 * 1024;
+/// … and so many when it is looked at: each is one step beside the work of another store.
+const LOOKED_COMMIT_BYTES: usize = 4 * 1024 * 1024;
 /// The storage cache of a store that is being made or looked at.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// In the folder of a store: a restored one until it has its names, whole or not …
@@ -101,16 +103,16 @@ pub fn restore_into_empty(
 }
 
 /// Makes a store of the backup beside the one in `folder`, which goes on; [`finish_restore`] puts it into its place when that one is
-/// closed. It needs the secret key in the backup, or as an argument. `seal` is asked at the end whether the one in `folder` may
-/// still be replaced.
-pub fn restore(
+/// closed. It needs the secret key in the backup, or as an argument. `shut` is asked at the end whether the one in `folder` may
+/// still be replaced: what it answers keeps that one as it is, and comes back when the new one is ready.
+pub fn restore<S>(
     backup: &Path,
     folder: &Path,
     secret_key: Option<[u8; 32]>,
     passphrase: Option<&Passphrase>,
     watch: Watch<'_>,
-    seal: impl FnOnce() -> bool,
-) -> Result<Restored, BackupError> {
+    shut: impl FnOnce() -> Option<S>,
+) -> Result<(Restored, S), BackupError> {
     let (new, ready) = (folder.join(RESTORE_NEW), folder.join(RESTORE_READY));
     remove_folder(&new)?;
     let made = make(backup, &new, secret_key, passphrase, Made::ToKeep, watch);
@@ -120,13 +122,14 @@ pub fn restore(
     }
     sync_folder(&new)?;
     // With its next name it takes the place at the next opening, whoever opens.
-    if !seal() {
+    let Some(shut) = shut() else {
         remove_folder(&new)?;
         return Err(BackupError::BegunWith);
-    }
-    fs::rename(&new, &ready).map_err(at(&new))?;
-    sync_folder(folder)?;
-    Ok(restored)
+    };
+    let named = fs::rename(&new, &ready).map_err(at(&new)).and_then(|()| sync_folder(folder));
+    // What failed takes no place at the next opening.
+    named.inspect_err(|_| [&new, &ready].into_iter().for_each(|made| _ = remove_folder(made)))?;
+    Ok((restored, shut))
 }
 
 /// Puts a store that [`restore`] made into the place of the one in `folder`, which is closed; that one goes to `replaced`. Whatever
@@ -285,7 +288,11 @@ impl Filling<'_> {
     fn take(&mut self, block: Vec<u8>) -> Result<(), BackupError> {
         self.pending_bytes += block.len();
         self.pending.push(block);
-        if self.pending_bytes >= COMMIT_BYTES { self.commit() } else { Ok(()) }
+        let commit_bytes = match self.made {
+            Made::ToKeep => KEPT_COMMIT_BYTES,
+            Made::ToLook => LOOKED_COMMIT_BYTES,
+        };
+        if self.pending_bytes >= commit_bytes { self.commit() } else { Ok(()) }
     }
 
     fn commit(&mut self) -> Result<(), BackupError> {

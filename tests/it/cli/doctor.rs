@@ -161,6 +161,21 @@ fn what_is_wrong_with_the_configuration_is_told_and_the_rest_is_looked_at_all_th
     let mut command = asked(folder.path(), &["--probe-url", "off"]);
     expect(command.env("WAXWING_PAYLOAD_DAY", "7"), "configuration", "warn", "did you mean WAXWING_PAYLOAD_DAYS?");
     assert!(!folder.path().join("waxwing-data").exists(), "nothing was made");
+
+    let file = folder.path().join("waxwing.toml");
+    let secrets = format!("s3_region = \"eu-1\"\nadmin_key = \"{0}\"\nsecret_key = \"{0}\"\n", "ab".repeat(32));
+    fs::write(&file, secrets).unwrap();
+    for (mode, level, text) in [
+        (0o644, "warn", "waxwing.toml holds secret_key, admin_key, and every user can read it (mode 0644)"),
+        (0o640, "ok", "4 of them set"),
+    ] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        expect(&mut asked(folder.path(), &["--probe-url", "off"]), "configuration", level, text);
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let (_, log) = Server::start(folder.path(), &[]).terminate();
+    assert!(log.contains("every user can read it (mode 0644)"), "{log}");
+    expect(&mut asked(folder.path(), &["--probe-url", "off"]), "secret key", "ok", "of waxwing.toml line 3, not in");
 }
 
 #[test]
@@ -201,7 +216,7 @@ fn the_certificate_of_https_is_looked_at() {
     let flags =
         ["--probe-url", "off", "--tls-cert", "cert.pem", "--tls-key", "key.pem", "--listen-https", "127.0.0.1:0"];
     let command = || asked(folder.path(), &flags);
-    expect(&mut command(), "own certificate", "fail", "cert.pem cannot be read");
+    expect(&mut command(), "https certificate", "fail", "cert.pem cannot be read");
     for (begins, ends, level, text) in [
         (now - 90 * day, now - day, "fail", "ended at"),
         (now + day, now + 90 * day, "fail", "begins at"),
@@ -211,10 +226,38 @@ fn the_certificate_of_https_is_looked_at() {
         let Pair { certificate, key } = issuer.pair_with(&["hooks.waxwing.test"], Some(Life { begins, ends }));
         fs::write(folder.path().join("cert.pem"), certificate).unwrap();
         fs::write(folder.path().join("key.pem"), key).unwrap();
-        expect(&mut command(), "own certificate", level, text);
+        expect(&mut command(), "https certificate", level, text);
     }
     fs::write(folder.path().join("key.pem"), issuer.pair(&["a.test"]).key).unwrap();
-    expect(&mut command(), "own certificate", "fail", "is not for the private key");
+    expect(&mut command(), "https certificate", "fail", "is not for the private key");
+}
+
+#[test]
+fn certificates_that_acme_made_are_looked_at_for_each_domain() {
+    let (folder, issuer) = (folder(), Issuer::new());
+    let now = OffsetDateTime::now_utc();
+    let day = Duration::from_secs(24 * 60 * 60);
+    let (one, other) = ("hooks.waxwing.test", "other.waxwing.test");
+    let kept = folder.path().join("waxwing-data/acme/acme-v02.api.letsencrypt.org-directory");
+    fs::create_dir_all(&kept).unwrap();
+    let keep = |domain: &str, ends: OffsetDateTime| {
+        let Pair { certificate, key } = issuer.pair_with(&[domain], Some(Life { begins: now - 90 * day, ends }));
+        fs::write(kept.join(format!("{domain}.pem")), key + "\n" + &certificate).unwrap();
+    };
+    let domains = ["--domain", one, "--domain", other, "--listen-https", "127.0.0.1:0", "--listen-http", "127.0.0.1:0"];
+    let command = || asked(folder.path(), &[&["--probe-url", "off"], &domains[..]].concat());
+    expect(&mut command(), "https certificate", "ok", "hooks.waxwing.test has none yet: a server orders it; other");
+    keep(one, now + 60 * day);
+    expect(&mut command(), "https certificate", "ok", "that of hooks.waxwing.test fits its key");
+    keep(other, now + 13 * day);
+    expect(&mut command(), "https certificate", "warn", "that of other.waxwing.test ends at");
+    fs::write(kept.join(format!("{one}.failed")), r#"{"failures":3,"again_at":"2030-01-01T00:00:00Z"}"#).unwrap();
+    keep(other, now + 60 * day);
+    expect(&mut command(), "https certificate", "warn", "the last 3 orders failed, the next is made at 2030-01-01");
+    keep(other, now - day);
+    expect(&mut command(), "https certificate", "fail", "that of other.waxwing.test ended at");
+    fs::write(kept.join(format!("{other}.pem")), "half").unwrap();
+    expect(&mut command(), "https certificate", "warn", "other.waxwing.test.pem");
 }
 
 #[test]

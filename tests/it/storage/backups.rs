@@ -4,9 +4,12 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
+use waxwing::backups::Shut;
 use waxwing::clock::{Clock, ManualClock};
 use waxwing::domain::backup::{Passphrase, Stage};
 use waxwing::domain::delivery::{Outcome, RetryReason, State};
@@ -248,11 +251,36 @@ fn about_to_be_replaced(folder: &Path) -> EventId {
     assert!(!finish_restore(&data).unwrap());
     let right = passphrase("correct horse");
     // Somebody has begun with what is there: it stays, also at the next opening.
-    let refused = restore(&backup, &data, None, Some(&right), &mut quietly, || false);
+    let refused = restore(&backup, &data, None, Some(&right), &mut quietly, || None::<()>);
     assert!(matches!(refused, Err(BackupError::BegunWith)), "{refused:?}");
     assert!(!finish_restore(&data).unwrap());
-    restore(&backup, &data, None, Some(&right), &mut quietly, || true).unwrap();
+    restore(&backup, &data, None, Some(&right), &mut quietly, || Some(())).unwrap();
     events[0]
+}
+
+#[test]
+fn a_restore_that_cannot_be_named_leaves_the_store_that_is_there_at_work() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (world, _) = world();
+    let (backup, data) = (folder.path().join("a.backup"), folder.path().join("data"));
+    back_up(&world, &backup, Some(&sealing()), &mut quietly).unwrap();
+    drop(open(&data, None, world.now()));
+    // A name that is taken.
+    fs::create_dir_all(data.join("restore.ready/by-somebody")).unwrap();
+    let is_shut = Arc::new(AtomicBool::new(false));
+    let right = passphrase("correct horse");
+    let shut = || {
+        let shut = Shut::begin(Arc::clone(&is_shut));
+        assert!(is_shut.load(Ordering::Acquire));
+        Some(shut)
+    };
+    let failed = restore(&backup, &data, None, Some(&right), &mut quietly, shut).map(|(restored, _)| restored);
+    assert!(matches!(failed, Err(BackupError::Io { .. })), "{failed:?}");
+    assert!(!is_shut.load(Ordering::Acquire), "work goes on");
+    assert!(
+        !data.join("restore.new").exists() && !finish_restore(&data).unwrap(),
+        "the next opening opens what was there"
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(super) struct Folder(PathBuf);
 
 /// The orders for a name that failed, since one did not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tried {
+pub struct Tried {
     pub failures: u32,
     pub again_at: Timestamp,
 }
