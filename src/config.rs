@@ -6,7 +6,9 @@
 mod example;
 mod https;
 mod read;
+mod set;
 mod typed;
+mod value;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,17 +18,17 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 use url::Url;
-use zeroize::Zeroizing;
 
 use crate::domain::backup::Passphrase;
 use crate::domain::base_url::BaseUrl;
 use crate::domain::contract::Contracts;
-use crate::domain::key::KeyHash;
 use crate::domain::language::Language;
 use crate::domain::target::{HostPattern, Nat64Prefix};
 pub use example::example;
 pub use https::{ACME_DIRECTORY_DEFAULT, Https, HttpsArgs};
+pub use set::{Origin, Row, Set};
 use typed::Typed;
+pub use value::{AdminKey, BackupTo, LogFormat, Rate, S3Secret, SecretKey};
 
 /// The file that is read, in the working directory, when it exists.
 pub const FILE_NAME: &str = "waxwing.toml";
@@ -154,86 +156,6 @@ pub struct Config {
     pub log_level: Set<String>,
     /// `WAXWING_…` variables that mean nothing, each with what may have been meant.
     pub unknown_variables: Vec<String>,
-}
-
-/// A value and where it came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Set<T> {
-    pub value: T,
-    pub origin: Origin,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// `--listen`
-    Flag(&'static str),
-    /// `WAXWING_LISTEN`
-    Environment(String),
-    /// The line in `waxwing.toml`, from 1.
-    File {
-        line: usize,
-    },
-    /// `--dev` decides it, since nothing else did.
-    ImpliedByDev,
-    Default,
-}
-
-/// A quota per second for each key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rate {
-    PerSecond(NonZeroU32),
-    Off,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    Pretty,
-    Json,
-}
-
-/// The 32 bytes that secrets are encrypted with.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretKey(Zeroizing<[u8; 32]>);
-
-/// The text of the key from `WAXWING_ADMIN_KEY`, already judged.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AdminKey(Zeroizing<String>);
-
-/// Where backups are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BackupTo {
-    Folder(PathBuf),
-    Bucket {
-        bucket: String,
-        /// May be empty.
-        prefix: String,
-    },
-}
-
-impl fmt::Display for BackupTo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Folder(folder) => folder.display().fmt(f),
-            Self::Bucket { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
-            Self::Bucket { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
-        }
-    }
-}
-
-/// What belongs to the access key of an S3-compatible storage.
-#[derive(Clone, PartialEq, Eq)]
-pub struct S3Secret(Zeroizing<String>);
-
-impl S3Secret {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for S3Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("S3Secret(…)")
-    }
 }
 
 /// One thing that is wrong, and where to change it.
@@ -478,108 +400,6 @@ impl Config {
             ),
         ]);
         rows
-    }
-}
-
-/// One line of `waxwing config`.
-#[derive(Debug, Clone)]
-pub struct Row {
-    pub name: &'static str,
-    /// One line, for people.
-    pub description: &'static str,
-    pub value: Value,
-    pub origin: Origin,
-}
-
-impl<T> Set<T> {
-    fn row(&self, name: &'static str, description: &'static str, show: impl FnOnce(&T) -> Value) -> Row {
-        Row { name, description, value: show(&self.value), origin: self.origin.clone() }
-    }
-
-    fn imply(&mut self, change: impl FnOnce(&T) -> T) {
-        self.value = change(&self.value);
-        if self.origin == Origin::Default {
-            self.origin = Origin::ImpliedByDev;
-        }
-    }
-}
-
-impl Origin {
-    /// `flag`, `env`, `file`, `dev` or `default`.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Flag(_) => "flag",
-            Self::Environment(_) => "env",
-            Self::File { .. } => "file",
-            Self::ImpliedByDev => "dev",
-            Self::Default => "default",
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(flag) => f.write_str(flag),
-            Self::Environment(variable) => f.write_str(variable),
-            Self::File { line } => write!(f, "{FILE_NAME} line {line}"),
-            Self::ImpliedByDev => f.write_str("--dev"),
-            Self::Default => f.write_str("default"),
-        }
-    }
-}
-
-impl Rate {
-    /// None: not limited.
-    pub fn per_second(self) -> Option<NonZeroU32> {
-        match self {
-            Self::PerSecond(rate) => Some(rate),
-            Self::Off => None,
-        }
-    }
-
-    fn show(self) -> Value {
-        match self {
-            Self::PerSecond(rate) => json!(rate),
-            Self::Off => json!("off"),
-        }
-    }
-}
-
-impl LogFormat {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Pretty => "pretty",
-            Self::Json => "json",
-        }
-    }
-}
-
-impl SecretKey {
-    pub fn bytes(&self) -> [u8; 32] {
-        *self.0
-    }
-}
-
-impl fmt::Debug for SecretKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretKey(…)")
-    }
-}
-
-impl AdminKey {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    pub fn hash(&self) -> KeyHash {
-        KeyHash::of(&self.0)
-    }
-}
-
-impl fmt::Debug for AdminKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AdminKey(…)")
     }
 }
 
