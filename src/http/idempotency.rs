@@ -63,7 +63,8 @@ impl Running {
     /// None: the same request is running already.
     fn enter(&self, request: RequestName) -> Option<Turn<'_>> {
         let is_new = self.0.lock().expect("no holder of it panics").insert(request);
-        is_new.then_some(Turn { running: self, request })
+        // Not `then_some`: a turn that is made leaves when it goes, and with it the one that is running.
+        is_new.then(|| Turn { running: self, request })
     }
 }
 

@@ -379,7 +379,7 @@ async fn a_request_that_is_still_running_is_a_conflict_that_passes() {
     let app = TestApp::start().await;
     let key = account(&app).await;
     let call = || app.post(COLLECTION, new_endpoint()).key(&key).header("idempotency-key", "twice");
-    let (first, refused) = app.twice_at_once(call).await;
+    let (first, [refused, _]) = app.repeated_at_once(call).await;
     first.assert(201);
     let refused = refused.assert(409);
     let error = error_of(&refused);

@@ -147,16 +147,18 @@ impl TestApp {
         Self { client: self.client.with_key(key), ..self }
     }
 
-    /// Makes the same call again while the first one waits for the disk; their answers.
-    pub async fn twice_at_once<'a>(&'a self, call: impl Fn() -> Call<'a>) -> (Answer, Answer) {
+    /// Makes the same call twice more, one after the other, while the first one waits for the disk; its answer, and theirs.
+    pub async fn repeated_at_once<'a>(&'a self, call: impl Fn() -> Call<'a>) -> (Answer, [Answer; 2]) {
         self.disk.hold();
         let (mut one, mut two) = (call().into_future(), call().into_future());
         let (second, first) = tokio::select! {
             answer = &mut one => (answer, two),
             answer = &mut two => (answer, one),
         };
+        let third = tokio::time::timeout(PATIENCE, call().into_future()).await;
         self.disk.release();
-        (first.await, second)
+        let third = third.expect("a third one is refused like the second");
+        (first.await, [second, third])
     }
 
     /// Invites a user, follows the invitation with the password `correct horse`, and answers the user's id and the cookie.
