@@ -115,19 +115,18 @@ fn of_running(
     let server = place.server(context)?;
     // Before anything is made: who cannot have it should not wait for it.
     let out = out.map(|path| create(path).map(|file| (path, file))).transpose()?;
-    let passphrase = passphrase.read(&config)?;
-    let body = match &passphrase {
-        Some(passphrase) => json!({ "passphrase": String::from_utf8_lossy(passphrase.as_bytes()) }),
-        None => json!({}),
-    };
-    let made = wait_for(&server, server.post("/v1/backups", &body.to_string(), None)?.body);
-    let downloaded = made.and_then(|made| {
+    let make = || {
+        let body = match passphrase.read(&config)? {
+            Some(passphrase) => json!({ "passphrase": String::from_utf8_lossy(passphrase.as_bytes()) }),
+            None => json!({}),
+        };
+        let made = wait_for(&server, server.post("/v1/backups", &body.to_string(), None)?.body)?;
         if let Some((path, file)) = &out {
             download(&server, &made, path, file)?;
         }
-        Ok(made)
-    });
-    let made = downloaded.inspect_err(|_| {
+        Ok::<_, Failure>(made)
+    };
+    let made = make().inspect_err(|_| {
         if let Some((path, _)) = &out {
             // It is not whole.
             _ = fs::remove_file(path);

@@ -79,6 +79,10 @@ pub enum Rule {
     TooManyItems {
         max: usize,
     },
+    /// More events in a batch than their publisher may publish in a second.
+    BatchOverRate {
+        max: usize,
+    },
     InvalidUrl(&'static str),
     UrlNotHttps,
     UrlBlocked,
@@ -133,7 +137,7 @@ impl Rule {
                 "out_of_range"
             }
             Self::DuplicateItem => "duplicate_item",
-            Self::TooManyItems { .. } => "too_many_items",
+            Self::TooManyItems { .. } | Self::BatchOverRate { .. } => "too_many_items",
             Self::InvalidUrl(_) => "invalid_url",
             Self::UrlNotHttps => "url_not_https",
             Self::UrlBlocked => "url_blocked",

@@ -389,7 +389,7 @@ fn charge_actor(visit: &Visit, catalogue: &Catalogue, actor: &Actor, charge: Cha
             return Err(Refusal::new(Ground::RateLimited).retry_after(whole_seconds(wait).max(1)));
         }
         Err(Over::Burst(max)) => {
-            return Err(Violation::at(Rule::TooManyItems { max: max as usize }, "/events").into());
+            return Err(Violation::at(Rule::BatchOverRate { max: max as usize }, "/events").into());
         }
     };
     if let Some(allowance) = allowance {

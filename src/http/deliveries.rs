@@ -70,7 +70,7 @@ pub struct DeliveryAttributes {
     state: StateName,
     /// Why it waits, or why it ended without success; null when it succeeded
     reason: Nullable<ReasonName>,
-    /// Null in a final state
+    /// Null in a final state. Of a held delivery: when it was due, which may be in the past
     next_attempt_at: Nullable<Time>,
     /// Requests made so far
     attempts_made: u16,
@@ -99,7 +99,7 @@ struct DeliveryDetailAttributes {
     state: StateName,
     /// Why it waits, or why it ended without success; null when it succeeded
     reason: Nullable<ReasonName>,
-    /// Null in a final state
+    /// Null in a final state. Of a held delivery: when it was due, which may be in the past
     next_attempt_at: Nullable<Time>,
     /// Requests made so far
     attempts_made: u16,

@@ -93,7 +93,7 @@ struct DryRun {
 struct RecoverSubscription {
     /// Deliveries that were created then or later
     since: MomentText,
-    /// Only counts
+    /// Only counts what is listed by now: what was accepted in the last second may be missing, and a job waits for it
     dry_run: Option<bool>,
 }
 
@@ -113,7 +113,7 @@ struct ChangeDeliveries {
     filter: Option<DeliverySelection>,
     /// Means every delivery of the tenant, or every one in the filter's `state`
     all: Option<bool>,
-    /// Only counts
+    /// Only counts what is listed by now: what was accepted in the last second may be missing, and a job waits for it
     dry_run: Option<bool>,
 }
 

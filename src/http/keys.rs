@@ -107,7 +107,8 @@ struct CreateKey {
     /// here: the answer says what that is
     #[oai(validator(min_items = 1, unique_items))]
     scopes: Option<Vec<ScopeText>>,
-    /// An id or `external_id`; null: a key of the whole instance; absent: the tenant of the request
+    /// An id or `external_id`; null: a key of the whole instance; absent: the tenant of the request (`default`, unless
+    /// `Waxwing-Tenant` names another), also for who asks with a key of the instance
     #[oai(nullable)]
     tenant: MaybeUndefined<String>,
     /// Restricts it to events of these types and patterns (`order.*`), at most 50: it sees and changes only the

@@ -185,6 +185,7 @@ fn rule_detail(rule: &Rule) -> Message<'_> {
         Rule::InvalidFormat { expected } => Message::new("invalid-format").phrase("expected", expected),
         Rule::DuplicateItem => Message::new("duplicate-item"),
         Rule::TooManyItems { max } => Message::new("too-many-items").number("max", max),
+        Rule::BatchOverRate { max } => Message::new("batch-over-rate").number("max", max),
         Rule::InvalidUrl(why) => Message::new("invalid-url").phrase("why", why),
         Rule::UrlNotHttps => Message::new("url-not-https"),
         Rule::UrlBlocked => Message::new("url-blocked"),

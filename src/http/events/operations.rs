@@ -89,7 +89,8 @@ impl EventsApi {
     /// List events
     ///
     /// Newest first. A restricted key sees those that its own subscriptions got. With a filter a page can come out short and still have a next one: at most 10,000 rows are looked
-    /// at for each.
+    /// at for each. What was just accepted is
+    /// listed within about a second; at once with `filter[external_id]`, and there by its id.
     #[oai(path = "/", method = "get", operation_id = "events.list")]
     async fn list(
         &self,

@@ -273,7 +273,7 @@ impl Shape for DuplicateShape {
     }
 }
 
-/// What became of each event of a batch.
+/// What became of each event of a batch. `meta` is beside an event that was published before.
 pub(super) struct BatchResults;
 
 impl Shape for BatchResults {
@@ -281,11 +281,15 @@ impl Shape for BatchResults {
 
     fn schema_ref() -> Option<MetaSchemaRef> {
         let refused = reference("Errors");
-        let one_of = MetaSchema { any_of: vec![reference(EventAttributes::NAME), refused], ..MetaSchema::ANY };
+        let meta = vec![("meta", <DuplicateMeta as types::Type>::schema_ref())];
+        let meta = inline(MetaSchema { properties: meta, ..MetaSchema::new("object") });
+        let taken = MetaSchema { all_of: vec![reference(EventAttributes::NAME), meta], ..MetaSchema::ANY };
+        let one_of = MetaSchema { any_of: vec![inline(taken), refused], ..MetaSchema::ANY };
         Some(object_schema(vec![("data", array_schema(inline(one_of)))]))
     }
 
     fn register(registry: &mut Registry) {
         register_object::<EventAttributes>(registry);
+        <DuplicateMeta as types::Type>::register(registry);
     }
 }

@@ -112,6 +112,7 @@ too-short = This must have at least { $min } characters
 too-long = This must have at most { $max } characters
 duplicate-item = This occurs twice
 too-many-items = There may be at most { $max }
+batch-over-rate = There may be at most { $max }: so many events may be published a second with these credentials
 invalid-url = This is not a usable URL: { $why }
 url-not-https = The URL must begin with https://
 url-blocked = Deliveries to this address are not allowed

@@ -108,6 +108,7 @@ too-short = Debe tener al menos { $min } caracteres
 too-long = Debe tener como máximo { $max } caracteres
 duplicate-item = Está repetido
 too-many-items = Se admiten como máximo { $max }
+batch-over-rate = Se admiten como máximo { $max }: son los eventos que se pueden publicar por segundo con estas credenciales
 invalid-url = La URL no se puede usar: { $why }
 url-not-https = La URL debe empezar por https://
 url-blocked = No se permiten entregas a esta dirección

@@ -108,6 +108,7 @@ too-short = Deve ter pelo menos { $min } caracteres
 too-long = Deve ter no máximo { $max } caracteres
 duplicate-item = Está repetido
 too-many-items = São permitidos no máximo { $max }
+batch-over-rate = São permitidos no máximo { $max }: são os eventos que se podem publicar por segundo com estas credenciais
 invalid-url = A URL não pode ser usada: { $why }
 url-not-https = A URL deve começar com https://
 url-blocked = Não são permitidas entregas para este endereço

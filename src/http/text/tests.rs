@@ -155,6 +155,10 @@ fn all() -> Vec<(Ground, &'static str)> {
         (rule(Rule::InvalidFormat { expected: "'none' or 'fifo'" }), "This must be 'none' or 'fifo'"),
         (rule(Rule::DuplicateItem), "This occurs twice"),
         (rule(Rule::TooManyItems { max: 50 }), "There may be at most 50"),
+        (
+            rule(Rule::BatchOverRate { max: 10 }),
+            "There may be at most 10: so many events may be published a second with these credentials",
+        ),
         (rule(Rule::InvalidUrl("the host is missing")), "This is not a usable URL: the host is missing"),
         (rule(Rule::UrlNotHttps), "The URL must begin with https://"),
         (rule(Rule::UrlBlocked), "Deliveries to this address are not allowed"),

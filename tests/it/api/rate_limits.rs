@@ -32,7 +32,7 @@ async fn publishing_has_a_quota_of_its_own_counted_in_events() {
     let key = app.make_key(json!({ "name": "p", "preset": "publish_only", "rate_limits": { "publish": 10 } })).await;
     let batch = |events: usize| json!({ "events": vec![json!({ "type": "order.paid", "data": 1 }); events] });
     app.post("/v1/events/batch", batch(11)).key(&key).await.check(expect![[r#"
-        400 too_many_items /events: There may be at most 10
+        400 too_many_items /events: There may be at most 10: so many events may be published a second with these credentials
     "#]]);
     let taken = app.post("/v1/events/batch", batch(8)).key(&key).await.assert(200);
     assert_eq!(taken.header("ratelimit-remaining"), Some("2"));

@@ -185,6 +185,11 @@ async fn the_command_makes_downloads_and_restores_and_says_what_is_missing() {
     let event = publish(&server.api).await;
     let (out, url) = (folder.path().join("a.backup"), format!("http://{}", server.address));
     let words = ["backup", "--url", &url, "--key", ADMIN_KEY, "--out", text(&out)];
+    let exposed = [&words[..], &["--passphrase", PASSPHRASE]].concat();
+    assert!(refused(&exposed, None).contains("everyone on this machine"));
+    let unknown = ["backup", "--url", &url, "--key", "ww_unknown", "--out", text(&out)];
+    assert!(!waxwing(&unknown, None).status.success());
+    assert!(!out.exists(), "what is refused leaves nothing in the way of the next one");
     let printed = good(&words, None);
     assert!(printed.contains("downloaded to"), "{printed}");
     assert!(refused(&words, None).contains("cannot be made"), "it overwrites nothing");
