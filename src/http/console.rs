@@ -71,7 +71,7 @@ impl Console {
     fn answer(&self, request: &Request) -> Result<Response> {
         let path = request.uri().path();
         let page = self.pages.get(&path[1..]);
-        let is_view = is_view(path);
+        let is_view = path == "/" || is_portal(path) || is_view(path) && takes_pages(request.headers());
         let Some(page) = page.or_else(|| self.pages.get(PAGE).filter(|_| is_view)) else {
             return Err(NotFoundError.into());
         };
@@ -111,6 +111,12 @@ fn is_view(path: &str) -> bool {
     let is_version =
         first.strip_prefix('v').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|it| it.is_ascii_digit()));
     !path.contains('.') && !is_version && first != "docs"
+}
+
+/// Browsers say that they do. Who left out the prefix of the API takes JSON, or anything.
+fn takes_pages(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    accepts.flat_map(|accept| accept.split(',')).any(|media| media.trim_start().starts_with("text/html"))
 }
 
 fn content_type(path: &str) -> Option<&'static str> {

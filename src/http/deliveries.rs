@@ -160,7 +160,11 @@ impl Parameters for DeliveryList {
             is_of_the_instance: take_scope(query),
             cursor: Cursor::read(query),
             filter: DeliveryFilter {
-                state: query.take_with("filter[state]", "a state of deliveries", state),
+                state: query.take_with(
+                    "filter[state]",
+                    "pending, retrying, held, succeeded, exhausted, canceled or expired",
+                    state,
+                ),
                 subscription: query.take("filter[subscription_id]", "a subscription's id"),
                 event: query.take("filter[event_id]", "an event's id"),
                 event_type: query.take("filter[event_type]", "an event type"),

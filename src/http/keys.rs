@@ -480,7 +480,8 @@ fn check_scopes(
                     continue;
                 }
                 match scopes_of(kind).find(|(known, _)| known == name) {
-                    None => findings.add(Rule::InvalidFormat { expected: "the name of a scope" }, pointer),
+                    None => findings
+                        .add(Rule::InvalidFormat { expected: "the name of a scope, such as events:read" }, pointer),
                     Some(_) if names[..index].iter().any(|ScopeText(other)| other == name) => {
                         findings.add(Rule::DuplicateItem, pointer);
                     }

@@ -114,7 +114,7 @@ impl Params {
     }
 
     pub fn take_moment(&mut self, name: &str) -> Option<Timestamp> {
-        self.take(name, "an RFC 3339 date and time")
+        self.take(name, "an RFC 3339 date and time, its + written %2B")
     }
 
     pub fn take_bool(&mut self, name: &str) -> Option<bool> {

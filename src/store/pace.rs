@@ -13,12 +13,14 @@ pub enum Pace {
 
 /// Beside the work, a step is followed by a rest of so many times as long as it took: they share processor and disk.
 const REST_FACTOR: u32 = 2;
+/// And for no longer than this: a step that took long had to wait for others, which was a rest.
+const REST_MAX: Duration = Duration::from_millis(250);
 
 impl Pace {
     /// Waits as long as is fitting after a step that took so long.
     pub fn rest_after(self, step: Duration) {
         match self {
-            Self::BesideWork => rest(step * REST_FACTOR),
+            Self::BesideWork => rest((step * REST_FACTOR).min(REST_MAX)),
             Self::Alone => {}
         }
     }

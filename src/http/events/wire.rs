@@ -40,7 +40,7 @@ pub struct EventAttributes {
     pub(super) occurred_at: Time,
     pub(super) created_at: Time,
     /// `scheduled`: its `deliver_at` lies ahead. `unmatched`: nobody asked for it. The others follow from its deliveries: `in_progress` while one is open, then
-    /// `delivered`, `failed`, or `mixed`
+    /// `delivered`, `failed`, or `mixed`. The answer to a publication does not look at them: there it is `in_progress` whenever it has some
     pub(super) state: EventStateName,
     /// How many deliveries it made, redeliveries among them
     pub(super) deliveries_count: u32,

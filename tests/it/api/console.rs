@@ -60,8 +60,15 @@ async fn the_page_is_asked_for_again_each_time_and_its_files_never() {
 async fn every_view_has_an_address_that_leads_to_the_page() {
     let app = TestApp::start().await;
     let page = app.get("/").without_key().await.assert(200).body;
-    for path in ["/index.html", "/portal", "/portal/", "/deliveries", "/a/b/c", "/v", "/vx/1", "/%C3%A9"] {
+    for path in ["/index.html", "/portal", "/portal/"] {
         assert_eq!(app.get(path).without_key().await.assert(200).body, page, "{path}");
+    }
+    for path in ["/deliveries", "/a/b/c", "/v", "/vx/1", "/%C3%A9"] {
+        let browser = app.get(path).without_key().header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+        assert_eq!(browser.await.assert(200).body, page, "{path}");
+        // A program that left out the prefix of the API.
+        app.get(path).without_key().header("accept", "*/*").await.assert(404);
+        app.get(path).without_key().await.assert(404);
     }
     for path in ["/assets/none.js", "/favicon.ico", "/.env", "/v1", "/v1/", "/v2/events", "/.well-known/none"] {
         app.get(path).without_key().await.check(expect![[r#"
@@ -148,7 +155,7 @@ async fn the_portal_alone_is_shown_in_frames_of_the_sites_that_are_set_and_as_so
         let policy = answer.header("content-security-policy").expect("each page has one").to_owned();
         policy.split_once("; frame-ancestors ").expect("it says so").1.to_owned()
     };
-    let ask = async |path: &str| app.get(path).without_key().await.assert(200);
+    let ask = async |path: &str| app.get(path).without_key().header("accept", "text/html").await.assert(200);
     let etag = ask("/portal").await.header("etag").unwrap().to_owned();
     let sites = json!(["https://shop.example", "http://localhost:3000"]);
     for (set, expected) in [

@@ -166,9 +166,9 @@ async fn deliveries_are_filtered() {
     .await
     .check(expect![[r#"
         400 invalid_parameter page[size]: 'page[size]' must be 1 to 100
-        400 invalid_parameter filter[state]: 'filter[state]' must be a state of deliveries
+        400 invalid_parameter filter[state]: 'filter[state]' must be pending, retrying, held, succeeded, exhausted, canceled or expired
         400 invalid_parameter filter[event_id]: 'filter[event_id]' must be an event's id
-        400 invalid_parameter filter[since]: 'filter[since]' must be an RFC 3339 date and time
+        400 invalid_parameter filter[since]: 'filter[since]' must be an RFC 3339 date and time, its + written %2B
         400 invalid_parameter filter[http_status]: 'filter[http_status]' must be 100 to 599
     "#]]);
 }

@@ -99,7 +99,7 @@ async fn a_series_that_makes_no_sense_or_is_too_long_is_refused() {
     app.get("/v1/stats?resolution=second&since=now&scope=all&from=1").await.check(expect![[r#"
         400 invalid_parameter scope: 'scope' must be tenant or instance
         400 invalid_parameter resolution: 'resolution' must be minute, hour or day
-        400 invalid_parameter since: 'since' must be an RFC 3339 date and time
+        400 invalid_parameter since: 'since' must be an RFC 3339 date and time, its + written %2B
         400 invalid_parameter from: 'from' must be left out: there is no such parameter here
     "#]]);
 }

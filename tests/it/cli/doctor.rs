@@ -173,7 +173,8 @@ fn what_is_wrong_with_the_configuration_is_told_and_the_rest_is_looked_at_all_th
         expect(&mut asked(folder.path(), &["--probe-url", "off"]), "configuration", level, text);
     }
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    let (_, log) = Server::start(folder.path(), &[]).terminate();
+    let server = Server::start(folder.path(), &[]);
+    let log = server.begun.clone() + &server.terminate().1;
     assert!(log.contains("every user can read it (mode 0644)"), "{log}");
     expect(&mut asked(folder.path(), &["--probe-url", "off"]), "secret key", "ok", "of waxwing.toml line 3, not in");
 }
