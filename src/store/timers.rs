@@ -28,7 +28,7 @@ const BACKLOG_PAUSE: Duration = Duration::from_millis(50);
 /// After a step that failed.
 const FAILURE_REST: Duration = Duration::from_secs(60);
 /// The longest that the thread sleeps.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// When each of these is due.
 pub(super) struct Timers {

@@ -14,7 +14,7 @@ use super::compaction::Turn;
 use super::journal::{Journal, Rows};
 use super::schema::MetaName;
 use super::tables::{Tables, disk};
-use super::timers::{Timers, report};
+use super::timers::{Timers, WAIT_MAX, report};
 use super::{Change, StoreError};
 use crate::domain::actor::ActorId;
 use crate::domain::id::KeyId;
@@ -192,7 +192,9 @@ impl Writer {
     fn run(mut self) {
         let mut timers = Timers::new();
         loop {
-            let first = match self.queue.recv_timeout(timers.wait(&self)) {
+            // A store that broke does nothing by itself any more: what is due stays so.
+            let wait = if *self.shared.is_broken.borrow() { WAIT_MAX } else { timers.wait(&self) };
+            let first = match self.queue.recv_timeout(wait) {
                 Ok(first) => Some(first),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -67,8 +67,10 @@ impl<'a> Watcher<'a> {
     /// The next message, past keep-alives; none at the end.
     async fn next(&mut self) -> Option<Message> {
         let mut parts = Vec::new();
+        let begun = std::time::Instant::now();
         loop {
             let line = self.line().await?;
+            assert!(begun.elapsed() < PATIENCE, "nothing comes but {line:?}");
             match line.split_once(": ") {
                 Some((_, value)) => parts.push(value.to_owned()),
                 None if parts.len() == 3 => break,
