@@ -4,6 +4,7 @@ mod admin_key;
 mod compacting;
 mod dev;
 mod doors;
+mod exposed;
 mod invitation;
 mod log;
 mod manager;
@@ -13,7 +14,6 @@ mod vigil;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 pub use admin_key::{admin_key_path, read_admin_key};
 use doors::Doors;
 pub use doors::{DoorSeen, DoorState, acme, look_at_doors};
+pub use exposed::Exposed;
 pub use invitation::make_link;
 pub use paint::Paint;
 pub use stop::Signals;
@@ -34,7 +35,7 @@ pub use vigil::Vigil;
 
 use crate::backups::{self, Backups, Bucket, BucketOptions, Place};
 use crate::clock::Clock;
-use crate::config::{Args, BackupTo, Config, FILE_NAME, Https, LogFormat, Origin, Row};
+use crate::config::{Args, BackupTo, Config, Https, LogFormat, Origin, Row};
 use crate::dispatch;
 use crate::domain::setting::SettingName;
 use crate::domain::target::TargetRules;
@@ -52,8 +53,6 @@ const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
 const BACKUP_FOLDER: &str = "backups";
 /// After a commit failed the store is opened again after this time, so that a disk that stays full is not worn out.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
-/// Of the mode of a file.
-const OTHERS_READ: u32 = 0o004;
 /// What a life that ended may still do before it is cut off.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -86,8 +85,8 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
     for unknown in &config.unknown_variables {
         warn!("{unknown}");
     }
-    if let Some(exposed) = exposed_secrets(config) {
-        warn!("{exposed}: `chmod o= {FILE_NAME}`, and make new ones if somebody may have read them");
+    if let Some(Exposed { secrets, advice }) = Exposed::find(config) {
+        warn!("{secrets}: {advice}");
     }
     // Before the store is touched: a port that is taken should leave nothing behind.
     let doors = Doors::open(config, &Clock::System)?;
@@ -444,15 +443,6 @@ async fn provide_admin_key(
         admin_key::create_admin_key(store, data_dir, reserve, clock).await?;
     }
     Ok(admin_key::live_admin_key(store, data_dir))
-}
-
-/// Secrets of the configuration file, when every user of this machine can read it: who holds them, in words.
-pub fn exposed_secrets(config: &Config) -> Option<String> {
-    let secrets = config.secrets_in_file();
-    let mode = std::fs::metadata(FILE_NAME).ok()?.mode() & 0o777;
-    let is_exposed = !secrets.is_empty() && mode & OTHERS_READ != 0;
-    let exposed = || format!("{FILE_NAME} holds {}, and every user can read it (mode {mode:04o})", secrets.join(", "));
-    is_exposed.then(exposed)
 }
 
 /// A link for the first user of the console, while there is none; of an earlier start's it takes the place.

@@ -13,9 +13,9 @@ use url::Url;
 
 use super::config::to_json;
 use super::{Context, Failure, Verdict, print, print_json, read_named};
-use crate::app::{self, Paint};
+use crate::app::{self, Exposed, Paint};
 use crate::clock::Clock;
-use crate::config::{ACME_DIRECTORY_DEFAULT, Args, Config, ConfigError, FILE_NAME, Origin, Row};
+use crate::config::{ACME_DIRECTORY_DEFAULT, Args, Config, ConfigError, Origin, Row};
 
 /// Listeners take 8,192 connections, and each receiver that is talked to is one more.
 const OPEN_FILES_ENOUGH: u64 = 16_384;
@@ -175,9 +175,8 @@ fn configuration(config: Result<&Config, &Vec<ConfigError>>) -> Finding {
     if !config.unknown_variables.is_empty() {
         return found(Finding::warn(ABOUT, config.unknown_variables.join("; "), "correct the variable, or remove it"));
     }
-    if let Some(exposed) = app::exposed_secrets(config) {
-        let advice = format!("`chmod o= {FILE_NAME}`; make new ones if somebody may have read them");
-        return found(Finding::warn(ABOUT, exposed, advice));
+    if let Some(Exposed { secrets, advice }) = Exposed::find(config) {
+        return found(Finding::warn(ABOUT, secrets, advice));
     }
     let line = format!("{} settings, {set} of them set; `waxwing config` shows each", rows.len());
     found(Finding::ok(ABOUT, line))

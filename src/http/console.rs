@@ -71,14 +71,15 @@ impl Console {
     fn answer(&self, request: &Request) -> Result<Response> {
         let path = request.uri().path();
         let page = self.pages.get(&path[1..]);
-        let is_view = path == "/" || is_portal(path) || is_view(path) && takes_pages(request.headers());
+        let is_entrance = path == "/" || is_portal(path);
+        let is_view = is_entrance || is_view(path) && takes_pages(request.headers());
         let Some(page) = page.or_else(|| self.pages.get(PAGE).filter(|_| is_view)) else {
             return Err(NotFoundError.into());
         };
         match *request.method() {
             Method::GET | Method::HEAD => Ok(send(page, request, self.policy(path))),
             // Nobody writes to a view; who writes to a path that could be one is looking for an API.
-            _ if is_view && path != "/" && !is_portal(path) => Err(NotFoundError.into()),
+            _ if is_view && !is_entrance => Err(NotFoundError.into()),
             _ => Err(MethodNotAllowedError.into()),
         }
     }

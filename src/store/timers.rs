@@ -28,7 +28,7 @@ const BACKLOG_PAUSE: Duration = Duration::from_millis(50);
 /// After a step that failed.
 const FAILURE_REST: Duration = Duration::from_secs(60);
 /// The longest that the thread sleeps.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// When each of these is due.
 pub(super) struct Timers {
@@ -54,6 +54,10 @@ impl Timers {
     }
 
     pub(super) fn wait(&self, writer: &Writer) -> Duration {
+        // It does nothing by itself any more: what is due stays so.
+        if writer.is_broken() {
+            return WAIT_MAX;
+        }
         let state = &writer.state;
         let mut until = self.retention_at.min(self.backlog_at);
         if !state.unindexed.is_empty() {
@@ -72,6 +76,9 @@ impl Timers {
     }
 
     pub(super) fn run(&mut self, writer: &mut Writer) {
+        if writer.is_broken() {
+            return;
+        }
         let now = Instant::now();
         if now >= self.index_at || writer.state.unindexed.len() >= UNINDEXED_MAX {
             self.index_at = now + INDEX_EVERY;

@@ -14,7 +14,7 @@ use super::compaction::Turn;
 use super::journal::{Journal, Rows};
 use super::schema::MetaName;
 use super::tables::{Tables, disk};
-use super::timers::{Timers, WAIT_MAX, report};
+use super::timers::{Timers, report};
 use super::{Change, StoreError};
 use crate::domain::actor::ActorId;
 use crate::domain::id::KeyId;
@@ -192,9 +192,7 @@ impl Writer {
     fn run(mut self) {
         let mut timers = Timers::new();
         loop {
-            // A store that broke does nothing by itself any more: what is due stays so.
-            let wait = if *self.shared.is_broken.borrow() { WAIT_MAX } else { timers.wait(&self) };
-            let first = match self.queue.recv_timeout(wait) {
+            let first = match self.queue.recv_timeout(timers.wait(&self)) {
                 Ok(first) => Some(first),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -213,9 +211,7 @@ impl Writer {
                 Some(Order::Turn(turn)) => self.turn(*turn),
                 None => {}
             }
-            if !*self.shared.is_broken.borrow() {
-                timers.run(&mut self);
-            }
+            timers.run(&mut self);
             let untold = std::mem::take(&mut self.untold);
             if !untold.is_empty() {
                 _ = self.changes.blocking_send(untold);
@@ -314,6 +310,10 @@ impl Writer {
             Err(Failed::Broken(error)) => error,
         };
         (Err(self.has_failed(error)), Vec::new())
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        *self.shared.is_broken.borrow()
     }
 
     /// From here on nothing is written.

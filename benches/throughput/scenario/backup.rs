@@ -10,7 +10,7 @@ use super::super::link::Fault;
 use super::super::report::{Row, Unit};
 use super::super::world::{Expected, World};
 use super::latency::{Runs, alone_and_beside, shown, steady};
-use super::{EVENT_TYPE, Scenario, facts, found, in_batches, make_event_type, make_subscription, subscription};
+use super::{EVENT_TYPE, Scenario, facts, found, in_batches, subscribe_receiver};
 
 const HISTORY: u64 = 300_000;
 const HISTORY_QUICK: u64 = 2_000;
@@ -30,9 +30,7 @@ pub async fn run(world: &mut World, scenario: Scenario) -> Result<Vec<Row>, Faul
     world.need_room(history * DISK_BYTES_PER_EVENT)?;
     let home = world.home(Disk::AsItIs).await?;
     let server = &home.server;
-    make_event_type(server, EVENT_TYPE).await?;
-    let url = format!("http://{}/ok/0", world.receiver.address);
-    make_subscription(server, &subscription(&url, EVENT_TYPE, r#","max_in_flight":64"#)).await?;
+    subscribe_receiver(world, server, r#","max_in_flight":64"#).await?;
     world.rehearse(&in_batches(server, EVENT_TYPE, history), Expected { groups: 1, seqs: history }).await?;
     let rehearsal =
         steady(server, EVENT_TYPE, PER_SECOND, world.scale.pick(REHEARSAL_SECONDS, REHEARSAL_SECONDS_QUICK));

@@ -7,9 +7,7 @@ use super::super::figures::median;
 use super::super::link::Fault;
 use super::super::report::{Row, Unit};
 use super::super::world::{Expected, World};
-use super::{
-    DATA_BYTES, EVENT_TYPE, Scenario, facts, found, in_batches, make_event_type, make_subscription, subscription,
-};
+use super::{DATA_BYTES, EVENT_TYPE, Scenario, facts, found, in_batches, subscribe_receiver};
 
 const SHORT: u64 = 10_000;
 const SHORT_QUICK: u64 = 1_000;
@@ -33,9 +31,7 @@ pub async fn run(world: &mut World, scenario: Scenario) -> Result<Vec<Row>, Faul
     let (mut doubts, mut others) = (Vec::new(), 0.0_f64);
     let home = world.home(Disk::AsItIs).await?;
     let server = &home.server;
-    make_event_type(server, EVENT_TYPE).await?;
-    let url = format!("http://{}/ok/0", world.receiver.address);
-    make_subscription(server, &subscription(&url, EVENT_TYPE, r#","max_in_flight":64"#)).await?;
+    subscribe_receiver(world, server, r#","max_in_flight":64"#).await?;
 
     world.rehearse(&in_batches(server, EVENT_TYPE, short), Expected { groups: 1, seqs: short }).await?;
     let young = cost(world, server, &mut doubts, &mut others).await?;

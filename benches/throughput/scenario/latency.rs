@@ -6,7 +6,7 @@ use super::super::figures::{Latencies, median};
 use super::super::link::{Fault, Plan};
 use super::super::report::{CpuPer1000, Fact, Figures, Latency, Row, Unit};
 use super::super::world::{Expected, Measured, World, event};
-use super::{DATA_BYTES, EVENT_TYPE, Scenario, make_event_type, make_subscription, subscription};
+use super::{DATA_BYTES, EVENT_TYPE, Scenario, subscribe_receiver};
 
 const CONNECTIONS: u32 = 16;
 const SECONDS: u64 = 20;
@@ -29,9 +29,7 @@ pub async fn run(world: &mut World, scenario: Scenario, rate: f64) -> Result<Vec
     for run in 1..=world.scale.runs {
         let home = world.home(Disk::AsItIs).await?;
         let server = &home.server;
-        make_event_type(server, EVENT_TYPE).await?;
-        let url = format!("http://{}/ok/0", world.receiver.address);
-        make_subscription(server, &subscription(&url, EVENT_TYPE, r#","max_in_flight":64"#)).await?;
+        subscribe_receiver(world, server, r#","max_in_flight":64"#).await?;
         let seconds = world.scale.pick(SECONDS, SECONDS_QUICK);
         let warm_up = steady(server, EVENT_TYPE, rate, world.scale.pick(WARM_UP_SECONDS, SECONDS_QUICK));
         world.rehearse(&warm_up, Expected { groups: 1, seqs: warm_up.requests }).await?;

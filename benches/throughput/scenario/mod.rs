@@ -205,6 +205,13 @@ async fn make_subscription(server: &Server, body: &str) -> Result<String, Fault>
     server.must("POST", "/v1/webhook-subscriptions", body).await
 }
 
+/// The one event type, and one subscription of the receiver to it; `more` are further members of its body.
+async fn subscribe_receiver(world: &World, server: &Server, more: &str) -> Result<(), Fault> {
+    make_event_type(server, EVENT_TYPE).await?;
+    let url = format!("http://{}/ok/0", world.receiver.address);
+    make_subscription(server, &subscription(&url, EVENT_TYPE, more)).await.map(drop)
+}
+
 /// So many subscriptions, each to an event type of its own, whose receivers hang, drip, answer 503 or refuse.
 async fn make_sick_subscriptions(world: &mut World, server: &Server, sick: &Receiver, count: u64) -> Result<(), Fault> {
     let types = making(server, "/v1/event-types", &[], r#"{"name":"bench.t{{seq}}"}"#.to_owned(), 0, count);

@@ -9,10 +9,7 @@ use super::super::link::Fault;
 use super::super::report::Row;
 use super::super::world::{Expected, Generator, Receiver, World};
 use super::latency::{Runs, alone_and_beside, shown, steady};
-use super::{
-    EVENT_TYPE, Scenario, allow_many_subscriptions, make_event_type, make_sick_subscriptions, make_subscription,
-    subscription,
-};
+use super::{EVENT_TYPE, Scenario, allow_many_subscriptions, make_sick_subscriptions, subscribe_receiver};
 
 const HEALTHY_PER_SECOND: f64 = 100.0;
 const SICK: u64 = 500;
@@ -38,9 +35,7 @@ pub async fn run(world: &mut World, scenario: Scenario) -> Result<Vec<Row>, Faul
         let home = world.home(Disk::AsItIs).await?;
         let server = &home.server;
         allow_many_subscriptions(server).await?;
-        make_event_type(server, EVENT_TYPE).await?;
-        let url = format!("http://{}/ok/0", world.receiver.address);
-        make_subscription(server, &subscription(&url, EVENT_TYPE, "")).await?;
+        subscribe_receiver(world, server, "").await?;
         make_sick_subscriptions(world, server, &sick_receiver, sick).await?;
 
         let warm_up = steady(server, EVENT_TYPE, HEALTHY_PER_SECOND, WARM_UP_SECONDS);

@@ -8,10 +8,7 @@ use super::super::report::{Fact, Figures, Row, Unit};
 use super::super::world::{Expected, Generator, Home, Receiver, World};
 use super::backlog::DUPLICATES_OF_A_KILL_MAX;
 use super::latency::{Runs, shown, steady};
-use super::{
-    EVENT_TYPE, Scenario, allow_many_subscriptions, in_batches, make_event_type, make_sick_subscriptions,
-    make_subscription, subscription,
-};
+use super::{EVENT_TYPE, Scenario, allow_many_subscriptions, in_batches, make_sick_subscriptions, subscribe_receiver};
 
 const EVENTS_PER_SECOND: f64 = 1000.0;
 const MINUTES: u64 = 30;
@@ -88,9 +85,7 @@ pub async fn run(world: &mut World, scenario: Scenario) -> Result<Vec<Row>, Faul
 
 async fn prepare(world: &mut World, server: &Server, sick_receiver: &Receiver) -> Result<(), Fault> {
     allow_many_subscriptions(server).await?;
-    make_event_type(server, EVENT_TYPE).await?;
-    let url = format!("http://{}/ok/0", world.receiver.address);
-    make_subscription(server, &subscription(&url, EVENT_TYPE, r#","max_in_flight":64"#)).await?;
+    subscribe_receiver(world, server, r#","max_in_flight":64"#).await?;
     make_sick_subscriptions(world, server, sick_receiver, SICK).await
 }
 

@@ -1,7 +1,6 @@
 //! A store made of a backup: to look whether it can be, and to go on with it.
 
 use std::fs::{self, File};
-use std::io;
 use std::path::Path;
 
 use redb::backends::FileBackend;
@@ -15,7 +14,7 @@ use super::super::schema::{NAMES, definition};
 use super::super::tables::disk;
 use super::super::{Location, OpenError, Report, check};
 use super::file::{Contents, Failed, KIND_CONTENTS, KIND_ROWS, KIND_SECRET_KEY, Reading, TableContents};
-use super::scratch::{self, ScratchFile};
+use super::scratch::{self, ScratchFile, unless_missing};
 use super::{BackupError, Described, Progress, Restored, Watch, at};
 use crate::domain::backup::{Passphrase, Stage};
 
@@ -60,7 +59,7 @@ pub fn check_backup(
     watch: Watch<'_>,
 ) -> Result<Restored, BackupError> {
     let made = make(backup, folder, secret_key, passphrase, Made::ToLook, watch);
-    let removed = scratch::remove(folder).map_err(at(folder));
+    let removed = remove_folder(folder);
     let restored = made?;
     removed.map(|()| restored)
 }
@@ -161,17 +160,11 @@ pub fn finish_restore(folder: &Path) -> Result<bool, BackupError> {
 }
 
 fn move_if_there(from: &Path, to: &Path) -> Result<(), BackupError> {
-    match fs::rename(from, to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(from)(error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    unless_missing(fs::rename(from, to)).map_err(at(from))
 }
 
 fn remove_folder(folder: &Path) -> Result<(), BackupError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(folder)(error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    scratch::remove(folder).map_err(at(folder))
 }
 
 fn sync_folder(folder: &Path) -> Result<(), BackupError> {

@@ -77,7 +77,8 @@ fn shrink(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-fn unless_missing(done: io::Result<()>) -> io::Result<()> {
+/// Done as well when there was nothing to do it to.
+pub(super) fn unless_missing(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),

@@ -84,9 +84,9 @@ async fn what_cannot_be_a_key_is_refused() {
         (
             json!({ "name": "a", "scopes": ["events:read", "events:read", "events:eat"] }),
             expect![[r#"
-                400 duplicate_item /scopes/1: This occurs twice
-                400 invalid_parameter /scopes/2: This must be the name of a scope, such as events:read
-            "#]],
+            400 duplicate_item /scopes/1: This occurs twice
+            400 invalid_parameter /scopes/2: This must be the name of a scope, such as events:read
+        "#]],
         ),
         (
             json!({ "name": "a", "scopes": [] }),
