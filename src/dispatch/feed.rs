@@ -185,9 +185,6 @@ impl Feed {
                         let shown = shown(&delivery, store);
                         add(delivery.tenant, delivery.subscription, What::Attempted(shown, attempt));
                     }
-                    Seen::Moved(delivery) => {
-                        add(delivery.tenant, delivery.subscription, What::Changed(shown(&delivery, store)));
-                    }
                     Seen::Health(id) => add_subscription(id, &catalogue, store, add),
                 }
             }

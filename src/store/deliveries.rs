@@ -413,20 +413,14 @@ impl Transaction<'_> {
         }
         for id in parked {
             let Some(mut row) = Row::of(self, id)? else { continue };
-            let state = row.delivery.state;
-            if !state.is_final() || !row.is_final_on_disk {
-                row.put(&mut self.tables, state, true)?;
+            match row.delivery.state {
+                // It ended meanwhile, maybe with its subscription.
+                state if state.is_final() => end(self, id, state)?,
+                state => row.put(&mut self.tables, state, true)?,
             }
         }
         for (id, reason) in canceled {
-            let Some(mut row) = Row::of(self, id)? else { continue };
-            if !row.is_final_on_disk {
-                row.delivery.updated_at = self.now;
-                row.put(&mut self.tables, State::Canceled { reason }, false)?;
-                if let Some(seen) = seen {
-                    seen.push(Seen::Moved(row.delivery));
-                }
-            }
+            end(self, id, State::Canceled { reason })?;
         }
         for (id, health) in health {
             let Some(subscription) = self.with_catalogue(|catalogue| catalogue.subscription(id).cloned()) else {

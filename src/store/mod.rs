@@ -280,8 +280,6 @@ pub struct Recorded {
 pub enum Seen {
     /// The delivery as it stands after the attempt.
     Attempted(Delivery, AttemptSeen),
-    /// It ended without an attempt.
-    Moved(Delivery),
     /// The subscription fares differently from before.
     Health(SubscriptionId),
 }

@@ -8,7 +8,7 @@ use waxwing::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
 use waxwing::domain::job::JobKind;
 use waxwing::domain::subscription::{DisabledReason, Subscription};
 use waxwing::domain::time::Timestamp;
-use waxwing::store::{BACKLOG_AGE_MAX, BACKLOG_MAX, Change, DeliveryFilter, StoreError};
+use waxwing::store::{BACKLOG_AGE_MAX, BACKLOG_MAX, Change, DeliveryFilter, Recordings, StoreError};
 
 use super::engine::{Answers, Engine};
 use super::world::*;
@@ -194,6 +194,25 @@ fn whoever_watches_is_told_of_each_delivery_that_ends_in_bulk() {
     let event = world.publish(event("a")).unwrap().event;
     let at_birth = world.deliveries_of(&event)[0].id;
     assert_eq!(told(&world.changes, State::Canceled { reason: CanceledReason::SubscriptionGone }), [at_birth]);
+}
+
+/// Nobody was told of those that were on their way to the disk when their subscription was deleted.
+#[test]
+fn whoever_watches_is_told_of_each_delivery_that_ends_on_its_way_to_the_disk() {
+    let mut world = World::new();
+    let id = world.subscribe(Subscription { is_active: false, ..subscription_to("a") }).id;
+    let event = world.publish(event("a")).unwrap().event;
+    let fresh = world.deliveries_of(&event)[0].id;
+    let store = world.store.clone();
+    world.run(store.delete_subscription(id, None)).unwrap();
+    world.wait(Duration::from_secs(1));
+    world.record(Recordings { parked: vec![fresh], ..Recordings::default() });
+    assert_eq!(told(&world.changes, State::Canceled { reason: CanceledReason::SubscriptionDeleted }), [fresh]);
+    assert_eq!(world.delivery(fresh).updated_at, world.now());
+    world.work();
+    world.changes.extend(world.writer.step().changes);
+    assert_eq!(told(&world.changes, State::Canceled { reason: CanceledReason::SubscriptionDeleted }), [fresh]);
+    assert_clean(world.check());
 }
 
 /// What was on its way to the disk when the subscription was paused once had its place twice.
