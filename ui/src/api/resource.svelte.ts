@@ -14,13 +14,20 @@ export class Resource<T> {
 
   #ask: Ask<T>;
   #running: AbortController | null = null;
+  #isOver = false;
 
   constructor(ask: Ask<T>) {
     this.#ask = ask;
   }
 
-  /** What is asked last wins, whichever answer comes first. */
+  begin(): void {
+    this.#isOver = false;
+    void this.reload();
+  }
+
+  /** What is asked last wins, whichever answer comes first. Who has left asks for nothing more, when something that was begun there ends. */
   async reload(): Promise<void> {
+    if (this.#isOver) return;
     this.#running?.abort();
     const running = new AbortController();
     this.#running = running;
@@ -42,6 +49,7 @@ export class Resource<T> {
   stop(): void {
     this.#running?.abort();
     this.#running = null;
+    this.#isOver = true;
   }
 }
 
@@ -49,7 +57,7 @@ export class Resource<T> {
 export function resource<T>(ask: Ask<T>, everyMilliseconds?: number): Resource<T> {
   const made = new Resource(ask);
   $effect(() => {
-    void made.reload();
+    made.begin();
     const timer = everyMilliseconds ? setInterval(() => document.hidden || void made.reload(), everyMilliseconds) : undefined;
     return () => {
       clearInterval(timer);
