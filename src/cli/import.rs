@@ -266,7 +266,8 @@ impl Importer {
     }
 
     fn hinted(&self, line: String) -> String {
-        if line.starts_with("unknown_event_type") && !self.create_event_types {
+        // One that is archived is there.
+        if line.starts_with("unknown_event_type") && !line.ends_with("is archived") && !self.create_event_types {
             return format!("{line} (--create-event-types makes it)");
         }
         line

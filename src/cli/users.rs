@@ -11,6 +11,7 @@ use super::{Context, Failure, Verdict, print, print_json};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Args;
+use crate::domain::obstacle::Obstacle;
 use crate::domain::user::{Email, Invited, User};
 use crate::store::{Store, StoreError};
 
@@ -145,7 +146,7 @@ fn link_on_stopped(
         let to = whom(store)?;
         let made = app::make_link(store, &Clock::System, to, &base).await;
         made.map_err(|error| match error {
-            StoreError::InvalidState => {
+            StoreError::InvalidState(Obstacle::UserExists) => {
                 Failure::Failed("there is a user already: `waxwing users reset-password EMAIL` makes a link".to_owned())
             }
             error => Failure::Failed(error.to_string()),

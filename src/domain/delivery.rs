@@ -122,6 +122,20 @@ pub enum ShownState {
     Expired,
 }
 
+impl From<State> for ShownState {
+    /// Of one that nothing holds up.
+    fn from(state: State) -> Self {
+        match state {
+            State::Pending { .. } => Self::Pending,
+            State::Retrying { .. } => Self::Retrying,
+            State::Succeeded => Self::Succeeded,
+            State::Exhausted { .. } => Self::Exhausted,
+            State::Canceled { .. } => Self::Canceled,
+            State::Expired { .. } => Self::Expired,
+        }
+    }
+}
+
 impl ShownState {
     pub const ALL: [Self; 7] =
         [Self::Pending, Self::Retrying, Self::Held, Self::Succeeded, Self::Exhausted, Self::Canceled, Self::Expired];

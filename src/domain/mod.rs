@@ -18,6 +18,7 @@ pub mod key;
 pub mod key_pair;
 pub mod language;
 pub mod mail;
+pub mod obstacle;
 pub mod operational;
 pub mod password;
 pub mod portal_link;

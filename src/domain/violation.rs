@@ -103,6 +103,10 @@ pub enum Rule {
     UnknownEventType {
         name: String,
     },
+    /// Nobody publishes it or subscribes to it any more.
+    ArchivedEventType {
+        name: String,
+    },
     /// A restricted key may not have events of this type or pattern.
     EventNotAllowed {
         name: String,
@@ -122,6 +126,10 @@ pub enum Rule {
     PayloadSchemaMismatch {
         detail: String,
     },
+    /// No data can be checked by the schema; `why` says what is wrong with it.
+    InvalidSchema {
+        why: String,
+    },
 }
 
 impl Rule {
@@ -132,7 +140,10 @@ impl Rule {
             Self::UnknownField { .. } => "unknown_field",
             Self::MissingField { .. } => "missing_field",
             Self::InvalidType { .. } => "invalid_type",
-            Self::InvalidParameter { .. } | Self::InvalidFormat { .. } | Self::ChannelNotAllowed => "invalid_parameter",
+            Self::InvalidParameter { .. }
+            | Self::InvalidFormat { .. }
+            | Self::InvalidSchema { .. }
+            | Self::ChannelNotAllowed => "invalid_parameter",
             Self::OutOfRange { .. } | Self::TooFarAhead { .. } | Self::TooShort { .. } | Self::TooLong { .. } => {
                 "out_of_range"
             }
@@ -147,7 +158,7 @@ impl Rule {
             Self::OverlapNotSupported { .. } => "overlap_not_supported",
             Self::KeyPairNotSupported { .. } => "key_pair_not_supported",
             Self::EventsEmpty => "events_empty",
-            Self::UnknownEventType { .. } => "unknown_event_type",
+            Self::UnknownEventType { .. } | Self::ArchivedEventType { .. } => "unknown_event_type",
             Self::EventNotAllowed { .. } => "event_not_allowed",
             Self::DescriptionTooLong { .. } => "description_too_long",
             Self::PayloadTooLarge { .. } => "payload_too_large",

@@ -23,6 +23,7 @@ use crate::domain::audit::AuditObject;
 use crate::domain::backup::{BackupName, PASSPHRASE_EXPECTED, Passphrase, Stage};
 use crate::domain::id::BackupId;
 use crate::domain::key::Scope;
+use crate::domain::obstacle::Obstacle;
 use crate::domain::violation::Rule;
 use crate::store::backup::Progress;
 
@@ -187,7 +188,9 @@ impl BackupsApi {
         caller: Caller<OfInstance<scope::BackupsWrite>>,
         id: Path<String>,
     ) -> Result<BackupFile, Refusal> {
-        let Row::Kept(kept) = self.find(&id).await? else { return Err(Ground::InvalidState.into()) };
+        let Row::Kept(kept) = self.find(&id).await? else {
+            return Err(Ground::InvalidState(Obstacle::NoBackupFile).into());
+        };
         let download = self.app.backups.place().read(kept).await.map_err(unavailable)?;
         let object = AuditObject { kind: BackupAttributes::TYPE.to_owned(), id: kept.name.id.to_string() };
         audit::note_reading(&caller.visit, "backups.download", object).await?;

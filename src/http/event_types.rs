@@ -16,10 +16,10 @@ use super::audit::Ending;
 use super::auth::{Call, Caller, OfInstance, scope};
 use super::body::{Body, Fields, Findings, Nothing, Wire};
 use super::etag::{self, IfMatch};
-use super::events::check_schema;
+use super::events::{check_schema, shortened};
 use super::idempotency::{Fingerprint, once};
 use super::page::{Listed, Numbered, Parameter, Parameters, Params, Query, bool_parameter};
-use super::problem::Refusal;
+use super::problem::{Ground, Refusal, Source};
 use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply};
 use super::value::{Nullable, Raw, Time};
 use super::{App, Tag};
@@ -28,7 +28,7 @@ use crate::domain::event_type::{
 };
 use crate::domain::time::Timestamp;
 use crate::domain::violation::Rule;
-use crate::store::catalogue::EventTypeEntry;
+use crate::store::catalogue::{EventTypeEntry, UnusableSchema};
 use crate::store::{Edit, Imported, StoreError};
 
 use import::webhooks_of;
@@ -188,7 +188,7 @@ impl EventTypesApi {
             let render = move |made: &EventType| {
                 answer(StatusCode::CREATED, made, count).header("location", format!("/v1/event-types/{}", made.name))
             };
-            let made = self.app.store.create_event_type(event_type, memory.keep(render)).await?;
+            let made = self.app.store.create_event_type(event_type, memory.keep(render)).await.map_err(refused)?;
             Ok(render(&made))
         })
         .await
@@ -458,6 +458,13 @@ fn check_description(description: Option<&String>, findings: &mut Findings) {
     }
 }
 
+fn refused(error: StoreError) -> Refusal {
+    match error {
+        StoreError::AlreadyExists => Refusal::at(Ground::AlreadyExists, Source::Pointer("/name".to_owned())),
+        error => error.into(),
+    }
+}
+
 fn check_schema_and_example(event_type: &EventType, findings: &mut Findings) {
     for (raw, pointer) in [(&event_type.schema, "/schema"), (&event_type.example, "/example")] {
         if raw.as_ref().is_some_and(|raw| raw.get().len() > SCHEMA_BYTES_MAX) {
@@ -471,9 +478,11 @@ fn check_schema_and_example(event_type: &EventType, findings: &mut Findings) {
         findings.add(Rule::InvalidType { expected: "a JSON Schema object" }, "/schema");
         return;
     }
-    let Ok(entry) = EventTypeEntry::new(event_type.clone()) else {
-        findings.add(Rule::InvalidFormat { expected: "a JSON Schema that can be used" }, "/schema");
-        return;
+    let entry = match EventTypeEntry::new(event_type.clone()) {
+        Ok(entry) => entry,
+        Err(UnusableSchema { at, why }) => {
+            return findings.add(Rule::InvalidSchema { why: shortened(&why) }, format!("/schema{at}"));
+        }
     };
     if let (Some(validator), Some(example)) = (&entry.validator, &event_type.example) {
         let mut violations = Vec::new();

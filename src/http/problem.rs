@@ -10,6 +10,7 @@ use super::text::{Text, text};
 use crate::domain::actor::ActorKind;
 use crate::domain::key::Scope;
 use crate::domain::language::Language;
+use crate::domain::obstacle::{Limited, Obstacle};
 use crate::domain::violation::{Rule, Violation};
 use crate::store::StoreError;
 
@@ -101,6 +102,8 @@ pub enum Ground {
     /// The answer was too large for its contract to be given again.
     IdempotencySnapshotUnavailable,
     AlreadyExists,
+    /// Another tenant has the `external_id`.
+    TenantIdTaken,
     /// A key has the text that is imported.
     KeyExists,
     /// Another subscription has the public id that is imported.
@@ -108,11 +111,7 @@ pub enum Ground {
     /// A subscription that was named is not for this event.
     EventNotAllowed,
     ExternalIdConflict,
-    InvalidState,
-    /// There is a user already.
-    SetupDone,
-    /// No owner would be left.
-    LastOwner,
+    InvalidState(Obstacle),
     /// Another user has the e-mail address.
     EmailTaken,
     EventExpired,
@@ -124,8 +123,10 @@ pub enum Ground {
     /// Nobody publishes into the tenant that hears about the instance itself.
     SystemTenant,
     PreconditionFailed,
+    /// `of_what`: what there are so many of.
     LimitExceeded {
         max: u32,
+        of_what: Limited,
     },
     RateLimited,
     /// The tenant tried too many targets, or too many that are forbidden.
@@ -205,17 +206,16 @@ impl Ground {
             Self::IdempotencyConflict
             | Self::IdempotencyInProgress
             | Self::AlreadyExists
+            | Self::TenantIdTaken
             | Self::KeyExists
             | Self::PublicIdTaken
             | Self::ExternalIdConflict
-            | Self::InvalidState
+            | Self::InvalidState(_)
             | Self::BackupRunning
             | Self::CompactionRunning
             | Self::InstanceNotEmpty
             | Self::ListenerTaken
             | Self::SettingFixed { .. }
-            | Self::SetupDone
-            | Self::LastOwner
             | Self::EmailTaken
             | Self::SystemTenant
             | Self::LimitExceeded { .. } => StatusCode::CONFLICT,
@@ -267,17 +267,17 @@ impl Ground {
             Self::IdempotencyConflict => "idempotency_conflict",
             Self::IdempotencyInProgress => "idempotency_in_progress",
             Self::IdempotencySnapshotUnavailable => "idempotency_snapshot_unavailable",
-            Self::AlreadyExists | Self::KeyExists | Self::PublicIdTaken | Self::EmailTaken => "already_exists",
+            Self::AlreadyExists | Self::TenantIdTaken | Self::KeyExists | Self::PublicIdTaken | Self::EmailTaken => {
+                "already_exists"
+            }
             Self::EventNotAllowed => "event_not_allowed",
             Self::ExternalIdConflict => "external_id_conflict",
-            Self::InvalidState
+            Self::InvalidState(_)
             | Self::BackupRunning
             | Self::InstanceNotEmpty
             | Self::ListenerTaken
             | Self::SettingFixed { .. }
             | Self::SystemTenant
-            | Self::SetupDone
-            | Self::LastOwner
             | Self::CompactionRunning => "invalid_state",
             Self::EventExpired => "event_expired",
             Self::PreconditionFailed => "precondition_failed",
@@ -449,8 +449,8 @@ impl From<&StoreError> for Refusal {
             StoreError::AlreadyExists => Ground::AlreadyExists,
             StoreError::EventNotAllowed => Ground::EventNotAllowed,
             StoreError::ExternalIdConflict => Ground::ExternalIdConflict,
-            StoreError::LimitExceeded { max } => Ground::LimitExceeded { max: *max },
-            StoreError::InvalidState => Ground::InvalidState,
+            StoreError::LimitExceeded { max, of_what } => Ground::LimitExceeded { max: *max, of_what: *of_what },
+            StoreError::InvalidState(obstacle) => Ground::InvalidState(*obstacle),
             StoreError::PayloadExpired => Ground::EventExpired,
             StoreError::PreconditionFailed => Ground::PreconditionFailed,
             StoreError::StorageFull => Ground::StorageFull,

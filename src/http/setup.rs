@@ -27,6 +27,7 @@ use super::{App, Tag, read_disk};
 use crate::backups::{Restoring, Shut};
 use crate::domain::backup::{PASSPHRASE_EXPECTED, Passphrase};
 use crate::domain::id::UserId;
+use crate::domain::obstacle::Obstacle;
 use crate::domain::session::SignedIn;
 use crate::domain::token::{Token, TokenHash};
 use crate::domain::user::{INVITATION_LIVES, Invitation, Invited, Role, invitation_url};
@@ -231,7 +232,7 @@ impl SetupApi {
         findings.finish()?;
         let unavailable = |error: BackupError| Refusal::from(Ground::BackupsUnavailable { detail: error.to_string() });
         let Some(mut upload) = self.app.backups.take_in().map_err(unavailable)? else {
-            return Err(Ground::InvalidState.into());
+            return Err(Ground::InvalidState(Obstacle::RestoreRunning).into());
         };
         let Coming(mut body) = backup;
         while let Some(frame) = body.frame().await {
@@ -320,10 +321,7 @@ impl SetupApi {
         let expires_at = self.app.clock.now().plus(INVITATION_LIVES);
         let token = Token::generate(&mut rand::rng());
         let invitation = Invitation { hash: token.hash(), to: Invited::FirstOwner, expires_at };
-        self.app.store.invite(invitation).await.map_err(|error| match error {
-            StoreError::InvalidState => Ground::SetupDone.into(),
-            error => Refusal::from(error),
-        })?;
+        self.app.store.invite(invitation).await?;
         let attributes =
             SetupLinkAttributes { invitation_url: invitation_url(&guest.base, &token), expires_at: Time(expires_at) };
         Ok(Reply::json(StatusCode::OK, &One::new("setup", attributes)).into())

@@ -17,7 +17,7 @@ use super::body::{Body, Fields, Findings, Scalar, Wire, nested};
 use super::etag::{self, IfMatch};
 use super::idempotency::{Fingerprint, once};
 use super::page::{Listed, Numbered, Parameter, Parameters, Params, Query};
-use super::problem::{Ground, Refusal};
+use super::problem::{Ground, Refusal, Source};
 use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply};
 use super::subscriptions::{ProfileName, ProfileText, check_metadata, check_overlap, check_profile};
 use super::value::{Nullable, Time};
@@ -25,6 +25,7 @@ use super::{App, Tag};
 use crate::domain::header::{HeaderPrefix, PREFIX_EXPECTED};
 use crate::domain::id::TenantId;
 use crate::domain::key::RATE_CEILING;
+use crate::domain::obstacle::Obstacle;
 use crate::domain::secret::Secret;
 use crate::domain::setting::DAYS_CEILING;
 use crate::domain::tenant::{
@@ -33,7 +34,7 @@ use crate::domain::tenant::{
 };
 use crate::domain::violation::Rule;
 use crate::store::catalogue::TenantEntry;
-use crate::store::{Edit, Remember, SecretOwner};
+use crate::store::{Edit, Remember, SecretOwner, StoreError};
 
 const THING: &str = "Tenant";
 
@@ -254,7 +255,7 @@ impl TenantsApi {
             let render = |made: &Tenant| {
                 answer(StatusCode::CREATED, made, false).header("location", format!("/v1/tenants/{}", made.id))
             };
-            let made = self.app.store.create_tenant(tenant, memory.keep(render)).await?;
+            let made = self.app.store.create_tenant(tenant, memory.keep(render)).await.map_err(refused)?;
             Ok(render(&made))
         })
         .await
@@ -327,7 +328,7 @@ impl TenantsApi {
     ) -> Result<Answer<(), 204>, Refusal> {
         let entry = find(&caller, &id)?;
         if entry.tenant.is_permanent() {
-            return Err(Ground::InvalidState.into());
+            return Err(Ground::InvalidState(Obstacle::PermanentTenant).into());
         }
         let expected = IfMatch::of(&caller).expect(entry.tenant.revision)?;
         self.app.store.delete_tenant(entry.tenant.id, expected).await?;
@@ -424,8 +425,15 @@ impl TenantsApi {
             }
             Ok(())
         });
-        let changed = self.app.store.update_tenant(entry.tenant.id, change, None).await?;
+        let changed = self.app.store.update_tenant(entry.tenant.id, change, None).await.map_err(refused)?;
         Ok(answer(StatusCode::OK, &changed, false).into())
+    }
+}
+
+fn refused(error: StoreError) -> Refusal {
+    match error {
+        StoreError::AlreadyExists => Refusal::at(Ground::TenantIdTaken, Source::Pointer("/external_id".to_owned())),
+        error => error.into(),
     }
 }
 

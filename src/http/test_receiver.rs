@@ -15,6 +15,7 @@ use super::reply::{Answer, Attributes, Object as ResourceObject, One, Reply};
 use super::subscriptions::ProfileName;
 use super::value::{Nullable, Time, choice, choice_text};
 use super::{App, Tag};
+use crate::domain::obstacle::Limited;
 use crate::domain::profile::verify::verify_any;
 use crate::domain::target::TEST_RECEIVER_HOST;
 use crate::domain::violation::Rule;
@@ -225,7 +226,8 @@ impl TestReceiverApi {
         }
         findings.finish()?;
         let switched = self.app.net.test_receiver().behave(&id, behaviour.unwrap_or_default());
-        let receiver = switched.map_err(|TooManyReceivers| Ground::LimitExceeded { max: SWITCHES_MAX })?;
+        let receiver = switched
+            .map_err(|TooManyReceivers| Ground::LimitExceeded { max: SWITCHES_MAX, of_what: Limited::TestReceivers })?;
         Ok(answer(receiver).into())
     }
 

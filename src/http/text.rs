@@ -17,6 +17,7 @@ use super::problem::Ground;
 use crate::domain::actor::ActorKind;
 use crate::domain::header::{InvalidHeaderName, NAME_EXPECTED};
 use crate::domain::language::Language;
+use crate::domain::obstacle::Obstacle;
 use crate::domain::violation::Rule;
 
 /// What people read about an error, in one language.
@@ -98,8 +99,6 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::CrossSiteRequest => Message::new("cross-site-request"),
         Ground::OwnPasswordOnly => Message::new("own-password-only"),
         Ground::OneselfOnly => Message::new("oneself-only"),
-        Ground::SetupDone => Message::new("setup-done"),
-        Ground::LastOwner => Message::new("last-owner"),
         Ground::EmailTaken => Message::new("email-taken"),
         Ground::ReadOnlyKey(ActorKind::Portal) => Message::new("read-only-portal"),
         Ground::ReadOnlyKey(ActorKind::Key | ActorKind::User) => Message::new("read-only-key"),
@@ -130,16 +129,19 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::IdempotencyInProgress => Message::new("idempotency-in-progress"),
         Ground::IdempotencySnapshotUnavailable => Message::new("idempotency-snapshot-unavailable"),
         Ground::AlreadyExists => Message::new("already-exists"),
+        Ground::TenantIdTaken => Message::new("tenant-id-taken"),
         Ground::KeyExists => Message::new("key-exists"),
         Ground::PublicIdTaken => Message::new("public-id-taken"),
         Ground::EventNotAllowed => Message::new("subscription-not-for-event"),
         Ground::ExternalIdConflict => Message::new("external-id-conflict"),
-        Ground::InvalidState => Message::new("invalid-state"),
+        Ground::InvalidState(obstacle) => obstacle_detail(*obstacle),
         Ground::EventExpired => Message::new("event-expired"),
         Ground::SettingFixed { name, place } => Message::new("setting-fixed").with("name", *name).with("place", place),
         Ground::SystemTenant => Message::new("system-tenant"),
         Ground::PreconditionFailed => Message::new("precondition-failed"),
-        Ground::LimitExceeded { max } => Message::new("limit-exceeded").number("max", max),
+        Ground::LimitExceeded { max, of_what } => {
+            Message::new("limit-exceeded").number("max", max).phrase("of_what", of_what.words())
+        }
         Ground::RateLimited => Message::new("rate-limited"),
         Ground::TooManyTargets => Message::new("too-many-targets"),
         Ground::Loop => Message::new("loop-detected"),
@@ -162,6 +164,22 @@ fn detail(ground: &Ground) -> Message<'_> {
         Ground::ShuttingDown => Message::new("shutting-down"),
         Ground::StorageUnavailable => Message::new("storage-unavailable"),
         Ground::Internal | Ground::StoreUnavailable { .. } => Message::new("internal"),
+    }
+}
+
+fn obstacle_detail(obstacle: Obstacle) -> Message<'static> {
+    match obstacle {
+        Obstacle::Delivery(state) => Message::new("delivery-state").with("state", state.name()),
+        Obstacle::SubscriptionDeleted => Message::new("subscription-deleted"),
+        Obstacle::JobOver => Message::new("job-over"),
+        Obstacle::PermanentTenant => Message::new("permanent-tenant"),
+        Obstacle::NoBackupFile => Message::new("no-backup-file"),
+        Obstacle::RestoreRunning => Message::new("restore-running"),
+        Obstacle::UserExists => Message::new("user-exists"),
+        Obstacle::LastOwner => Message::new("last-owner"),
+        Obstacle::TotpExists => Message::new("totp-exists"),
+        Obstacle::TotpMissing => Message::new("totp-missing"),
+        Obstacle::Changed => Message::new("changed"),
     }
 }
 
@@ -199,11 +217,13 @@ fn rule_detail(rule: &Rule) -> Message<'_> {
         Rule::KeyPairNotSupported { profile } => Message::new("key-pair-not-supported").with("profile", *profile),
         Rule::EventsEmpty => Message::new("events-empty"),
         Rule::UnknownEventType { name } => Message::new("unknown-event-type").with("name", name),
+        Rule::ArchivedEventType { name } => Message::new("archived-event-type").with("name", name),
         Rule::EventNotAllowed { name } => Message::new("event-not-allowed").with("name", name),
         Rule::ChannelNotAllowed => Message::new("channel-not-allowed"),
         Rule::DescriptionTooLong { max } => Message::new("description-too-long").number("max", max),
         Rule::PayloadTooLarge { max } => Message::new("payload-too-large").number("max", max),
         Rule::PayloadTooDeep { max } => Message::new("payload-too-deep").number("max", max),
+        Rule::InvalidSchema { why } => Message::new("invalid-schema").with("why", why),
         Rule::PayloadSchemaMismatch { detail } => Message::new("payload-schema-mismatch").with("detail", detail),
     }
 }

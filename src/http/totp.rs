@@ -14,6 +14,7 @@ use super::problem::{Ground, Refusal};
 use super::reply::{Answer, Attributes, One, Reply};
 use super::users::{UserAttributes, answer, find_allowed, refuse_more_than_own};
 use super::{App, Tag};
+use crate::domain::obstacle::Obstacle;
 use crate::domain::password::Password;
 use crate::domain::totp::Totp;
 use crate::domain::user::User;
@@ -92,7 +93,7 @@ impl TotpApi {
         let made = totp.clone();
         let edit: Edit<User> = Box::new(move |user| {
             if user.has_totp() {
-                return Err(StoreError::InvalidState);
+                return Err(StoreError::InvalidState(Obstacle::TotpExists));
             }
             user.totp = Some(made);
             Ok(())
@@ -122,7 +123,11 @@ impl TotpApi {
         findings.finish()?;
         let now = self.app.clock.now();
         let edit: Edit<User> = Box::new(move |user| {
-            let totp = user.totp.as_mut().filter(|totp| !totp.is_confirmed).ok_or(StoreError::InvalidState)?;
+            let totp = user
+                .totp
+                .as_mut()
+                .filter(|totp| !totp.is_confirmed)
+                .ok_or(StoreError::InvalidState(Obstacle::TotpMissing))?;
             totp.last_step = totp.step_of(&code, now).ok_or(StoreError::PreconditionFailed)?;
             totp.is_confirmed = true;
             Ok(())

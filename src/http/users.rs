@@ -250,8 +250,7 @@ impl UsersApi {
             }
             Ok(())
         });
-        let changed = self.app.store.update_user(user.id, edit, caller.actor.session()).await;
-        let changed = changed.map_err(last_owner)?;
+        let changed = self.app.store.update_user(user.id, edit, caller.actor.session()).await?;
         Ok(answer(StatusCode::OK, &changed, None).into())
     }
 
@@ -266,7 +265,7 @@ impl UsersApi {
     ) -> Result<Answer<(), 204>, Refusal> {
         let user = find(&caller, &id)?;
         refuse_less_than(&caller, user.role)?;
-        self.app.store.delete_user(user.id).await.map_err(last_owner)?;
+        self.app.store.delete_user(user.id).await?;
         Ok(Reply::empty(StatusCode::NO_CONTENT).into())
     }
 
@@ -348,13 +347,6 @@ fn refuse_less_than(call: &Call, role: Role) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Ground::BeyondOwnKey { whose: call.actor.kind(), what: "it lacks some of the role's scopes" }.into())
-}
-
-fn last_owner(error: StoreError) -> Refusal {
-    match error {
-        StoreError::InvalidState => Ground::LastOwner.into(),
-        error => error.into(),
-    }
 }
 
 pub(super) fn check_email(text: &str, findings: &mut Findings) -> Option<Email> {

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap};
+use jsonschema::ReferencingError;
+use jsonschema::error::ValidationErrorKind;
 
 use crate::domain::actor::ActorId;
 use crate::domain::channel::Channel;
-use crate::domain::delivery::{Delivery, ShownState, State};
+use crate::domain::delivery::{Delivery, ShownState};
 use crate::domain::event_type::{EventPattern, EventType, EventTypeName};
 use crate::domain::health::{Health, Hold};
 use crate::domain::id::{KeyId, PortalLinkId, SessionId, SubscriptionId, TenantId, UserId};
@@ -58,21 +60,16 @@ impl Known<'_> {
     /// The state as the API shows it, and what holds the delivery up: what waits for a subscription that is sent
     /// nothing is held, what waits for a deleted one is canceled.
     pub fn shown_state(&self, delivery: &Delivery) -> (ShownState, Option<Hold>) {
-        let id = delivery.subscription;
-        let waits_as = |shown| match self.catalogue.subscription(id) {
-            None => (ShownState::Canceled, None),
-            Some(subscription) => match Hold::of(subscription, &(self.health)(id)) {
-                Some(hold) => (ShownState::Held, Some(hold)),
-                None => (shown, None),
-            },
+        let state = ShownState::from(delivery.state);
+        if delivery.state.is_final() {
+            return (state, None);
+        }
+        let Some(subscription) = self.catalogue.subscription(delivery.subscription) else {
+            return (ShownState::Canceled, None);
         };
-        match delivery.state {
-            State::Pending { .. } => waits_as(ShownState::Pending),
-            State::Retrying { .. } => waits_as(ShownState::Retrying),
-            State::Succeeded => (ShownState::Succeeded, None),
-            State::Exhausted { .. } => (ShownState::Exhausted, None),
-            State::Canceled { .. } => (ShownState::Canceled, None),
-            State::Expired { .. } => (ShownState::Expired, None),
+        match Hold::of(subscription, &(self.health)(subscription.id)) {
+            Some(hold) => (ShownState::Held, Some(hold)),
+            None => (state, None),
         }
     }
 }
@@ -465,14 +462,38 @@ impl TenantEntry {
     }
 }
 
+/// A schema by which nothing can be checked.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}, at '{at}'")]
+pub struct UnusableSchema {
+    /// JSON pointer into the schema.
+    pub at: String,
+    /// In the words of the library that reads schemas.
+    pub why: String,
+}
+
+impl From<jsonschema::ValidationError<'_>> for UnusableSchema {
+    fn from(error: jsonschema::ValidationError<'_>) -> Self {
+        let why = match error.kind() {
+            ValidationErrorKind::Referencing(ReferencingError::Unretrievable { uri, .. }) => {
+                format!("it refers to '{uri}', and nothing is fetched from elsewhere")
+            }
+            _ => error.to_string(),
+        };
+        Self { at: error.instance_path().to_string(), why }
+    }
+}
+
 impl EventTypeEntry {
-    /// Compiles the schema; the text says why one cannot be used.
-    pub fn new(event_type: EventType) -> Result<Self, String> {
+    /// Compiles the schema.
+    pub fn new(event_type: EventType) -> Result<Self, UnusableSchema> {
         let validator = match &event_type.schema {
             None => None,
             Some(schema) => {
-                let schema = serde_json::from_str(schema.get()).map_err(|error| error.to_string())?;
-                Some(jsonschema::validator_for(&schema).map_err(|error| error.to_string())?)
+                let unreadable =
+                    |error: serde_json::Error| UnusableSchema { at: String::new(), why: error.to_string() };
+                let schema = serde_json::from_str(schema.get()).map_err(unreadable)?;
+                Some(jsonschema::validator_for(&schema).map_err(UnusableSchema::from)?)
             }
         };
         Ok(Self { event_type, validator })

@@ -33,6 +33,7 @@ use super::schema::{MetaName, NAMES};
 use super::space::{Disk, taken_bytes};
 use super::tables::disk;
 use super::writer::Writer;
+use crate::domain::obstacle::Obstacle;
 use crate::domain::time::Timestamp;
 
 /// Rows that one step of the copy takes: what it holds in memory, and commits.
@@ -225,7 +226,7 @@ impl Store {
     pub fn begin_compaction(&self) -> Result<Compaction, CompactionError> {
         let shared = &self.shared;
         let Some((directory, file)) = shared.space.paths() else {
-            return Err(StoreError::InvalidState.into());
+            return Err(StoreError::InvalidState(Obstacle::Changed).into());
         };
         let expected = self.volume()?.used_bytes();
         {
@@ -378,7 +379,7 @@ impl Compaction {
     /// Asks the writer to go on in the copy.
     pub fn turn(&mut self) -> Result<oneshot::Receiver<Result<Turned, CompactionError>>, CompactionError> {
         let (Some(database), Some(behind)) = (self.fresh.database.take(), self.fresh.behind.take()) else {
-            return Err(StoreError::InvalidState.into());
+            return Err(StoreError::InvalidState(Obstacle::Changed).into());
         };
         let (answer, answered) = oneshot::channel();
         let turn = Turn { database, behind, path: self.fresh.path.clone(), answer };
@@ -442,7 +443,9 @@ impl Writer {
         behind: Behind,
         path: &Path,
     ) -> Result<Option<Arc<Database>>, CompactionError> {
-        let Some((directory, file)) = self.shared.space.paths() else { return Err(StoreError::InvalidState.into()) };
+        let Some((directory, file)) = self.shared.space.paths() else {
+            return Err(StoreError::InvalidState(Obstacle::Changed).into());
+        };
         if self.shared.database.load().is_none() {
             return Err(closed().into());
         }

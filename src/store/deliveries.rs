@@ -20,6 +20,7 @@ use crate::domain::delivery::{
 use crate::domain::event::EventWithData;
 use crate::domain::health::Hold;
 use crate::domain::id::{AttemptId, DeliveryId, EventId, SubscriptionId};
+use crate::domain::obstacle::{Limited, Obstacle};
 use crate::domain::operational::{Announcement, What};
 use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
@@ -64,12 +65,14 @@ impl Store {
             let mut row = Row::of(transaction, id)?.ok_or(StoreError::NotFound)?;
             let subscription = row.delivery.subscription;
             if transaction.with_catalogue(|catalogue| catalogue.subscription(subscription).is_none()) {
-                return Err(StoreError::InvalidState);
+                return Err(StoreError::InvalidState(Obstacle::SubscriptionDeleted));
             }
             match row.delivery.state {
-                State::Succeeded | State::Canceled { .. } => return Err(StoreError::InvalidState),
+                state @ (State::Succeeded | State::Canceled { .. }) => {
+                    return Err(StoreError::InvalidState(Obstacle::Delivery(state.into())));
+                }
                 State::Exhausted { .. } | State::Expired { .. } if !transaction.backlog_takes_one(subscription)? => {
-                    return Err(StoreError::LimitExceeded { max: BACKLOG_MAX });
+                    return Err(StoreError::LimitExceeded { max: BACKLOG_MAX, of_what: Limited::Backlog });
                 }
                 State::Pending { .. } | State::Retrying { .. } | State::Exhausted { .. } | State::Expired { .. } => {}
             }
@@ -91,7 +94,7 @@ impl Store {
         self.sentence(ATTEMPT_BYTES, move |transaction| {
             let mut row = Row::of(transaction, id)?.ok_or(StoreError::NotFound)?;
             if row.delivery.state.is_final() {
-                return Err(StoreError::InvalidState);
+                return Err(StoreError::InvalidState(Obstacle::Delivery(row.delivery.state.into())));
             }
             row.cancel(&mut transaction.tables, transaction.now)?;
             transaction.changed(Change::Moved(Box::new(row.delivery.clone())));

@@ -7,6 +7,7 @@ use super::schema::EventTypes;
 use super::subscriptions::{CONFIGURATION_BYTES, check_revision};
 use super::{Edit, Remember, StoreError};
 use crate::domain::event_type::{EventType, EventTypeName, ImportedEventType};
+use crate::domain::obstacle::Obstacle;
 
 /// What an import did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,7 +98,7 @@ impl Store {
                 outcome.changed.push(name);
             }
             if to_put.iter().any(|event_type| EventTypeEntry::new(event_type.clone()).is_err()) {
-                return Err(StoreError::InvalidState);
+                return Err(StoreError::InvalidState(Obstacle::Changed));
             }
             if !is_dry_run {
                 to_put.iter().try_for_each(|event_type| transaction.put_event_type(event_type))?;
@@ -127,14 +128,14 @@ impl Store {
 /// A stored type in memory. One whose schema an update of this program can no longer read goes on without it.
 pub(super) fn entry_of_stored(event_type: EventType) -> EventTypeEntry {
     EventTypeEntry::new(event_type.clone()).unwrap_or_else(|error| {
-        tracing::error!(event_type = %event_type.name, error, "a stored schema cannot be used: data is not checked");
+        tracing::error!(event_type = %event_type.name, %error, "a stored schema cannot be used: data is not checked");
         EventTypeEntry { event_type, validator: None }
     })
 }
 
 impl Transaction<'_> {
     fn put_event_type(&mut self, event_type: &EventType) -> Result<(), StoreError> {
-        let entry = EventTypeEntry::new(event_type.clone()).map_err(|_| StoreError::InvalidState)?;
+        let entry = EventTypeEntry::new(event_type.clone()).map_err(|_| StoreError::InvalidState(Obstacle::Changed))?;
         self.tables.put::<EventTypes>(&event_type.name, &EventTypeRecord::from(event_type))?;
         self.catalogue_mut().put_event_type(entry);
         Ok(())

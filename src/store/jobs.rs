@@ -18,6 +18,7 @@ use super::{Change, Counted, Reach, Remember, StoreError, events, pages, reach};
 use crate::domain::delivery::Delivery;
 use crate::domain::id::{DeliveryId, JobId, SubscriptionId, TenantId};
 use crate::domain::job::{FINISHED_KEPT_FOR, FINISHED_KEPT_MAX, Job, JobKind, JobState, RUNNING_MAX};
+use crate::domain::obstacle::{Limited, Obstacle};
 
 /// Rows that one step of counting looks at.
 const COUNT_ROWS_PER_STEP_MAX: usize = 1024;
@@ -48,7 +49,7 @@ impl Store {
             transaction.check_owner(reach, &kind)?;
             let known = of_tenant(&transaction.tables, tenant)?;
             if known.iter().filter(|job| job.state == JobState::Running).count() >= RUNNING_MAX {
-                return Err(StoreError::LimitExceeded { max: RUNNING_MAX as u32 });
+                return Err(StoreError::LimitExceeded { max: RUNNING_MAX as u32, of_what: Limited::Jobs });
             }
             let id = JobId::from_u128(transaction.next_id());
             let job = Job {
@@ -127,7 +128,7 @@ impl Store {
             let record = transaction.tables.get::<Jobs>(&id)?.ok_or(StoreError::NotFound)?;
             let mut job = domain(record, id)?;
             if job.state != JobState::Running {
-                return Err(StoreError::InvalidState);
+                return Err(StoreError::InvalidState(Obstacle::JobOver));
             }
             let name = WorkName::Job(id);
             if let Some(work) = transaction.tables.get::<Work>(&name)? {

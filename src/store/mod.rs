@@ -73,6 +73,7 @@ use crate::domain::delivery::{Attempt, CanceledReason, Delivery, ErrorClass, Sta
 use crate::domain::event::{Event, EventWithData};
 use crate::domain::health::Health;
 use crate::domain::id::{AttemptId, DeliveryId, KeyId, SubscriptionId, TenantId, UserId};
+use crate::domain::obstacle::{Limited, Obstacle};
 use crate::domain::operational::Announcement;
 use crate::domain::setting::{AUDIT_DAYS_DEFAULT, SettingName};
 use crate::domain::subscription::DisabledReason;
@@ -183,8 +184,8 @@ pub enum StoreError {
     /// An event with this external id has another type or other data.
     #[error("the external id belongs to another event")]
     ExternalIdConflict,
-    #[error("no more than {max} are allowed")]
-    LimitExceeded { max: u32 },
+    #[error("no more than {max} {} are allowed", of_what.words())]
+    LimitExceeded { max: u32, of_what: Limited },
     /// The restriction of the key that made a subscription does not admit the event.
     #[error("a subscription may not have this event")]
     EventNotAllowed,
@@ -192,8 +193,8 @@ pub enum StoreError {
     #[error("the event's data is gone")]
     PayloadExpired,
     /// It is in a state in which this cannot be done.
-    #[error("its state does not allow this")]
-    InvalidState,
+    #[error("its state does not allow this: {0:?}")]
+    InvalidState(Obstacle),
     /// It changed since the caller read it.
     #[error("it was changed meanwhile")]
     PreconditionFailed,

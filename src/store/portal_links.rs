@@ -6,6 +6,7 @@ use super::schema::{Holder, MetaName, PortalLinks};
 use super::subscriptions::CONFIGURATION_BYTES;
 use super::{Remember, StoreError};
 use crate::domain::id::{PortalLinkId, TenantId};
+use crate::domain::obstacle::Limited;
 use crate::domain::portal_link::{KEPT, LINKS_MAX, PortalLink, PortalSession};
 use crate::domain::token::TokenHash;
 
@@ -31,7 +32,7 @@ impl Store {
                 return Err(StoreError::NotFound);
             }
             if count >= LINKS_MAX as usize {
-                return Err(StoreError::LimitExceeded { max: LINKS_MAX });
+                return Err(StoreError::LimitExceeded { max: LINKS_MAX, of_what: Limited::PortalLinks });
             }
             let link = PortalLink { id: PortalLinkId::from_u128(transaction.next_id()), created_at: now, ..link };
             transaction.put_portal_link(&link)?;

@@ -10,6 +10,7 @@ use super::tables::Read;
 use super::{Catalogue, Reach, Redelivered, Redelivery, Remember, StoreError, reach};
 use crate::domain::event::{DELIVERIES_MAX, Event, EventWithData, NewEvent};
 use crate::domain::id::{EventId, SubscriptionId};
+use crate::domain::obstacle::Limited;
 use crate::domain::subscription::Subscription;
 
 /// About what it writes for each subscription.
@@ -72,7 +73,7 @@ impl Transaction<'_> {
             Redelivery::ToMatching | Redelivery::To(_) => {
                 let deliveries = event.deliveries.saturating_add(made);
                 if deliveries > DELIVERIES_MAX {
-                    return Err(StoreError::LimitExceeded { max: DELIVERIES_MAX });
+                    return Err(StoreError::LimitExceeded { max: DELIVERIES_MAX, of_what: Limited::EventDeliveries });
                 }
                 let event = Event { deliveries, ..event };
                 self.tables.put::<Events>(&id, &EventRecord::from_domain(&event, data_sha256))?;

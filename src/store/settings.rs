@@ -11,6 +11,7 @@ use super::schema::Settings;
 use super::subscriptions::CONFIGURATION_BYTES;
 use super::tables::Read;
 use super::{Retention, StoreError};
+use crate::domain::obstacle::Obstacle;
 use crate::domain::setting::{SettingName, StoredSettings};
 use crate::domain::tenant::OwnRetention;
 
@@ -22,7 +23,7 @@ impl Store {
         self.sentence(bytes, move |transaction| {
             let mut settings = transaction.with_catalogue(|catalogue| catalogue.settings().clone());
             for (name, value) in &changes {
-                settings.put(*name, value).map_err(|_| StoreError::InvalidState)?;
+                settings.put(*name, value).map_err(|_| StoreError::InvalidState(Obstacle::Changed))?;
             }
             for (name, _) in &changes {
                 match SettingRecord::from_domain(&settings, *name, &transaction.shared.crypt) {

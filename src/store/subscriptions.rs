@@ -7,6 +7,7 @@ use super::tables::Read;
 use super::{Change, Edit, Remember, StoreError};
 use crate::domain::health::Health;
 use crate::domain::id::SubscriptionId;
+use crate::domain::obstacle::Limited;
 use crate::domain::operational::{Announcement, What};
 use crate::domain::stats::Scope;
 use crate::domain::subscription::{Signing, Subscription};
@@ -183,7 +184,7 @@ impl Transaction<'_> {
             let entry = catalogue.tenant(subscription.tenant).ok_or(StoreError::NotFound)?;
             let max = entry.tenant.subscriptions_max.min(subscriptions_max);
             if entry.subscriptions_count() >= max as usize {
-                return Err(StoreError::LimitExceeded { max });
+                return Err(StoreError::LimitExceeded { max, of_what: Limited::Subscriptions });
             }
             let public_ids = subscription.public_ids.all_of(id);
             if public_ids.iter().any(|id| entry.subscription_by_public_id(id).is_some()) {

@@ -6,6 +6,7 @@ use super::schema::{Holder, Tenants};
 use super::subscriptions::{CONFIGURATION_BYTES, check_revision};
 use super::{Change, Edit, Remember, StoreError};
 use crate::domain::id::TenantId;
+use crate::domain::obstacle::Obstacle;
 use crate::domain::tenant::{Tenant, TenantSecret};
 
 impl Store {
@@ -65,7 +66,7 @@ impl Store {
             let entry = transaction.with_catalogue(|catalogue| catalogue.tenant(id).cloned());
             let entry = entry.ok_or(StoreError::NotFound)?;
             if entry.tenant.is_permanent() {
-                return Err(StoreError::InvalidState);
+                return Err(StoreError::InvalidState(Obstacle::PermanentTenant));
             }
             check_revision(entry.tenant.revision, expected_revision)?;
             let keys = transaction.with_catalogue(|catalogue| {

@@ -7,6 +7,7 @@ use super::subscriptions::CONFIGURATION_BYTES;
 use super::{Catalogue, Edit, StoreError};
 use crate::domain::actor::ActorId;
 use crate::domain::id::{SessionId, UserId};
+use crate::domain::obstacle::{Limited, Obstacle};
 use crate::domain::password::PasswordHash;
 use crate::domain::session::{SESSIONS_OF_ONE_MAX, Session, SignedIn};
 use crate::domain::time::Timestamp;
@@ -91,7 +92,7 @@ impl Store {
             match invitation.to {
                 Invited::User(id) => drop(transaction.user(id)?),
                 Invited::FirstOwner if transaction.with_catalogue(|catalogue| catalogue.users().next().is_some()) => {
-                    return Err(StoreError::InvalidState);
+                    return Err(StoreError::InvalidState(Obstacle::UserExists));
                 }
                 Invited::FirstOwner => {}
             }
@@ -118,7 +119,7 @@ impl Store {
                 Invited::FirstOwner => {
                     let first = User {
                         id: UserId::from_u128(transaction.next_id()),
-                        email: email.ok_or(StoreError::InvalidState)?,
+                        email: email.ok_or(StoreError::InvalidState(Obstacle::Changed))?,
                         name: String::new(),
                         role: Role::Owner,
                         password: None,
@@ -194,7 +195,7 @@ impl Transaction<'_> {
                 return Err(StoreError::AlreadyExists);
             }
             let is_full = catalogue.users().count() >= USERS_MAX as usize;
-            if is_full { Err(StoreError::LimitExceeded { max: USERS_MAX }) } else { Ok(()) }
+            if is_full { Err(StoreError::LimitExceeded { max: USERS_MAX, of_what: Limited::Users }) } else { Ok(()) }
         })
     }
 
@@ -204,7 +205,7 @@ impl Transaction<'_> {
         self.with_catalogue(|catalogue| {
             let needs_other = catalogue.user(id).is_some_and(|user| is_owner(user));
             let has_other = catalogue.users().any(|user| user.id != id && is_owner(user));
-            if needs_other && !has_other { Err(StoreError::InvalidState) } else { Ok(()) }
+            if needs_other && !has_other { Err(StoreError::InvalidState(Obstacle::LastOwner)) } else { Ok(()) }
         })
     }
 

@@ -7,5 +7,5 @@ mod redelivery;
 mod wire;
 
 pub use operations::{EventsApi, refuse_system_tenant};
-pub use publication::check_schema;
+pub use publication::{check_schema, shortened};
 pub use redelivery::RedeliveryApi;

@@ -2,7 +2,6 @@
 //! has a schema.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use poem::{Request, RequestBody};
@@ -308,12 +307,14 @@ fn read_channels(value: &RawValue) -> Result<Vec<Channel>, Vec<Violation>> {
 
 fn find_type<'a>(call: &'a Call, value: &RawValue) -> Result<&'a EventTypeEntry, Violation> {
     let name = string(value, "/type")?;
-    let is_open = |entry: &&Arc<EventTypeEntry>| {
-        entry.event_type.archived_at.is_none() && entry.event_type.name.as_str() != WEBHOOK_TEST
-    };
-    match call.catalogue.event_type(&name).filter(is_open) {
+    let is_unknown = |name: Cow<'_, str>| Violation::at(Rule::UnknownEventType { name: name.into_owned() }, "/type");
+    match call.catalogue.event_type(&name) {
+        Some(entry) if entry.event_type.name.as_str() == WEBHOOK_TEST => Err(is_unknown(name)),
+        Some(entry) if entry.event_type.archived_at.is_some() => {
+            Err(Violation::at(Rule::ArchivedEventType { name: name.into_owned() }, "/type"))
+        }
         Some(entry) => Ok(entry),
-        None => Err(Violation::at(Rule::UnknownEventType { name: name.into_owned() }, "/type")),
+        None => Err(is_unknown(name)),
     }
 }
 
@@ -342,10 +343,15 @@ pub fn check_schema(validator: &jsonschema::Validator, data: &str, violations: &
         return;
     }
     for error in validator.iter_errors(&value).take(SCHEMA_MISMATCHES_SHOWN_MAX) {
-        let detail: String = error.to_string().chars().take(SCHEMA_MISMATCH_LENGTH_MAX).collect();
+        let detail = shortened(&error.to_string());
         let pointer = format!("/data{}", error.instance_path());
         violations.push(Violation::at(Rule::PayloadSchemaMismatch { detail }, pointer));
     }
+}
+
+/// What a schema says about data may hold much of both.
+pub fn shortened(said: &str) -> String {
+    said.chars().take(SCHEMA_MISMATCH_LENGTH_MAX).collect()
 }
 
 /// A slice of the body when the body is little more than `data`, else a copy: a small event must not keep a large body

@@ -35,8 +35,6 @@ insecure-transport = A password would come in the clear: use https, or sign in o
 cross-site-request = A request with a session's cookie must come from the console itself, with the header Waxwing-Console
 own-password-only = Nobody sets another user's password: make a link for the user instead
 oneself-only = Only the user can do this
-setup-done = There is a user already: `waxwing users reset-password EMAIL` makes a link for them
-last-owner = The last owner cannot go: make another user an owner first
 email-taken = Another user has this e-mail address
 read-only-key = This API key is read-only and cannot perform write operations
 read-only-portal = This visit of the portal is read-only and cannot change anything
@@ -67,14 +65,25 @@ idempotency-snapshot-unavailable = The first answer to this Idempotency-Key was 
 ## What is there
 
 already-exists = The name is taken
+tenant-id-taken = Another tenant has this external_id
 key-exists = There is a key with this text already
 public-id-taken = Another subscription has this id
 subscription-not-for-event = A named subscription was made by a restricted API key, which may not have this event
 external-id-conflict = An event with this external_id was published with another type or other data
-invalid-state = Its state does not allow this
+delivery-state = This cannot be done to a delivery that is { $state }
+subscription-deleted = The delivery's subscription was deleted: nobody would get it
+job-over = The job has ended already
+permanent-tenant = The tenants 'default' and 'system' cannot be removed
+no-backup-file = This backup has no file: it is being made, or it failed
+restore-running = A backup is being restored already
+user-exists = There is a user already: `waxwing users reset-password EMAIL` makes a link for them
+last-owner = The last owner cannot go: make another user an owner first
+totp-exists = There is an authenticator app already: remove it first
+totp-missing = No authenticator app waits to be confirmed: add one first
+changed = It is no longer as it was: read it again, then try again
 event-expired = The event's data was removed when its time was over: it cannot be sent again
 precondition-failed = It was changed since it was read: its ETag is no longer the one in If-Match
-limit-exceeded = No more than { $max } are allowed
+limit-exceeded = No more than { $max } { $of_what } are allowed
 
 ## How the server fares
 
@@ -115,7 +124,7 @@ too-many-items = There may be at most { $max }
 batch-over-rate = There may be at most { $max }: so many events may be published a second with these credentials
 invalid-url = This is not a usable URL: { $why }
 url-not-https = The URL must begin with https://
-url-blocked = Deliveries to this address are not allowed
+url-blocked = Deliveries to this address are allowed only where the operator of the server opens it
 url-too-long = A URL has at most { $max } characters
 header-malformed = The name of a header has { $expected }
 header-reserved = Waxwing or HTTP itself sets this header: it cannot be a custom one
@@ -124,11 +133,13 @@ overlap-not-supported = Deliveries of the profile '{ $profile }' carry one signa
 key-pair-not-supported = Deliveries of the profile '{ $profile }' have no room for the signature of a key pair
 events-empty = At least one event type or pattern is needed
 unknown-event-type = There is no event type '{ $name }'
+archived-event-type = The event type '{ $name }' is archived
 event-not-allowed = '{ $name }' is beyond what the API key is restricted to
 channel-not-allowed = This is not a channel of the restricted API key
 description-too-long = A description has at most { $max } characters
 payload-too-large = This must have at most { $max } bytes
 payload-too-deep = This nests deeper than { $max } levels
+invalid-schema = This is not a JSON Schema that can be used: { $why }
 payload-schema-mismatch = This does not fit the event type's schema: { $detail }
 
 ### The phrases that go into messages. The program names them by these English words, letter for letter.
@@ -169,7 +180,6 @@ phrase-events = an array of events
 phrase-event-count = 1 to 1,000 events
 phrase-quotas = an object with management and publish
 phrase-a-schema-object = a JSON Schema object
-phrase-a-usable-schema = a JSON Schema that can be used
 phrase-a-moment = an RFC 3339 date and time
 phrase-a-moment-in-a-query = an RFC 3339 date and time, its + written %2B
 phrase-a-moment-to-come = an RFC 3339 date and time to come
@@ -325,10 +335,17 @@ phrase-a-listened-subscription = the id of a subscription whose URL begins with 
 phrase-listener-errors = dns, connect, tls, timeout or http
 phrase-bytes-in-base64 = bytes in base64
 
-## Whose viewers ($of_what)
+## Whose viewers, and what there are too many of ($of_what)
 
 phrase-of-one-key = one key
 phrase-of-the-instance = the whole instance
+phrase-many-users = users
+phrase-many-subscriptions = subscriptions of one tenant
+phrase-many-jobs = jobs of one tenant at once
+phrase-many-portal-links = portal links of one tenant at once
+phrase-many-event-deliveries = deliveries of one event
+phrase-many-backlog = deliveries that wait for a paused subscription
+phrase-many-test-receivers = test receivers that do other than accept
 
 ## AgentMessage's contract
 

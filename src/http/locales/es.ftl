@@ -32,8 +32,6 @@ insecure-transport = La contraseña llegaría sin cifrar: usa https o inicia ses
 cross-site-request = Una petición con la cookie de una sesión debe venir de la propia consola, con la cabecera Waxwing-Console
 own-password-only = Nadie establece la contraseña de otro usuario: crea un enlace para el usuario
 oneself-only = Solo el propio usuario puede hacer esto
-setup-done = Ya hay un usuario: `waxwing users reset-password EMAIL` crea un enlace para él
-last-owner = El último propietario no puede irse: haz antes propietario a otro usuario
 email-taken = Otro usuario tiene esta dirección de correo
 read-only-key = Esta clave de API es de solo lectura y no puede realizar operaciones de escritura
 read-only-portal = Esta visita al portal es de solo lectura y no puede cambiar nada
@@ -64,14 +62,25 @@ idempotency-snapshot-unavailable = La primera respuesta a esta Idempotency-Key e
 ## What is there
 
 already-exists = Ese nombre ya está en uso
+tenant-id-taken = Otro tenant tiene este external_id
 key-exists = Ya existe una clave con este texto
 public-id-taken = Otra suscripción tiene este id
 subscription-not-for-event = Una de las suscripciones indicadas se creó con una clave de API restringida que no puede recibir este evento
 external-id-conflict = Ya se publicó un evento con este external_id, pero con otro tipo u otros datos
-invalid-state = Su estado actual no lo permite
+delivery-state = No se puede hacer con una entrega en estado { $state }
+subscription-deleted = La suscripción de la entrega se eliminó: nadie la recibiría
+job-over = La tarea ya ha terminado
+permanent-tenant = Los tenants 'default' y 'system' no se pueden eliminar
+no-backup-file = Esta copia de seguridad no tiene archivo: aún se está creando, o falló
+restore-running = Ya se está restaurando una copia de seguridad
+user-exists = Ya hay un usuario: `waxwing users reset-password EMAIL` crea un enlace para él
+last-owner = El último propietario no puede irse: haz antes propietario a otro usuario
+totp-exists = Ya hay una aplicación de autenticación: quítala primero
+totp-missing = Ninguna aplicación de autenticación espera confirmación: añade una primero
+changed = Ya no está como estaba: vuelve a leerlo e inténtalo de nuevo
 event-expired = Los datos del evento se eliminaron al vencer su plazo: ya no se puede volver a enviar
 precondition-failed = Se modificó después de leerlo: su ETag ya no coincide con el de If-Match
-limit-exceeded = No se admiten más de { $max }
+limit-exceeded = No se admiten más de { $max } { $of_what }
 
 ## How the server fares
 
@@ -111,7 +120,7 @@ too-many-items = Se admiten como máximo { $max }
 batch-over-rate = Se admiten como máximo { $max }: son los eventos que se pueden publicar por segundo con estas credenciales
 invalid-url = La URL no se puede usar: { $why }
 url-not-https = La URL debe empezar por https://
-url-blocked = No se permiten entregas a esta dirección
+url-blocked = Solo se permiten entregas a esta dirección si el operador del servidor la abre
 url-too-long = Una URL tiene como máximo { $max } caracteres
 header-malformed = El nombre de un encabezado tiene { $expected }
 header-reserved = Este encabezado lo fija Waxwing o el propio HTTP: no se puede personalizar
@@ -120,11 +129,13 @@ overlap-not-supported = Las entregas del perfil '{ $profile }' se firman con un 
 key-pair-not-supported = Las entregas del perfil '{ $profile }' no tienen lugar para la firma de un par de claves
 events-empty = Se necesita al menos un tipo de evento o patrón
 unknown-event-type = No existe el tipo de evento '{ $name }'
+archived-event-type = El tipo de evento '{ $name }' está archivado
 event-not-allowed = '{ $name }' queda fuera de lo que permite la clave de API
 channel-not-allowed = Este canal no pertenece a la clave de API restringida
 description-too-long = Una descripción tiene como máximo { $max } caracteres
 payload-too-large = Debe tener como máximo { $max } bytes
 payload-too-deep = Tiene más de { $max } niveles de anidamiento
+invalid-schema = No es un JSON Schema que se pueda usar: { $why }
 payload-schema-mismatch = No cumple el esquema del tipo de evento: { $detail }
 
 ## Things ($thing): they stand within the sentence
@@ -163,7 +174,6 @@ phrase-events = una lista de eventos
 phrase-event-count = una lista de 1 a 1000 eventos
 phrase-quotas = un objeto con management y publish
 phrase-a-schema-object = un objeto de JSON Schema
-phrase-a-usable-schema = un JSON Schema que se pueda usar
 phrase-a-moment = una fecha y hora RFC 3339
 phrase-a-moment-in-a-query = una fecha y hora RFC 3339, con el + escrito %2B
 phrase-a-moment-to-come = una fecha y hora RFC 3339 futura
@@ -319,10 +329,17 @@ phrase-a-listened-subscription = el identificador de una suscripción cuya URL e
 phrase-listener-errors = dns, connect, tls, timeout o http
 phrase-bytes-in-base64 = bytes en base64
 
-## Whose viewers ($of_what)
+## Whose viewers, and what there are too many of ($of_what)
 
 phrase-of-one-key = por clave
 phrase-of-the-instance = en toda la instancia
+phrase-many-users = usuarios
+phrase-many-subscriptions = suscripciones por tenant
+phrase-many-jobs = tareas simultáneas por tenant
+phrase-many-portal-links = enlaces al portal vigentes por tenant
+phrase-many-event-deliveries = entregas por evento
+phrase-many-backlog = entregas en espera por suscripción en pausa
+phrase-many-test-receivers = receptores de prueba con comportamiento propio
 
 ## AgentMessage's contract
 

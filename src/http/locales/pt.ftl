@@ -32,8 +32,6 @@ insecure-transport = A senha chegaria sem criptografia: use https ou entre na pr
 cross-site-request = Uma requisição com o cookie de uma sessão deve vir do próprio console, com o cabeçalho Waxwing-Console
 own-password-only = Ninguém define a senha de outro usuário: crie um link para o usuário
 oneself-only = Somente o próprio usuário pode fazer isto
-setup-done = Já existe um usuário: `waxwing users reset-password EMAIL` cria um link para ele
-last-owner = O último proprietário não pode sair: torne antes outro usuário proprietário
 email-taken = Outro usuário tem este endereço de e-mail
 read-only-key = Esta chave de API é somente leitura e não pode realizar operações de escrita
 read-only-portal = Esta visita ao portal é somente leitura e não pode mudar nada
@@ -64,14 +62,25 @@ idempotency-snapshot-unavailable = A primeira resposta a esta Idempotency-Key er
 ## What is there
 
 already-exists = Esse nome já está em uso
+tenant-id-taken = Outro tenant tem este external_id
 key-exists = Já existe uma chave com este texto
 public-id-taken = Outra assinatura tem este id
 subscription-not-for-event = Uma das assinaturas indicadas foi criada com uma chave de API restrita que não pode receber este evento
 external-id-conflict = Um evento com este external_id já foi publicado com outro tipo ou outros dados
-invalid-state = O estado atual não permite esta operação
+delivery-state = Isto não pode ser feito com uma entrega no estado { $state }
+subscription-deleted = A assinatura da entrega foi excluída: ninguém a receberia
+job-over = A tarefa já terminou
+permanent-tenant = Os tenants 'default' e 'system' não podem ser excluídos
+no-backup-file = Este backup não tem arquivo: ainda está sendo criado, ou falhou
+restore-running = Um backup já está sendo restaurado
+user-exists = Já existe um usuário: `waxwing users reset-password EMAIL` cria um link para ele
+last-owner = O último proprietário não pode sair: torne antes outro usuário proprietário
+totp-exists = Já existe um aplicativo autenticador: remova-o primeiro
+totp-missing = Nenhum aplicativo autenticador aguarda confirmação: adicione um primeiro
+changed = Já não está como estava: leia de novo e tente outra vez
 event-expired = Os dados do evento foram removidos ao fim do prazo: não é mais possível reenviá-lo
 precondition-failed = Houve uma alteração depois da leitura: o ETag não é mais o informado em If-Match
-limit-exceeded = Não são permitidos mais de { $max }
+limit-exceeded = Não são permitidos mais de { $max } { $of_what }
 
 ## How the server fares
 
@@ -111,7 +120,7 @@ too-many-items = São permitidos no máximo { $max }
 batch-over-rate = São permitidos no máximo { $max }: são os eventos que se podem publicar por segundo com estas credenciais
 invalid-url = A URL não pode ser usada: { $why }
 url-not-https = A URL deve começar com https://
-url-blocked = Não são permitidas entregas para este endereço
+url-blocked = Entregas para este endereço só são permitidas se o operador do servidor o abrir
 url-too-long = Uma URL tem no máximo { $max } caracteres
 header-malformed = O nome de um cabeçalho tem { $expected }
 header-reserved = Este cabeçalho é definido pelo Waxwing ou pelo próprio HTTP: não pode ser personalizado
@@ -120,11 +129,13 @@ overlap-not-supported = As entregas do perfil '{ $profile }' são assinadas com 
 key-pair-not-supported = As entregas do perfil '{ $profile }' não têm lugar para a assinatura de um par de chaves
 events-empty = É necessário pelo menos um tipo de evento ou padrão
 unknown-event-type = O tipo de evento '{ $name }' não existe
+archived-event-type = O tipo de evento '{ $name }' está arquivado
 event-not-allowed = '{ $name }' está fora do que a chave de API permite
 channel-not-allowed = Este canal não pertence à chave de API restrita
 description-too-long = Uma descrição tem no máximo { $max } caracteres
 payload-too-large = Deve ter no máximo { $max } bytes
 payload-too-deep = Tem mais de { $max } níveis de aninhamento
+invalid-schema = Este não é um JSON Schema que possa ser usado: { $why }
 payload-schema-mismatch = Não atende ao esquema do tipo de evento: { $detail }
 
 ## Things ($thing): they stand within the sentence
@@ -163,7 +174,6 @@ phrase-events = uma lista de eventos
 phrase-event-count = uma lista de 1 a 1.000 eventos
 phrase-quotas = um objeto com management e publish
 phrase-a-schema-object = um objeto de JSON Schema
-phrase-a-usable-schema = um JSON Schema que possa ser usado
 phrase-a-moment = uma data e hora RFC 3339
 phrase-a-moment-in-a-query = uma data e hora RFC 3339, com o + escrito %2B
 phrase-a-moment-to-come = uma data e hora RFC 3339 futura
@@ -319,10 +329,17 @@ phrase-a-listened-subscription = o identificador de uma assinatura cuja URL come
 phrase-listener-errors = dns, connect, tls, timeout ou http
 phrase-bytes-in-base64 = bytes em base64
 
-## Whose viewers ($of_what)
+## Whose viewers, and what there are too many of ($of_what)
 
 phrase-of-one-key = por chave
 phrase-of-the-instance = em toda a instância
+phrase-many-users = usuários
+phrase-many-subscriptions = assinaturas por tenant
+phrase-many-jobs = tarefas simultâneas por tenant
+phrase-many-portal-links = links do portal vigentes por tenant
+phrase-many-event-deliveries = entregas por evento
+phrase-many-backlog = entregas em espera por assinatura pausada
+phrase-many-test-receivers = receptores de teste com comportamento próprio
 
 ## AgentMessage's contract
 

@@ -22,6 +22,7 @@ use crate::domain::header::CustomHeaders;
 use crate::domain::health::Health;
 use crate::domain::id::{DeliveryId, SubscriptionId};
 use crate::domain::key_pair::KeyPair;
+use crate::domain::obstacle::Obstacle;
 use crate::domain::profile::Profile;
 use crate::domain::public_id::{PublicId, PublicIds};
 use crate::domain::secret::{PreviousSecret, Secret};
@@ -236,7 +237,7 @@ impl SubscriptionsApi {
             let change = Box::new(move |subscription: &mut Subscription| {
                 // Its profile may have changed since it was looked at.
                 if !subscription.profile.has_key_pairs() {
-                    return Err(StoreError::InvalidState);
+                    return Err(StoreError::InvalidState(Obstacle::Changed));
                 }
                 subscription.replace_key_pair(pair, overlap, now);
                 Ok(())

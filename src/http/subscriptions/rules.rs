@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::wire::{ApiVersionText, EnvelopeText, OrderingText, ProfileText, RetryWaits, SigningText};
 use crate::domain::event_type::EventPattern;
+use crate::domain::event_type::EventTypeName;
 use crate::domain::header::{
     CustomHeaders, HEADERS_MAX, HeaderName, HeaderPrefix, HeaderValue, InvalidHeaderName, InvalidHeaderValue, MASK,
     VALUE_EXPECTED,
@@ -47,29 +48,37 @@ pub(super) fn check_events(
         if findings.has_at(&pointer) {
             continue;
         }
-        let known = text.parse().ok().filter(|pattern| match pattern {
-            EventPattern::All => true,
-            // A test is sent when somebody asks for it, never because somebody subscribed to it.
-            EventPattern::Below(prefix) => prefix.as_str() != "webhook",
-            // What Waxwing itself has to say goes to tenant `system` alone.
-            EventPattern::Exact(name) if call.tenant().id == TenantId::SYSTEM => {
-                operational::TYPES.contains(&name.as_str())
-            }
-            EventPattern::Exact(name) => {
-                let entry = call.catalogue.event_type(name.as_str());
-                entry.is_some_and(|entry| entry.event_type.archived_at.is_none())
-            }
-        });
-        match known {
-            None => findings.add(Rule::UnknownEventType { name: text.clone() }, pointer),
-            Some(pattern) if patterns.contains(&pattern) => findings.add(Rule::DuplicateItem, pointer),
-            Some(pattern) if owner.restriction().is_some_and(|restriction| !restriction.allows_some_of(&pattern)) => {
+        match check_pattern(call, text) {
+            Err(rule) => findings.add(rule, pointer),
+            Ok(pattern) if patterns.contains(&pattern) => findings.add(Rule::DuplicateItem, pointer),
+            Ok(pattern) if owner.restriction().is_some_and(|restriction| !restriction.allows_some_of(&pattern)) => {
                 findings.add(Rule::EventNotAllowed { name: text.clone() }, pointer);
             }
-            Some(pattern) => patterns.push(pattern),
+            Ok(pattern) => patterns.push(pattern),
         }
     }
     patterns
+}
+
+fn check_pattern(call: &Call, text: &str) -> Result<EventPattern, Rule> {
+    let is_known = |pattern: &EventPattern| match pattern {
+        EventPattern::All => true,
+        // A test is sent when somebody asks for it, never because somebody subscribed to it.
+        EventPattern::Below(prefix) => prefix.as_str() != "webhook",
+        // What Waxwing itself has to say goes to tenant `system` alone.
+        EventPattern::Exact(name) if call.tenant().id == TenantId::SYSTEM => {
+            operational::TYPES.contains(&name.as_str())
+        }
+        EventPattern::Exact(name) => call.catalogue.event_type(name.as_str()).is_some(),
+    };
+    let pattern = text.parse().ok().filter(is_known).ok_or_else(|| Rule::UnknownEventType { name: text.to_owned() })?;
+    let is_archived = |name: &EventTypeName| {
+        call.catalogue.event_type(name.as_str()).is_some_and(|entry| entry.event_type.archived_at.is_some())
+    };
+    match &pattern {
+        EventPattern::Exact(name) if is_archived(name) => Err(Rule::ArchivedEventType { name: text.to_owned() }),
+        _ => Ok(pattern),
+    }
 }
 
 pub(super) fn check_description(description: Option<&str>, findings: &mut Findings) {

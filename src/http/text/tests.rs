@@ -6,11 +6,13 @@ use fluent_syntax::ast::{Expression, InlineExpression, Pattern, PatternElement};
 
 use super::*;
 use crate::domain::actor::ActorKind;
+use crate::domain::delivery::ShownState;
 use crate::domain::key::Scope;
+use crate::domain::obstacle::{Limited, Obstacle};
 
 /// Every ground and every rule, and what the API says about it in English.
 fn all() -> Vec<(Ground, &'static str)> {
-    let rule = Ground::Rule;
+    let (rule, state) = (Ground::Rule, Ground::InvalidState);
     vec![
         (Ground::MissingApiKey, "Missing Authorization header"),
         (Ground::InvalidApiKey, "Invalid API key"),
@@ -28,8 +30,6 @@ fn all() -> Vec<(Ground, &'static str)> {
         ),
         (Ground::OwnPasswordOnly, "Nobody sets another user's password: make a link for the user instead"),
         (Ground::OneselfOnly, "Only the user can do this"),
-        (Ground::SetupDone, "There is a user already: `waxwing users reset-password EMAIL` makes a link for them"),
-        (Ground::LastOwner, "The last owner cannot go: make another user an owner first"),
         (Ground::EmailTaken, "Another user has this e-mail address"),
         (
             Ground::InvalidAuthorizationFormat,
@@ -75,6 +75,7 @@ fn all() -> Vec<(Ground, &'static str)> {
             "The first answer to this Idempotency-Key was too large to be kept; the request was not carried out again",
         ),
         (Ground::AlreadyExists, "The name is taken"),
+        (Ground::TenantIdTaken, "Another tenant has this external_id"),
         (Ground::KeyExists, "There is a key with this text already"),
         (Ground::PublicIdTaken, "Another subscription has this id"),
         (
@@ -82,7 +83,20 @@ fn all() -> Vec<(Ground, &'static str)> {
             "A named subscription was made by a restricted API key, which may not have this event",
         ),
         (Ground::ExternalIdConflict, "An event with this external_id was published with another type or other data"),
-        (Ground::InvalidState, "Its state does not allow this"),
+        (state(Obstacle::Delivery(ShownState::Succeeded)), "This cannot be done to a delivery that is succeeded"),
+        (state(Obstacle::SubscriptionDeleted), "The delivery's subscription was deleted: nobody would get it"),
+        (state(Obstacle::JobOver), "The job has ended already"),
+        (state(Obstacle::PermanentTenant), "The tenants 'default' and 'system' cannot be removed"),
+        (state(Obstacle::NoBackupFile), "This backup has no file: it is being made, or it failed"),
+        (state(Obstacle::RestoreRunning), "A backup is being restored already"),
+        (
+            state(Obstacle::UserExists),
+            "There is a user already: `waxwing users reset-password EMAIL` makes a link for them",
+        ),
+        (state(Obstacle::LastOwner), "The last owner cannot go: make another user an owner first"),
+        (state(Obstacle::TotpExists), "There is an authenticator app already: remove it first"),
+        (state(Obstacle::TotpMissing), "No authenticator app waits to be confirmed: add one first"),
+        (state(Obstacle::Changed), "It is no longer as it was: read it again, then try again"),
         (Ground::EventExpired, "The event's data was removed when its time was over: it cannot be sent again"),
         (
             Ground::SettingFixed { name: "language", place: "WAXWING_LANGUAGE".to_owned() },
@@ -99,7 +113,10 @@ fn all() -> Vec<(Ground, &'static str)> {
         ),
         (Ground::SystemTenant, "Nobody publishes into the tenant 'system'"),
         (Ground::PreconditionFailed, "It was changed since it was read: its ETag is no longer the one in If-Match"),
-        (Ground::LimitExceeded { max: 50 }, "No more than 50 are allowed"),
+        (
+            Ground::LimitExceeded { max: 50, of_what: Limited::Subscriptions },
+            "No more than 50 subscriptions of one tenant are allowed",
+        ),
         (Ground::RateLimited, "Rate limit exceeded. Please retry after a short delay."),
         (
             Ground::TooManyTargets,
@@ -161,7 +178,10 @@ fn all() -> Vec<(Ground, &'static str)> {
         ),
         (rule(Rule::InvalidUrl("the host is missing")), "This is not a usable URL: the host is missing"),
         (rule(Rule::UrlNotHttps), "The URL must begin with https://"),
-        (rule(Rule::UrlBlocked), "Deliveries to this address are not allowed"),
+        (
+            rule(Rule::UrlBlocked),
+            "Deliveries to this address are allowed only where the operator of the server opens it",
+        ),
         (rule(Rule::UrlTooLong { max: 2048 }), "A URL has at most 2048 characters"),
         (
             rule(Rule::HeaderNotAllowed(InvalidHeaderName::Malformed)),
@@ -184,6 +204,7 @@ fn all() -> Vec<(Ground, &'static str)> {
             "Deliveries of the profile 'mage' carry one signature: two secrets cannot overlap",
         ),
         (rule(Rule::EventsEmpty), "At least one event type or pattern is needed"),
+        (rule(Rule::ArchivedEventType { name: "order.lost".to_owned() }), "The event type 'order.lost' is archived"),
         (rule(Rule::UnknownEventType { name: "order.lost".to_owned() }), "There is no event type 'order.lost'"),
         (
             rule(Rule::EventNotAllowed { name: "order.paid".to_owned() }),
@@ -193,6 +214,10 @@ fn all() -> Vec<(Ground, &'static str)> {
         (rule(Rule::DescriptionTooLong { max: 256 }), "A description has at most 256 characters"),
         (rule(Rule::PayloadTooLarge { max: 262_144 }), "This must have at most 262144 bytes"),
         (rule(Rule::PayloadTooDeep { max: 100 }), "This nests deeper than 100 levels"),
+        (
+            rule(Rule::InvalidSchema { why: "\"strng\" is no type".to_owned() }),
+            "This is not a JSON Schema that can be used: \"strng\" is no type",
+        ),
         (
             rule(Rule::PayloadSchemaMismatch { detail: "\"total\" is a required property".to_owned() }),
             "This does not fit the event type's schema: \"total\" is a required property",

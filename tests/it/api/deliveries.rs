@@ -81,7 +81,7 @@ async fn what_is_final_is_neither_retried_nor_canceled() {
     app.wait_for(&path, |delivery| state(delivery) == "succeeded").await;
     for verb in ["retry", "cancel"] {
         app.call(Method::POST, &format!("{path}/{verb}")).await.check(expect![[r#"
-            409 invalid_state: Its state does not allow this
+            409 invalid_state: This cannot be done to a delivery that is succeeded
         "#]]);
     }
 }

@@ -80,8 +80,26 @@ async fn what_cannot_be_an_event_type_is_refused() {
         (
             json!({ "name": "a", "schema": { "type": 5 } }),
             expect![[r#"
-            400 invalid_parameter /schema: This must be a JSON Schema that can be used
-        "#]],
+                400 invalid_parameter /schema/type: This is not a JSON Schema that can be used: 5 is not valid under any of the schemas listed in the 'anyOf' keyword
+            "#]],
+        ),
+        (
+            json!({ "name": "a", "schema": { "properties": { "total": { "minimum": "1" } } } }),
+            expect![[r#"
+                400 invalid_parameter /schema/properties/total/minimum: This is not a JSON Schema that can be used: "1" is not of type "number"
+            "#]],
+        ),
+        (
+            json!({ "name": "a", "schema": { "pattern": "(" } }),
+            expect![[r#"
+                400 invalid_parameter /schema/pattern: This is not a JSON Schema that can be used: "(" is not a "regex"
+            "#]],
+        ),
+        (
+            json!({ "name": "a", "schema": { "$ref": "https://example.com/schema.json" } }),
+            expect![[r#"
+                400 invalid_parameter /schema: This is not a JSON Schema that can be used: it refers to 'https://example.com/schema.json', and nothing is fetched from elsewhere
+            "#]],
         ),
         (
             json!({ "name": "a", "schema": { "type": "string" }, "example": 5 }),
@@ -98,8 +116,8 @@ async fn what_cannot_be_an_event_type_is_refused() {
         (
             json!({ "name": "order.paid" }),
             expect![[r#"
-            409 already_exists: The name is taken
-        "#]],
+                409 already_exists /name: The name is taken
+            "#]],
         ),
     ] {
         app.post("/v1/event-types", body).await.check(expected);

@@ -159,7 +159,9 @@ async fn data_fits_the_schema_of_its_type() {
 async fn an_archived_type_takes_no_events() {
     let app = TestApp::start().await;
     app.call(Method::POST, "/v1/event-types/order.paid/archive").await.assert(200);
-    app.post("/v1/events", json!({ "type": "order.paid", "data": 1 })).await.assert(400);
+    app.post("/v1/events", json!({ "type": "order.paid", "data": 1 })).await.check(expect![[r#"
+        400 unknown_event_type /type: The event type 'order.paid' is archived
+    "#]]);
     app.call(Method::POST, "/v1/event-types/order.paid/unarchive").await.assert(200);
     app.post("/v1/events", json!({ "type": "order.paid", "data": 1 })).await.assert(202);
 }

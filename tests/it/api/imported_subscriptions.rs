@@ -87,7 +87,7 @@ async fn what_a_real_create_refuses_a_dry_run_refuses_with_the_same_words_and_ne
         "400" "/agentmessage_id" "This must be a UUID"
         "400" "/profile" "This must be 'standard', 'mage', 'marea' or 'agentmessage'"
         "400" "/secret" "A secret of this profile is whsec_ followed by 24 to 64 bytes in base64"
-        "400" "/url" "Deliveries to this address are not allowed"
+        "400" "/url" "Deliveries to this address are allowed only where the operator of the server opens it"
         "400" "/events/0" "There is no event type 'order.lost'"
     "#]]
     .assert_eq(&told);
@@ -111,7 +111,7 @@ async fn a_dry_run_says_what_would_be_and_leaves_ids_and_room_free() {
     app.post(PATH, with(json!({ "dry_run": false }))).await.assert(201);
     let next = json!({ "url": TEST_RECEIVER, "events": ["*"], "dry_run": true });
     app.post(PATH, next).await.check(expect![[r#"
-        409 limit_exceeded: No more than 1 are allowed
+        409 limit_exceeded: No more than 1 subscriptions of one tenant are allowed
     "#]]);
 }
 

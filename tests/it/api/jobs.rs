@@ -53,7 +53,7 @@ async fn many_deliveries_are_canceled_by_a_job_that_tells_how_far_it_came() {
         list["data"].as_array().unwrap().iter().map(|delivery| &delivery["attributes"]["reason"]).collect();
     assert_eq!(reasons, ["canceled_by_user"; 3]);
     app.call(Method::POST, &format!("{path}/cancel")).await.check(expect![[r#"
-        409 invalid_state: Its state does not allow this
+        409 invalid_state: The job has ended already
     "#]]);
 }
 
@@ -412,7 +412,7 @@ async fn a_tenant_has_ten_unfinished_jobs_and_no_more() {
         running.push(retry().await.assert(202).header("location").unwrap().to_owned());
     }
     retry().await.check(expect![[r#"
-        409 limit_exceeded: No more than 10 are allowed
+        409 limit_exceeded: No more than 10 jobs of one tenant at once are allowed
     "#]]);
     // Another tenant has ten of its own, and counting alone is no job.
     app.post("/v1/tenants", json!({ "name": "Shop", "external_id": "shop" })).await.assert(201);

@@ -21,7 +21,7 @@ async fn whoever_runs_the_instance_sees_what_the_store_takes() {
     );
     // That of a simulated disk is no file.
     app.post("/v1/storage/compact", json!({})).await.check(expect![[r#"
-        409 invalid_state: Its state does not allow this
+        409 invalid_state: It is no longer as it was: read it again, then try again
     "#]]);
 }
 

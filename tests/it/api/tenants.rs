@@ -84,8 +84,8 @@ async fn what_cannot_be_a_tenant_is_refused() {
         (
             json!({ "name": "A", "external_id": "taken" }),
             expect![[r#"
-            409 already_exists: The name is taken
-        "#]],
+                409 already_exists /external_id: Another tenant has this external_id
+            "#]],
         ),
     ] {
         app.post("/v1/tenants", body).await.check(expected);
@@ -100,7 +100,7 @@ async fn the_two_tenants_that_are_always_there_stay() {
     for name in ["default", "system"] {
         app.get(&format!("/v1/tenants/{name}")).await.assert(200);
         app.delete(&format!("/v1/tenants/{name}")).await.check(expect![[r#"
-            409 invalid_state: Its state does not allow this
+            409 invalid_state: The tenants 'default' and 'system' cannot be removed
         "#]]);
     }
 }

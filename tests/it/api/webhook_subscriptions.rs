@@ -64,6 +64,9 @@ async fn events_are_known_types_or_patterns_without_duplicates() {
         let answer = app.post(PATH, json!({ "url": "https://example.com/a", "events": events })).await;
         expected.assert_eq(answer.status.as_str());
     }
+    app.post(PATH, json!({ "url": "https://example.com/a", "events": ["order.sent"] })).await.check(expect![[r#"
+        400 unknown_event_type /events/0: The event type 'order.sent' is archived
+    "#]]);
 }
 
 #[tokio::test]
@@ -73,19 +76,19 @@ async fn a_url_leads_to_a_public_address_by_https() {
         (
             "https://10.0.0.1/x",
             expect![[r#"
-            400 url_blocked /url: Deliveries to this address are not allowed
+            400 url_blocked /url: Deliveries to this address are allowed only where the operator of the server opens it
         "#]],
         ),
         (
             "https://inside.example/x",
             expect![[r#"
-            400 url_blocked /url: Deliveries to this address are not allowed
+            400 url_blocked /url: Deliveries to this address are allowed only where the operator of the server opens it
         "#]],
         ),
         (
             "https://localhost/x",
             expect![[r#"
-            400 url_blocked /url: Deliveries to this address are not allowed
+            400 url_blocked /url: Deliveries to this address are allowed only where the operator of the server opens it
         "#]],
         ),
         (
@@ -130,7 +133,7 @@ async fn the_test_receiver_is_for_keys_of_the_instance() {
     app.post(PATH, body.clone()).await.assert(201);
     let key = app.make_key(json!({ "name": "shop", "preset": "subscriber", "tenant": "default" })).await;
     app.post(PATH, body).key(&key).await.check(expect![[r#"
-        400 url_blocked /url: Deliveries to this address are not allowed
+        400 url_blocked /url: Deliveries to this address are allowed only where the operator of the server opens it
     "#]]);
 }
 
@@ -334,7 +337,7 @@ async fn a_tenant_has_no_more_subscriptions_than_it_may() {
     let body = json!({ "url": "https://example.com/a", "events": ["*"] });
     app.post(PATH, body.clone()).header("waxwing-tenant", "small").await.assert(201);
     app.post(PATH, body).header("waxwing-tenant", "small").await.check(expect![[r#"
-        409 limit_exceeded: No more than 1 are allowed
+        409 limit_exceeded: No more than 1 subscriptions of one tenant are allowed
     "#]]);
 }
 

@@ -71,7 +71,7 @@ fn refused_rows_are_told_with_their_place_and_the_others_go_on() {
         line 3 (2): would be made
         line 4 (3): REFUSED: invalid_secret at /secret: A secret of this profile is whsec_ followed by 24 to 64 bytes in base64
         line 5 (4): REFUSED: it has no secret: its receiver could verify nothing
-        line 6 (5): REFUSED: url_blocked at /url: Deliveries to this address are not allowed
+        line 6 (5): REFUSED: url_blocked at /url: Deliveries to this address are allowed only where the operator of the server opens it
         line 7 (6): REFUSED: its marea_id belongs to the row in line 2, which has another url
         line 8 (7): is there already: the row in line 3
         line 9 (8): REFUSED: there is no tenant `nobody` (--create-tenants makes it)
@@ -92,7 +92,7 @@ fn refused_rows_are_told_with_their_place_and_the_others_go_on() {
         line 3 (2): made whsub_…
         line 4 (3): REFUSED: invalid_secret at /secret: A secret of this profile is whsec_ followed by 24 to 64 bytes in base64
         line 5 (4): REFUSED: it has no secret: its receiver could verify nothing
-        line 6 (5): REFUSED: url_blocked at /url: Deliveries to this address are not allowed
+        line 6 (5): REFUSED: url_blocked at /url: Deliveries to this address are allowed only where the operator of the server opens it
         line 7 (6): REFUSED: its marea_id belongs to whsub_…, which has another url
         line 8 (7): is there already: whsub_…
         line 9 (8): REFUSED: there is no tenant `nobody` (--create-tenants makes it)

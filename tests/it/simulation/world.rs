@@ -995,7 +995,7 @@ impl World {
                 }
             }
             Kept::Canceled(delivery, Ok(())) => self.ledger.canceled(delivery, self.account_now()),
-            Kept::Canceled(_, Err(StoreError::NotFound | StoreError::InvalidState)) => {}
+            Kept::Canceled(_, Err(StoreError::NotFound | StoreError::InvalidState(_))) => {}
             Kept::Tenant(tenant) => self.tenants.push(tenant.expect("there is room for it").id),
             Kept::Deleted(Ok(())) => self.work_later(),
             Kept::Deleted(Err(StoreError::NotFound)) => {}
@@ -1005,7 +1005,7 @@ impl World {
             }
             Kept::Started(Err(StoreError::NotFound | StoreError::LimitExceeded { .. })) => {}
             Kept::JobCanceled(Ok(job)) => self.jobs.canceled(job),
-            Kept::JobCanceled(Err(StoreError::InvalidState)) => {}
+            Kept::JobCanceled(Err(StoreError::InvalidState(_))) => {}
             Kept::Redelivered(event, Ok(redelivered)) => self.redelivered(event, redelivered),
             Kept::Redelivered(_, Err(StoreError::NotFound)) => {}
             Kept::Redelivered(_, Err(StoreError::EventNotAllowed)) if !self.held_to.is_empty() => {}
@@ -1013,7 +1013,7 @@ impl World {
             | Kept::Started(Err(failure))
             | Kept::JobCanceled(Err(failure))
             | Kept::Redelivered(_, Err(failure)) => panic!("{failure}"),
-            Kept::Other(Ok(()) | Err(StoreError::NotFound | StoreError::InvalidState)) => {}
+            Kept::Other(Ok(()) | Err(StoreError::NotFound | StoreError::InvalidState(_))) => {}
             Kept::Canceled(_, Err(failure)) | Kept::Other(Err(failure)) => panic!("{failure}"),
         }
     }

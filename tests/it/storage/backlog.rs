@@ -6,6 +6,7 @@ use std::time::Duration;
 use waxwing::domain::delivery::{CanceledReason, Delivery, ExpiredReason, ShownState, State};
 use waxwing::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
 use waxwing::domain::job::JobKind;
+use waxwing::domain::obstacle::Limited;
 use waxwing::domain::subscription::{DisabledReason, Subscription};
 use waxwing::domain::time::Timestamp;
 use waxwing::store::{BACKLOG_AGE_MAX, BACKLOG_MAX, Change, DeliveryFilter, Recordings, StoreError};
@@ -105,7 +106,7 @@ fn the_one_beyond_a_full_backlog_expires_at_once_and_is_listed() {
     );
     let store = engine.world.store.clone();
     let refused = engine.world.run(store.retry_delivery(beyond, None)).unwrap_err();
-    assert_eq!(refused, StoreError::LimitExceeded { max: BACKLOG_MAX });
+    assert_eq!(refused, StoreError::LimitExceeded { max: BACKLOG_MAX, of_what: Limited::Backlog });
     assert_eq!(engine.world.delivery(beyond).state, expired);
     assert_eq!(engine.world.store.sizes().deliveries_due, u64::from(BACKLOG_MAX));
     // What has its place keeps it.

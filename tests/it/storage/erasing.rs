@@ -7,6 +7,7 @@ use rand::{RngExt, SeedableRng};
 use waxwing::domain::delivery::{CanceledReason, ExhaustedReason, Outcome, RetryReason, State};
 use waxwing::domain::event::{Event, NewEvent};
 use waxwing::domain::id::TenantId;
+use waxwing::domain::obstacle::Obstacle;
 use waxwing::domain::subscription::Subscription;
 use waxwing::domain::tenant::{OwnRetention, Tenant};
 use waxwing::store::{DeliveryFilter, EventFilter, Recordings, StoreError};
@@ -211,7 +212,10 @@ fn the_backlog_of_a_deleted_subscription_reads_as_canceled_at_once_and_is_cancel
     assert_eq!(world.delivery(all[1]).state, exhausted);
     assert_eq!(world.delivery(all[1400]).state, canceled);
     assert_eq!(world.lanes().iter().map(|lane| lane.0).collect::<Vec<_>>(), [healthy.id]);
-    assert_eq!(world.run(store.retry_delivery(all[0], None)), Err(StoreError::InvalidState));
+    assert_eq!(
+        world.run(store.retry_delivery(all[0], None)),
+        Err(StoreError::InvalidState(Obstacle::SubscriptionDeleted))
+    );
     // Two were under way: one fails, one succeeds.
     world.try_attempt(all[2], Outcome::Status(500), retrying).unwrap();
     world.succeed(all[3]);

@@ -9,6 +9,7 @@ use waxwing::domain::delivery::{
 use waxwing::domain::event::Event;
 use waxwing::domain::id::{DeliveryId, JobId, SubscriptionId, TenantId};
 use waxwing::domain::job::{FINISHED_KEPT_FOR, FINISHED_KEPT_MAX, Job, JobKind, JobState, RUNNING_MAX};
+use waxwing::domain::obstacle::{Limited, Obstacle};
 use waxwing::domain::subscription::{DisabledReason, Subscription};
 use waxwing::domain::time::Timestamp;
 use waxwing::store::{Change, Counted, DeliveryFilter, Recorded, Recordings, StoreError};
@@ -280,7 +281,10 @@ fn nothing_is_tried_again_for_a_subscription_that_is_deleted() {
     let zoo = zoo(&mut world);
     let store = world.store.clone();
     world.run(store.delete_subscription(zoo.subscription.id, None)).unwrap();
-    assert_eq!(world.run(store.retry_delivery(zoo.ids[3], None)), Err(StoreError::InvalidState));
+    assert_eq!(
+        world.run(store.retry_delivery(zoo.ids[3], None)),
+        Err(StoreError::InvalidState(Obstacle::SubscriptionDeleted))
+    );
     assert_eq!(world.start(recover(&zoo.subscription, Timestamp::MIN)), Err(StoreError::NotFound));
     let job = world.finish(JobKind::Retry(of(&zoo.subscription)));
     assert_eq!((job.state, counts(&job)), (JobState::Done, [0, 0, 0]));
@@ -389,7 +393,7 @@ fn a_canceled_job_stops_where_it_is_and_leaves_nothing_behind() {
     world.wait(Duration::from_secs(1));
     let canceled = world.cancel_job(job).unwrap();
     assert_eq!((canceled.state, canceled.finished_at), (JobState::Canceled, Some(world.now())));
-    assert_eq!(world.cancel_job(job), Err(StoreError::InvalidState));
+    assert_eq!(world.cancel_job(job), Err(StoreError::InvalidState(Obstacle::JobOver)));
     assert_eq!(world.cancel_job(JobId::from_u128(1)), Err(StoreError::NotFound));
     let mut world = world.after_power_cut();
     world.work();
@@ -398,7 +402,7 @@ fn a_canceled_job_stops_where_it_is_and_leaves_nothing_behind() {
     // The rest can still be recovered, and only the rest.
     let rest = world.finish(recover(&subscription, Timestamp::MIN));
     assert_eq!(counts(&rest), [1000 - done, 1000 - done, 0]);
-    assert_eq!(world.cancel_job(rest.id), Err(StoreError::InvalidState), "it is done");
+    assert_eq!(world.cancel_job(rest.id), Err(StoreError::InvalidState(Obstacle::JobOver)), "it is done");
     let report = world.check();
     assert!(report.is_clean(), "{report:#?}");
     let rows = |name| report.tables.iter().find(|table| table.name == name).unwrap().rows;
@@ -443,7 +447,7 @@ fn a_tenant_runs_ten_jobs_at_once_and_keeps_a_hundred_for_thirty_days() {
         world.start(kind()).unwrap();
     }
     let refused = world.start(kind());
-    assert_eq!(refused, Err(StoreError::LimitExceeded { max: RUNNING_MAX as u32 }));
+    assert_eq!(refused, Err(StoreError::LimitExceeded { max: RUNNING_MAX as u32, of_what: Limited::Jobs }));
     world.cancel_job(first).unwrap();
     world.start(kind()).unwrap();
     world.work();

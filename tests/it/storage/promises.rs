@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use waxwing::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, Outcome, RetryReason, State};
+use waxwing::domain::delivery::{CanceledReason, ErrorClass, ExhaustedReason, Outcome, RetryReason, ShownState, State};
 use waxwing::domain::health::{Circuit, Health};
 use waxwing::domain::id::{DeliveryId, KeyId, SessionId, SubscriptionId, TenantId};
 use waxwing::domain::key::KeyHash;
+use waxwing::domain::obstacle::{Limited, Obstacle};
 use waxwing::domain::session::{Session, SignedIn};
 use waxwing::domain::subscription::DisabledReason;
 use waxwing::domain::time::Timestamp;
@@ -167,7 +168,10 @@ fn a_final_state_on_disk_is_not_changed_by_a_late_attempt() {
     let canceled = world.run(store.cancel_delivery(id, None)).unwrap();
     assert_eq!(canceled.state, State::Canceled { reason: CanceledReason::Manual });
     assert!(matches!(world.changes.last(), Some(Change::Canceled(_, canceled)) if *canceled == id));
-    assert_eq!(world.run(store.cancel_delivery(id, None)), Err(StoreError::InvalidState));
+    assert_eq!(
+        world.run(store.cancel_delivery(id, None)),
+        Err(StoreError::InvalidState(Obstacle::Delivery(ShownState::Canceled)))
+    );
 
     world.succeed(id);
     let delivery = world.delivery(id);
@@ -198,7 +202,10 @@ fn a_manual_retry_is_due_now_unless_the_delivery_is_done() {
     );
     assert_eq!(world.lanes(), [(delivery.subscription, now)]);
     world.succeed(delivery.id);
-    assert_eq!(world.run(store.retry_delivery(delivery.id, None)), Err(StoreError::InvalidState));
+    assert_eq!(
+        world.run(store.retry_delivery(delivery.id, None)),
+        Err(StoreError::InvalidState(Obstacle::Delivery(ShownState::Succeeded)))
+    );
     assert_eq!(world.run(store.retry_delivery(DeliveryId::from_u128(1), None)), Err(StoreError::NotFound));
     assert_clean(world.check());
 }
@@ -375,7 +382,10 @@ fn names_are_taken_once_and_free_after_deletion() {
     world.run(store.delete_tenant(acme.id, Some(1))).unwrap();
     assert_eq!(world.run(store.update_tenant(other.id, Box::new(rename), None)).unwrap().revision, 2);
     for permanent in [TenantId::DEFAULT, TenantId::SYSTEM] {
-        assert_eq!(world.run(store.delete_tenant(permanent, None)), Err(StoreError::InvalidState));
+        assert_eq!(
+            world.run(store.delete_tenant(permanent, None)),
+            Err(StoreError::InvalidState(Obstacle::PermanentTenant))
+        );
     }
     world.run(store.create_key(key("k", None), None)).unwrap();
     assert_eq!(world.run(store.create_key(key("k", None), None)), Err(StoreError::AlreadyExists));
@@ -394,7 +404,7 @@ fn a_tenant_has_no_more_subscriptions_than_it_may() {
     let first = world.subscribe(subscription_to("a"));
     world.subscribe(subscription_to("a"));
     let third = world.run(store.create_subscription(subscription_to("a"), None));
-    assert_eq!(third, Err(StoreError::LimitExceeded { max: 2 }));
+    assert_eq!(third, Err(StoreError::LimitExceeded { max: 2, of_what: Limited::Subscriptions }));
     world.run(store.delete_subscription(first.id, Some(1))).unwrap();
     world.subscribe(subscription_to("a"));
 }

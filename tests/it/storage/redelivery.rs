@@ -5,6 +5,7 @@ use std::time::Duration;
 use waxwing::domain::delivery::{CanceledReason, State};
 use waxwing::domain::event::{DELIVERIES_MAX, Event};
 use waxwing::domain::id::{EventId, SubscriptionId, TenantId};
+use waxwing::domain::obstacle::Limited;
 use waxwing::domain::subscription::DisabledReason;
 use waxwing::store::{Change, DeliveryFilter, Recordings, Redelivered, Redelivery, StoreError};
 
@@ -183,7 +184,10 @@ fn an_event_has_only_so_many_deliveries() {
     let rest = vec![receiver; DELIVERIES_MAX as usize - 1];
     world.redeliver(published.id, Redelivery::To(rest)).unwrap();
     let one_more = world.redeliver(published.id, Redelivery::To(vec![receiver]));
-    assert_eq!(one_more.unwrap_err(), StoreError::LimitExceeded { max: DELIVERIES_MAX });
+    assert_eq!(
+        one_more.unwrap_err(),
+        StoreError::LimitExceeded { max: DELIVERIES_MAX, of_what: Limited::EventDeliveries }
+    );
     world.redeliver(published.id, Redelivery::AsNewEvent(vec![receiver])).unwrap();
     assert_eq!(world.store.sizes().deliveries, u64::from(DELIVERIES_MAX) + 1);
 }

@@ -132,7 +132,10 @@ fn code_of_rule(rule: &Rule) -> &'static str {
     match rule {
         Rule::InvalidUrl(_) | Rule::UrlNotHttps | Rule::UrlTooLong { .. } => "invalid_url",
         Rule::UrlBlocked => "webhook_url_blocked",
-        Rule::EventsEmpty | Rule::UnknownEventType { .. } | Rule::EventNotAllowed { .. } => "invalid_event_type",
+        Rule::EventsEmpty
+        | Rule::UnknownEventType { .. }
+        | Rule::ArchivedEventType { .. }
+        | Rule::EventNotAllowed { .. } => "invalid_event_type",
         _ => rule.code(),
     }
 }
