@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,12 +24,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use ipnet::IpNet;
-use poem::Endpoint;
+use poem::http::Method;
 use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Endpoint, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -55,8 +58,9 @@ const HEADERS_MAX: usize = 100;
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// When no connection can be taken (no files left, say), the next try comes after this time.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
-/// Requests at once on one connection that speaks HTTP/2.
-const HTTP2_STREAMS_MAX: u32 = 200;
+/// Requests at once on one connection: those that are answered (as streams of HTTP/2), and those that change something, whether
+/// or not they were given up meanwhile.
+const REQUESTS_MAX: u32 = 200;
 const HTTP2_HEADER_BYTES_MAX: u32 = 16 * 1024;
 
 /// A TLS handshake that takes longer is given up.
@@ -179,7 +183,7 @@ impl<E: Endpoint + 'static> Server<E> {
     fn at(endpoint: Arc<E>, own_address: SocketAddr, tls: Option<TlsAcceptor>) -> Self {
         let mut protocol = auto::Builder::new(TokioExecutor::new());
         protocol.http1().max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
-        protocol.http2().max_concurrent_streams(HTTP2_STREAMS_MAX).max_header_list_size(HTTP2_HEADER_BYTES_MAX);
+        protocol.http2().max_concurrent_streams(REQUESTS_MAX).max_header_list_size(HTTP2_HEADER_BYTES_MAX);
         Self { endpoint, protocol, own_address: LocalAddr(own_address.into()), tls }
     }
 
@@ -233,20 +237,40 @@ impl<E: Endpoint + 'static> Server<E> {
         }
     }
 
-    /// Answers the requests of one connection, until the peer, its silence or the end of the server ends it.
-    async fn converse<S>(self: Arc<Self>, stream: S, peer: SocketAddr, mut ends: watch::Receiver<()>)
+    /// Answers the requests of one connection, until the peer, its silence or the end of the server ends it and what was asked
+    /// on it is done.
+    async fn converse<S>(self: Arc<Self>, stream: S, peer: SocketAddr, ends: watch::Receiver<()>)
     where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let places = Arc::new(Semaphore::new(REQUESTS_MAX as usize));
+        self.talk(stream, peer, &places, ends).await;
+        // Until then it counts among the connections, and the end of the server waits for it. Nobody closes the semaphore.
+        _ = places.acquire_many(REQUESTS_MAX).await;
+    }
+
+    async fn talk<S>(
+        self: Arc<Self>,
+        stream: S,
+        peer: SocketAddr,
+        places: &Arc<Semaphore>,
+        mut ends: watch::Receiver<()>,
+    ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let activity = Arc::new(Activity::begin());
         let watched = Watched { stream, activity: activity.clone() };
         let scheme = if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
         let service = service_fn(|request: http::Request<Incoming>| {
-            let (server, scheme) = (self.clone(), scheme.clone());
+            let (server, scheme, places) = (self.clone(), scheme.clone(), places.clone());
             let asked = Asked::begin(&activity);
             async move {
-                let from = (request, server.own_address.clone(), RemoteAddr(peer.into()), scheme);
-                let response = server.endpoint.get_response(from.into()).await;
+                let request = Request::from((request, server.own_address.clone(), RemoteAddr(peer.into()), scheme));
+                let response = if [Method::GET, Method::HEAD].contains(request.method()) {
+                    server.endpoint.get_response(request).await
+                } else {
+                    server.carry_out(request, places).await
+                };
                 let response: http::Response<BoxBody<Bytes, io::Error>> = response.into();
                 Ok::<_, Infallible>(response.map(|body| AnswerBody { body, _asked: asked }))
             }
@@ -264,6 +288,26 @@ impl<E: Endpoint + 'static> Server<E> {
         // A head that has begun keeps hyper waiting, and so does a peer that does not take what is left of its answers.
         let is_asked = activity.asked.load(Ordering::Relaxed) > 0;
         _ = timeout(if is_asked { IDLE_TIME_MAX } else { GOODBYE_TIME_MAX }, connection).await;
+    }
+}
+
+impl<E: Endpoint + 'static> Server<E> {
+    /// What changes something goes on to its end also when the peer has left: half of it would be done otherwise, without an
+    /// entry in the audit log, and done again for whoever asks once more with the same idempotency key.
+    async fn carry_out(self: Arc<Self>, request: Request, places: Arc<Semaphore>) -> Response {
+        // Nobody closes the semaphore.
+        let place = places.acquire_owned().await;
+        let response = tokio::spawn(async move {
+            let response = self.endpoint.get_response(request).await;
+            drop(place);
+            response
+        });
+        match response.await.map_err(JoinError::try_into_panic) {
+            Ok(response) => response,
+            Err(Ok(panic)) => resume_unwind(panic),
+            // The runtime ends, and this with it.
+            Err(Err(_)) => pending().await,
+        }
     }
 }
 
@@ -558,6 +602,39 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.ends_with("done"), "{answer}");
+    }
+
+    /// What an endpoint was asked for that takes [`WORK`], and what of it was done.
+    async fn asked_and_left(method: &'static str, leave: impl AsyncFnOnce(DuplexStream)) -> (usize, usize) {
+        let counts = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+        let counted = counts.clone();
+        let endpoint = make(move |_| {
+            let counts = counted.clone();
+            async move {
+                counts.0.fetch_add(1, Ordering::Relaxed);
+                sleep(WORK).await;
+                counts.1.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let own_address: SocketAddr = ([127, 0, 0, 1], 80).into();
+        let server = Arc::new(Server::at(Arc::new(endpoint), own_address, None));
+        let (mut ours, theirs) = tokio::io::duplex(1024);
+        let (_ending, ends) = watch::channel(());
+        let conversation = tokio::spawn(server.converse(theirs, own_address, ends));
+        let request = format!("{method} / HTTP/1.1\r\nHost: x\r\ncontent-length: 0\r\n\r\n");
+        ours.write_all(request.as_bytes()).await.unwrap();
+        sleep(WORK / 2).await;
+        leave(ours).await;
+        conversation.await.unwrap();
+        (counts.0.load(Ordering::Relaxed), counts.1.load(Ordering::Relaxed))
+    }
+
+    /// A request was dropped half done: its change was stored, and neither its audit entry nor its idempotency key in use.
+    #[tokio::test(start_paused = true)]
+    async fn what_changes_something_is_carried_out_though_the_peer_hangs_up_and_what_reads_is_not() {
+        for (method, done) in [("POST", 1), ("PATCH", 1), ("PUT", 1), ("DELETE", 1), ("GET", 0), ("HEAD", 0)] {
+            assert_eq!(asked_and_left(method, async |stream| drop(stream)).await, (1, done), "{method}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
