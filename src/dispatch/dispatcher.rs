@@ -182,7 +182,7 @@ impl Dispatcher {
             Change::Lifted(id) => self.lifted(id, now, known),
             Change::Canceled(id, delivery) => self.canceled(id, delivery, now),
             // For viewers.
-            Change::Moved(_) => {}
+            Change::Moved(_) | Change::Attempted(_) | Change::Fares(_) => {}
         }
     }
 

@@ -17,7 +17,7 @@ use crate::domain::health::{HealthStatus, Hold};
 use crate::domain::id::{DeliveryId, EventId, SubscriptionId, TenantId};
 use crate::domain::subscription::DisabledReason;
 use crate::domain::time::Timestamp;
-use crate::store::{AttemptSeen, Catalogue, Change, Seen, Store};
+use crate::store::{AttemptSeen, Catalogue, Change, Store};
 
 /// Items that are kept for viewers who come back or are slow: about two MiB.
 pub const ITEMS_MAX: usize = 4096;
@@ -152,8 +152,12 @@ impl Feed {
                                 delivery: fresh.delivery,
                                 event: fresh.event.event.id,
                                 event_type: fresh.event.event.event_type.clone(),
-                                state: hold.map_or(ShownState::Pending, |_| ShownState::Held),
-                                next_attempt_at: Some(fresh.next_attempt_at),
+                                state: match (subscription, hold) {
+                                    (None, _) => ShownState::Canceled,
+                                    (Some(_), None) => ShownState::Pending,
+                                    (Some(_), Some(_)) => ShownState::Held,
+                                },
+                                next_attempt_at: subscription.map(|_| fresh.next_attempt_at),
                             };
                             add(fresh.tenant, fresh.subscription, What::Created(shown));
                         }
@@ -161,7 +165,12 @@ impl Feed {
                     Change::Moved(delivery) => {
                         add(delivery.tenant, delivery.subscription, What::Changed(shown(delivery, store)));
                     }
-                    Change::Subscription(id) | Change::Lifted(id) => {
+                    Change::Attempted(attempted) => {
+                        let (delivery, attempt) = &**attempted;
+                        let what = What::Attempted(shown(delivery, store), attempt.clone());
+                        add(delivery.tenant, delivery.subscription, what);
+                    }
+                    Change::Subscription(id) | Change::Lifted(id) | Change::Fares(id) => {
                         add_subscription(*id, &catalogue, store, add);
                     }
                     // What a person did is told by the `Moved` that came with it.
@@ -170,22 +179,6 @@ impl Feed {
                     | Change::Scheduled(..)
                     | Change::Canceled(..)
                     | Change::Settled(_) => {}
-                }
-            }
-        });
-    }
-
-    /// Takes in what was recorded.
-    pub(super) fn recorded(&self, all: Vec<Seen>, store: &Store) {
-        let catalogue = store.catalogue();
-        self.publish(|add| {
-            for seen in all {
-                match seen {
-                    Seen::Attempted(delivery, attempt) => {
-                        let shown = shown(&delivery, store);
-                        add(delivery.tenant, delivery.subscription, What::Attempted(shown, attempt));
-                    }
-                    Seen::Health(id) => add_subscription(id, &catalogue, store, add),
                 }
             }
         });
@@ -228,12 +221,14 @@ impl Ring {
 }
 
 fn shown(delivery: &Delivery, store: &Store) -> DeliveryShown {
+    let (state, _) = store.shown_state(delivery);
     DeliveryShown {
         delivery: delivery.id,
         event: delivery.event,
         event_type: delivery.event_type.clone(),
-        state: store.shown_state(delivery).0,
-        next_attempt_at: delivery.state.next_attempt_at(),
+        state,
+        // What was deleted meanwhile is tried no more.
+        next_attempt_at: delivery.state.next_attempt_at().filter(|_| state != ShownState::Canceled),
     }
 }
 

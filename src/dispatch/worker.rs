@@ -15,7 +15,7 @@ use super::pulse::Pulse;
 use super::sender::{Purpose, Sender};
 use super::{Ask, Dispatch, Figures};
 use crate::domain::id::SubscriptionId;
-use crate::store::{Change, EventsRead, Known, Store, StoreError};
+use crate::store::{Change, EventsRead, Known, Recordings, Store, StoreError};
 
 /// Lanes read from disk in one step at the start.
 const LANES_PER_READ: usize = 1000;
@@ -140,6 +140,10 @@ impl Shell {
             }
             self.pulse.look_at_clock(&self.sender.clock);
         }
+        // What was recorded last is told before it is known to be durable.
+        while let Ok(committed) = changes.try_recv() {
+            self.feed.committed(&committed, &self.store);
+        }
     }
 
     fn take(&mut self, all: impl IntoIterator<Item = Happened>) {
@@ -183,14 +187,9 @@ impl Shell {
                 });
             }
             Decided::Record(recordings) => {
-                let feed = self.feed.clone();
+                let recordings = Recordings { are_told: self.feed.is_watched(), ..recordings };
                 tokio::spawn(async move {
-                    let recorded = if feed.is_watched() {
-                        store.record_seen(recordings).await.map(|seen| feed.recorded(seen, &store))
-                    } else {
-                        store.record(recordings).await
-                    };
-                    match recorded {
+                    match store.record(recordings).await {
                         Ok(()) => report(&reports, Happened::Recorded).await,
                         // Without this report nothing more is sent whose outcome could not be kept.
                         Err(failure) => error!(%failure, "outcomes could not be recorded; sending stops"),

@@ -12,7 +12,7 @@ use super::schema::{
     Attempts, Deliveries, DueRows, Events, FailedRows, Key, MetaName, OpenRows, Payloads, Subscriptions,
 };
 use super::tables::{Read, Tables, damaged};
-use super::{AttemptSeen, Catalogue, Change, Due, Recorded, Recordings, Remember, Seen, StoreError, events};
+use super::{AttemptSeen, Catalogue, Change, Due, Recorded, Recordings, Remember, StoreError, events};
 use crate::domain::delivery::{
     Attempt, CanceledReason, Delivery, Outcome, RESPONSE_BODY_BYTES_KEPT_OF_SUCCESS, RESPONSE_BODY_BYTES_MAX,
     RetryReason, ShownState, State,
@@ -108,17 +108,7 @@ impl Store {
     /// Keeps what the dispatcher did, all in one commit. What concerns a delivery or subscription that is gone is
     /// passed over.
     pub async fn record(&self, recordings: Recordings) -> Result<(), StoreError> {
-        self.sentence(bytes_of(&recordings), move |transaction| transaction.record(recordings, &mut None)).await
-    }
-
-    /// Does the same, and answers what became of it: for when somebody watches.
-    pub async fn record_seen(&self, recordings: Recordings) -> Result<Vec<Seen>, StoreError> {
-        self.sentence(bytes_of(&recordings), move |transaction| {
-            let mut seen = Some(Vec::with_capacity(recordings.attempts.len()));
-            transaction.record(recordings, &mut seen)?;
-            Ok(seen.unwrap_or_default())
-        })
-        .await
+        self.sentence(bytes_of(&recordings), move |transaction| transaction.record(recordings)).await
     }
 
     /// Subscriptions with something due on disk, each with its earliest time, in the order of ids; deleted ones are
@@ -403,11 +393,12 @@ fn bytes_of(recordings: &Recordings) -> usize {
 }
 
 impl Transaction<'_> {
-    fn record(&mut self, recordings: Recordings, seen: &mut Option<Vec<Seen>>) -> Result<(), StoreError> {
-        let Recordings { attempts, parked, canceled, health, disabled, announced, settled_up_to } = recordings;
+    fn record(&mut self, recordings: Recordings) -> Result<(), StoreError> {
+        let Recordings { attempts, parked, canceled, health, disabled, announced, settled_up_to, are_told } =
+            recordings;
         let has_attempts = !attempts.is_empty();
         for recorded in attempts {
-            self.record_attempt(recorded, seen)?;
+            self.record_attempt(recorded, are_told)?;
         }
         if has_attempts {
             // The ids of attempts are in no key, so this is where the next opening finds the last one.
@@ -429,10 +420,8 @@ impl Transaction<'_> {
             let Some(subscription) = self.with_catalogue(|catalogue| catalogue.subscription(id).cloned()) else {
                 continue;
             };
-            if let Some(seen) = seen
-                && self.health(id).status(&subscription) != health.status(&subscription)
-            {
-                seen.push(Seen::Health(id));
+            if are_told && self.health(id).status(&subscription) != health.status(&subscription) {
+                self.changed(Change::Fares(id));
             }
             self.put_health(id, health)?;
         }
@@ -448,7 +437,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn record_attempt(&mut self, recorded: Recorded, seen: &mut Option<Vec<Seen>>) -> Result<(), StoreError> {
+    fn record_attempt(&mut self, recorded: Recorded, is_told: bool) -> Result<(), StoreError> {
         let Recorded { mut attempt, state, is_counted } = recorded;
         let Some(mut row) = Row::of(self, attempt.delivery)? else { return Ok(()) };
         let delivery = &mut row.delivery;
@@ -474,7 +463,7 @@ impl Transaction<'_> {
         self.tables.observed.attempt((tenant, subscription), updated_at, &attempt.outcome, duration);
 
         attempt.id = AttemptId::from_u128(self.next_id());
-        if let Some(seen) = seen {
+        if is_told {
             let error = match &attempt.outcome {
                 Outcome::Success | Outcome::Status(_) => None,
                 Outcome::Error { class, detail: _ } => Some(*class),
@@ -489,7 +478,7 @@ impl Transaction<'_> {
                 duration,
                 started_at: attempt.started_at,
             };
-            seen.push(Seen::Attempted(row.delivery, attempt));
+            self.changed(Change::Attempted(Box::new((row.delivery, attempt))));
         }
         let kept =
             if attempt.outcome.is_success() { RESPONSE_BODY_BYTES_KEPT_OF_SUCCESS } else { RESPONSE_BODY_BYTES_MAX };

@@ -230,6 +230,10 @@ pub enum Change {
     /// A delivery changed without an attempt, or ended as it was made: what it is now, for whoever watches. What it means
     /// for sending is told besides.
     Moved(Box<Delivery>),
+    /// The delivery as it stands after an attempt, for whoever watches: only when [`Recordings::are_told`].
+    Attempted(Box<(Delivery, AttemptSeen)>),
+    /// The subscription fares differently from before, for whoever watches: as above.
+    Fares(SubscriptionId),
 }
 
 /// A delivery that was just committed, with all that sending it needs.
@@ -264,6 +268,8 @@ pub struct Recordings {
     pub announced: Vec<Announcement>,
     /// Every delivery up to this one has a due row or is final once this commits.
     pub settled_up_to: Option<DeliveryId>,
+    /// Whether somebody watches, and is to be told of each attempt.
+    pub are_told: bool,
 }
 
 /// An attempt, and the state that follows from it. A final state on disk is not changed any more.
@@ -274,15 +280,6 @@ pub struct Recorded {
     pub state: State,
     /// Whether it takes the delivery on in its schedule.
     pub is_counted: bool,
-}
-
-/// What [`Store::record_seen`] did, for whoever watches.
-#[derive(Debug, Clone)]
-pub enum Seen {
-    /// The delivery as it stands after the attempt.
-    Attempted(Delivery, AttemptSeen),
-    /// The subscription fares differently from before.
-    Health(SubscriptionId),
 }
 
 /// An attempt without what was sent and what came back.

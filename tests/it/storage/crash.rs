@@ -237,6 +237,7 @@ const SENTENCES: &[Sentence] = &[
             health: vec![(*subscription, health)],
             disabled: vec![(*subscription, DisabledReason::Gone)],
             settled_up_to: Some(deliveries[3]),
+            are_told: true,
         };
         let store = world.store.clone();
         world.run(store.record(recordings))
