@@ -94,6 +94,11 @@ pub(super) fn clear(folder: &Path) {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let checked = name.strip_suffix(CHECKED).filter(|name| BackupName::read(name).is_some());
+            if checked.is_some_and(|name| !folder.join(format!("{name}{PARTIAL}")).exists()) {
+                drop(Scrap(path));
+                continue;
+            }
             let Some(name) = name.strip_suffix(PARTIAL).filter(|name| BackupName::read(name).is_some()) else {
                 continue;
             };

@@ -43,7 +43,7 @@ pub(super) struct Export {
     /// Read the store of a stopped server in this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "key"])]
     data_dir: Option<String>,
-    /// Write signing secrets and the values of headers, too
+    /// Write signing secrets and the values of headers, too: a server tells them to nobody
     #[arg(long, requires = "data_dir")]
     with_secrets: bool,
     #[command(flatten)]

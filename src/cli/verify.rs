@@ -46,13 +46,13 @@ pub(super) struct Verify {
     /// The public key of the subscription instead of its secret: one of the `v1a` signatures has to fit
     #[arg(long, value_name = "whpk_…", conflicts_with_all = ["secret", "snippet"], value_parser = read_public_key)]
     public_key: Option<PublicKey>,
-    /// A file with the body's exact bytes, or - for the standard input
+    /// A file with the body's exact bytes (as @FILE, too), or - for the standard input
     #[arg(long, value_name = "FILE|-", required_unless_present = "snippet")]
     body: Option<String>,
     /// A header as it was received; can be given again
     #[arg(long, value_name = "NAME: VALUE")]
     header: Vec<String>,
-    /// A file with the headers, one a line
+    /// A file with the headers, one a line (as @FILE, too)
     #[arg(long, value_name = "FILE")]
     headers: Option<String>,
     /// Seconds that the timestamp may be away from now, or off
@@ -105,10 +105,10 @@ impl Verify {
             }
             (None, secret) => Proof::Secret(read_secret(profile, &secret.unwrap_or_default())?),
         };
-        let body = read_named(&body)?;
+        let body = read_file(&body)?;
         let mut lines = header;
         if let Some(file) = headers {
-            lines.extend(String::from_utf8_lossy(&read_named(&file)?).lines().map(str::to_owned));
+            lines.extend(String::from_utf8_lossy(&read_file(&file)?).lines().map(str::to_owned));
         }
         let headers: Vec<(String, String)> = lines.iter().filter_map(|line| read_header(line)).collect();
         let find = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
@@ -134,6 +134,11 @@ impl Verify {
 enum Proof {
     Secret(Secret),
     PublicKey(PublicKey),
+}
+
+/// Whoever comes from curl, or has just written `--secret @FILE`, writes @FILE here, too.
+fn read_file(name: &str) -> Result<Vec<u8>, Failure> {
+    read_named(name.strip_prefix('@').unwrap_or(name))
 }
 
 fn read_secret(profile: Profile, text: &str) -> Result<Secret, Failure> {

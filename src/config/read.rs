@@ -225,20 +225,24 @@ pub(super) fn passphrase(texts: &[String]) -> Result<Option<Passphrase>, String>
 }
 
 pub(super) fn endpoint(texts: &[String]) -> Result<Option<Url>, String> {
-    let text = whole(texts);
-    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    url.map(Some).ok_or_else(|| format!("`{text}` is not an address; write it like https://s3.example.com"))
+    shown_url(texts, "is not an address; write it like https://s3.example.com")
 }
 
-/// A secret in it would be shown where settings are.
 pub(super) fn collector(texts: &[String]) -> Result<Option<Url>, String> {
+    shown_url(texts, "is not the address of a collector; write it like http://127.0.0.1:4318")
+}
+
+/// An address of http or https. A secret in it would be shown where settings are, and is not repeated in the error.
+fn shown_url(texts: &[String], otherwise: &str) -> Result<Option<Url>, String> {
     let text = whole(texts);
-    let url = Url::parse(&text).ok().filter(|url| {
-        let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-        matches!(url.scheme(), "http" | "https") && url.has_host() && is_bare
-    });
-    url.map(Some)
-        .ok_or_else(|| format!("`{text}` is not the address of a collector; write it like http://127.0.0.1:4318"))
+    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let Some(url) = url else { return Err(format!("`{text}` {otherwise}")) };
+    let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    if !is_bare {
+        return Err("holds a user name, a password or a query, which would be shown where settings are: leave it out"
+            .to_owned());
+    }
+    Ok(Some(url))
 }
 
 pub(super) fn word(texts: &[String]) -> Result<String, String> {

@@ -281,6 +281,18 @@ fn a_domain_or_a_certificate_turns_https_on_at_the_usual_ports() {
 }
 
 #[test]
+fn an_address_that_is_shown_holds_no_secret_and_the_error_does_not_repeat_it() {
+    for read in [read::endpoint, read::collector] {
+        for text in ["https://user:hunter2@example.com", "https://user@example.com", "https://example.com/?key=hunter2"]
+        {
+            let refused = read(&[text.to_owned()]).unwrap_err();
+            assert!(refused.contains("leave it out") && !refused.contains("hunter2"), "{refused}");
+        }
+        assert!(read(&["https://example.com:9000/path".to_owned()]).is_ok());
+    }
+}
+
+#[test]
 fn domains_are_names_that_an_authority_makes_certificates_for() {
     let read = |text: &str| read::domains(&[text.to_owned()]).map(|names| names.join(" "));
     for (text, expected) in [

@@ -356,7 +356,14 @@ impl Refusal {
         let is_of_the_moment = |ground: &Ground| {
             matches!(
                 ground,
-                Ground::IdempotencyInProgress | Ground::IdempotencyConflict | Ground::InvalidIdempotencyKey
+                Ground::IdempotencyInProgress
+                    | Ground::IdempotencyConflict
+                    | Ground::InvalidIdempotencyKey
+                    | Ground::BackupRunning
+                    | Ground::CompactionRunning
+                    | Ground::ListenerTaken
+                    | Ground::LimitExceeded { .. }
+                    | Ground::InvalidState(Obstacle::RestoreRunning | Obstacle::Changed)
             )
         };
         let status = self.status();

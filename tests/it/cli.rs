@@ -387,6 +387,7 @@ fn verify_believes_what_another_library_signed_and_nothing_else() {
         exit 2
     "#]]
     .assert_eq(&verify("body", &["--profile", "mage"]));
+    assert_eq!(verify("@body", &["--headers", "@headers"]), verify("body", &[]));
     assert!(verify("nowhere", &[]).ends_with("exit 2\n"));
 }
 

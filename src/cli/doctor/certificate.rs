@@ -6,7 +6,7 @@ use super::{Finding, Level};
 use crate::app;
 use crate::config::Config;
 use crate::domain::time::Timestamp;
-use crate::http::{Certificate, CertificateFiles, EXPIRY_WARNED_BEFORE, KeptCertificate, Tried};
+use crate::http::{BadCertificate, Certificate, CertificateFiles, EXPIRY_WARNED_BEFORE, KeptCertificate, Tried};
 
 const ABOUT: &str = "https certificate";
 const LEADS_HERE: &str = "the name has to lead to this machine and port 80 to the server, whose log says what the \
@@ -51,13 +51,18 @@ fn judge_kept(kept: &KeptCertificate, now: Timestamp) -> Finding {
     let finding = match certificate {
         Ok(Some(certificate)) => judge(&format!("that of {domain}"), certificate, now, LEADS_HERE),
         Ok(None) => Finding::ok(ABOUT, format!("{domain} has none yet: a server orders it")),
+        // It may be as good as any.
+        Err(error @ BadCertificate::Unreadable { .. }) => {
+            Finding::warn(ABOUT, error.to_string(), "run this as the user that the server runs as")
+        }
         Err(error) => {
             Finding::warn(ABOUT, error.to_string(), "remove the file: a server orders another when it starts")
         }
     };
     let Some(Tried { failures, again_at }) = tried else { return finding };
     let orders = match failures {
-        1 => "the last order failed".to_owned(),
+        // It is counted before it is made.
+        1 => "the last order failed, or is being made".to_owned(),
         failures => format!("the last {failures} orders failed"),
     };
     let line = format!("{}; {orders}, the next is made at {again_at}", finding.line);

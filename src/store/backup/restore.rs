@@ -126,8 +126,12 @@ pub fn restore<S>(
         return Err(BackupError::BegunWith);
     };
     let named = fs::rename(&new, &ready).map_err(at(&new)).and_then(|()| sync_folder(folder));
-    // What failed takes no place at the next opening.
-    named.inspect_err(|_| [&new, &ready].into_iter().for_each(|made| _ = remove_folder(made)))?;
+    // What failed takes no place at the next opening, and so has not its name any more while it goes.
+    named.inspect_err(|_| {
+        _ = remove_folder(&new);
+        _ = fs::rename(&ready, &new);
+        _ = remove_folder(&new);
+    })?;
     Ok((restored, shut))
 }
 

@@ -63,7 +63,8 @@ impl StorageBackend for ScratchFile {
 
 /// Removes the folder of a store, if it is there.
 pub(super) fn remove(folder: &Path) -> io::Result<()> {
-    unless_missing(OpenOptions::new().write(true).open(folder.join(STORE_FILE)).and_then(|file| shrink(&file)))?;
+    // A file that cannot be shrunk is removed as it is: a disk without room may refuse that, too.
+    _ = OpenOptions::new().write(true).open(folder.join(STORE_FILE)).and_then(|file| shrink(&file));
     unless_missing(fs::remove_dir_all(folder))
 }
 

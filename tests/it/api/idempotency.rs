@@ -66,6 +66,17 @@ async fn a_refusal_that_follows_from_the_request_is_kept_too() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_the_moment_is_not_kept_and_what_it_names_can_be_changed() {
+    let app = TestApp::start().await;
+    app.patch("/v1/tenants/default", json!({ "subscriptions_max": 1 })).await.assert(200);
+    let first = app.post(PATH, body()).await.assert(201).id();
+    app.post(PATH, body()).header("idempotency-key", "once").await.assert(409);
+    app.delete(&format!("{PATH}/{first}")).await.assert(204);
+    let made = app.post(PATH, body()).header("idempotency-key", "once").await.assert(201);
+    assert_eq!(made.header("idempotency-replayed"), None);
+}
+
+#[tokio::test]
 async fn a_missing_scope_is_not_kept() {
     let app = TestApp::start().await;
     let reader = app.make_key(json!({ "name": "r", "preset": "read_only" })).await;
