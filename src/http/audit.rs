@@ -102,6 +102,10 @@ impl Operations {
         Self { audited: audited.into_iter().collect(), quiet }
     }
 
+    pub fn has(&self, method: &Method, path: &str) -> bool {
+        self.find(method, path).is_some()
+    }
+
     fn find(&self, method: &Method, path: &str) -> Option<&Operation> {
         if [Method::GET, Method::HEAD].contains(method)
             || (method == Method::POST && self.quiet.iter().any(|it| it == path))

@@ -15,17 +15,21 @@ use super::audit::{Asked, Operations};
 use super::auth::client_address;
 use super::browser::Way;
 use super::compat;
+use super::idempotency::IDEMPOTENCY_KEY;
 use super::problem::{Ground, Refusal};
 use super::reply::Finished;
 use super::safeguards;
 use super::template::Templates;
+use super::under_way::UnderWay;
 use super::visit::Visit;
 use crate::domain::header::LOOP_HEADER;
 use crate::domain::time::Timestamp;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-pub struct Edge<E> {
+pub struct Edge<E>(Arc<Shared<E>>);
+
+struct Shared<E> {
     app: Arc<App>,
     paths: Paths,
     audited: Operations,
@@ -36,7 +40,16 @@ impl<E: Endpoint> Edge<E> {
     pub fn new<'a>(app: Arc<App>, documents: impl IntoIterator<Item = &'a Value>, inner: E) -> Self {
         let documents: Vec<&Value> = documents.into_iter().collect();
         let (paths, audited) = (Paths::of(documents.iter().copied()), Operations::of(documents));
-        Self { app, paths, audited, inner }
+        Self(Arc::new(Shared { app, paths, audited, inner }))
+    }
+}
+
+impl<E: Endpoint> Shared<E> {
+    /// Whether it goes on to its end also when the client has left. Half of it would be done otherwise: without its entry in the
+    /// audit log, and once more for whoever asks again with the same idempotency key.
+    fn outlasts_its_client(&self, request: &Request) -> bool {
+        let is_named = request.headers().contains_key(IDEMPOTENCY_KEY) && request.method() != Method::GET;
+        is_named || self.audited.has(request.method(), request.uri().path())
     }
 
     async fn answer(&self, mut request: Request) -> Response {
@@ -150,11 +163,15 @@ fn finish(mut response: Response, visit: &Visit, way: Way) -> Response {
     response
 }
 
-impl<E: Endpoint> Endpoint for Edge<E> {
+impl<E: Endpoint + 'static> Endpoint for Edge<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        Ok(self.answer(request).await)
+        if !self.0.outlasts_its_client(&request) {
+            return Ok(self.0.answer(request).await);
+        }
+        let (shared, under_way) = (self.0.clone(), request.data::<UnderWay>().cloned().unwrap_or_default());
+        Ok(under_way.carry_out(async move { shared.answer(request).await }).await)
     }
 }
 

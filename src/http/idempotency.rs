@@ -18,6 +18,7 @@ use super::reply::Reply;
 use crate::domain::actor::ActorId;
 use crate::store::{Remember, RequestName};
 
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const KEY_LENGTH_MAX: usize = 200;
 
 /// What makes two bodies the same one.
@@ -130,7 +131,7 @@ where
 }
 
 fn key_of(call: &Call) -> Result<Option<&str>, Refusal> {
-    let mut values = call.headers.get_all("idempotency-key").iter();
+    let mut values = call.headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let is_printable = |text: &&str| {
         (1..=KEY_LENGTH_MAX).contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))

@@ -53,6 +53,7 @@ mod test_receiver;
 mod text;
 mod tls;
 mod totp;
+mod under_way;
 mod users;
 mod value;
 mod visit;

@@ -360,7 +360,7 @@ async fn a_receiver_that_never_answers_costs_the_timeout() {
     .await;
     let exchange = client().send(request(receiver.url(), SHORT)).await;
     assert_eq!(picture(&exchange), "timeout");
-    assert!(exchange.phases.total >= SHORT && exchange.phases.total < SHORT * 10);
+    assert!(exchange.phases.total >= SHORT && exchange.phases.total < LONG);
 }
 
 #[tokio::test]
@@ -372,9 +372,10 @@ async fn a_receiver_that_drips_its_body_succeeds_with_what_came_in_time() {
     })
     .await;
     let client = client();
-    let exchange = client.send(request(receiver.url(), SHORT)).await;
+    // Time enough for the head on a busy machine.
+    let exchange = client.send(request(receiver.url(), SHORT * 10)).await;
     assert_eq!(picture(&exchange), "success, 200 [drop] truncated");
-    assert!(exchange.phases.total < SHORT * 10);
+    assert!(exchange.phases.total < LONG);
     assert_eq!(client.connections_idle(), 0);
 }
 

@@ -130,6 +130,25 @@ async fn a_key_has_1_to_200_printable_characters() {
     app.post(PATH, body()).header("idempotency-key", &"x".repeat(200)).await.assert(201);
 }
 
+/// It was done, its audit entry was left out, and whoever asked again had it done once more.
+#[tokio::test]
+async fn who_hangs_up_and_asks_again_gets_the_answer_and_the_audit_log_its_entry() {
+    let app = TestApp::start().await;
+    let call = || app.post(PATH, body()).header("idempotency-key", "once");
+    app.asked_and_left(call).await;
+    let again = loop {
+        let answer = call().await;
+        if answer.status != 409 {
+            break answer.assert(201);
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(app.get(PATH).await.json()["meta"]["total"], 1);
+    let is_one = |entries: &Value| entries["data"].as_array().is_some_and(|entries| entries.len() == 1);
+    app.wait_for("/v1/audit-log?filter[action]=subscriptions.create", is_one).await;
+}
+
 #[tokio::test]
 async fn three_at_the_same_time_do_it_once() {
     let app = TestApp::start().await;

@@ -161,6 +161,20 @@ impl TestApp {
         (first.await, [second, third])
     }
 
+    /// Makes the call, and leaves while it waits for the disk, as a client does that is not answered in time. Of two that are the
+    /// same and have an idempotency key the one that is refused tells that the other has begun.
+    pub async fn asked_and_left<'a>(&'a self, call: impl Fn() -> Call<'a>) {
+        self.disk.hold();
+        let (mut one, mut two) = (call().into_future(), call().into_future());
+        let refused = tokio::select! {
+            answer = &mut one => answer,
+            answer = &mut two => answer,
+        };
+        drop((one, two));
+        self.disk.release();
+        refused.assert(409);
+    }
+
     /// Invites a user, follows the invitation with the password `correct horse`, and answers the user's id and the cookie.
     pub async fn make_user(&self, email: &str, role: &str) -> (String, String) {
         let invited = self.post("/v1/users", json!({ "email": email, "role": role })).await.assert(201);
