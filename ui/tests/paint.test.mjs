@@ -40,14 +40,15 @@ set.visit("the first paint of the sign-in and of the overview, and a page of a l
   }
   // From the last byte of the answer to the frame in which its rows are.
   await page.evaluate((ROWS) => {
-    globalThis.rows = new Promise((resolve) => {
+    globalThis.rows = new Promise((resolve, reject) => {
       const observer = new MutationObserver(() => {
         const count = document.querySelectorAll("main tbody tr").length;
         if (count < ROWS) return;
         observer.disconnect();
         requestAnimationFrame(() => setTimeout(() => {
           const answer = performance.getEntriesByType("resource").findLast(({ name }) => name.includes("/v1/webhook-subscriptions?"));
-          resolve({ count, milliseconds: performance.now() - answer.responseEnd });
+          if (answer) resolve({ count, milliseconds: performance.now() - answer.responseEnd });
+          else reject(new Error("the answer is not among the resources"));
         }));
       });
       observer.observe(document.body, { childList: true, subtree: true });

@@ -176,7 +176,10 @@ visit("nothing of another tenant is found, whatever address is opened", {}, asyn
   const theirs = await things(server, other, inbox);
   await enter(page, server, await tenant(server));
   const asked = [];
-  page.on("response", (response) => asked.push(response));
+  // As they come: of one that is given up on the way there is no text.
+  page.on("response", (response) => {
+    if (!response.url().includes("/v1/stream")) asked.push(response.text().then((text) => ({ url: response.url(), text }), () => null));
+  });
   for (const path of [`/subscriptions/${theirs.subscription}`, `/subscriptions/${theirs.subscription}/edit`, `/subscriptions/${theirs.subscription}?tab=snippets&tenant=${other}`, `/deliveries/${theirs.delivery}`, `/deliveries/${theirs.delivery}?tenant=${other}`, `/events/${theirs.event}`, `/events/${theirs.event}?tenant=${other}`]) {
     await page.goto(`${server.url}/portal#${path}`);
     await page.getByRole("alert").getByText("not_found", { exact: true }).first().waitFor();
@@ -197,10 +200,9 @@ visit("nothing of another tenant is found, whatever address is opened", {}, asyn
   await page.getByText("12.50").waitFor();
   const address = inbox.url.replace("http://", "");
   assert.ok(!(await page.content()).includes(address));
-  assert.ok(asked.some((response) => response.url().includes(theirs.subscription)), "nothing was asked at all");
-  for (const response of asked) {
-    if (!response.url().includes("/v1/stream")) assert.ok(!(await response.text()).includes(address), response.url());
-  }
+  const answers = (await Promise.all(asked)).filter(Boolean);
+  assert.ok(answers.some(({ url }) => url.includes(theirs.subscription)), "nothing was asked at all");
+  for (const { url, text } of answers) assert.ok(!text.includes(address), url);
 });
 
 visit("who is signed in to the console in the same browser stays that, and is nobody more in the portal", {}, async ({ page, server }) => {

@@ -43,8 +43,10 @@ visit("a subscription is made: its secret is shown once and can be copied", {}, 
   assert.match(secret, /^whsec_/);
   await examine("a secret shown once");
   await shoot("secret");
+  // It is said for a moment only.
+  const copied = dialog.getByText("Copied").first().waitFor();
   await dialog.getByRole("button", { name: "Copy" }).click();
-  await dialog.getByText("Copied").first().waitFor();
+  await copied;
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), secret);
   await dialog.getByRole("button", { name: "I have it" }).click();
   await page.getByRole("heading", { level: 1, name: "shop.example/webhooks" }).waitFor();
@@ -121,10 +123,9 @@ visit("paused, deliveries wait and are counted; resumed, they arrive", {}, async
   await examine("the deliveries of one subscription");
   await shoot("subscription-deliveries");
   assert.equal(inbox.received.length, 0);
-  const arrived = inbox.next();
+  const [arrived, told] = [inbox.next(), page.getByText("Deliveries go on").waitFor()];
   await page.getByRole("button", { name: "Resume" }).click();
-  await arrived;
-  await page.getByText("Deliveries go on").waitFor();
+  await Promise.all([arrived, told]);
 });
 
 visit("what failed is counted, queued again, and arrives", {}, async ({ page, server, receiving, examine, shoot }) => {

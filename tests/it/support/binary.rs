@@ -385,7 +385,12 @@ impl Api {
 }
 
 impl Connection {
+    /// `TimedOut` for one that is never answered.
     pub async fn request(&mut self, method: &str, path: &str, body: Bytes) -> std::io::Result<Answer> {
+        tokio::time::timeout(PATIENCE, self.ask(method, path, body)).await?
+    }
+
+    async fn ask(&mut self, method: &str, path: &str, body: Bytes) -> std::io::Result<Answer> {
         let mut request = hyper::Request::builder();
         if let Some((name, value)) = &self.api.header {
             request = request.header(name, value);

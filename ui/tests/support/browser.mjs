@@ -98,6 +98,8 @@ export async function visitor(launched, server, { size = DESK, scheme = "light",
         const isOver = (animation) => animation.playState !== "running" || animation.effect?.getComputedTiming().endTime === Infinity;
         return !document.querySelector('[aria-busy="true"]') && document.getAnimations().every(isOver);
       });
+      // It may be read anew while axe looks.
+      await page.addStyleTag({ content: ".busy { opacity: 1 !important; transition: none !important }" });
       await page.evaluate(axe.source);
       // Rules that are no law but good practice are told too; only what is serious fails.
       const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));

@@ -6,7 +6,7 @@ import { receiver } from "./receiver.mjs";
 import { ADMIN_KEY, waxwing } from "./waxwing.mjs";
 
 /** A test that hangs fails with its name. */
-const TEST_MILLISECONDS_MAX = 240_000;
+const TEST_MILLISECONDS_MAX = 600_000;
 
 /**
  * Sets the stage for the tests of a file; `prepare` is given the server before the first one. `visit(name, options, act)` is a test in which a visitor with a fresh profile has come to
@@ -17,7 +17,7 @@ export function stage({ prepare = async () => {} } = {}) {
   before(async () => {
     [set.server, set.browser] = await Promise.all([waxwing(), browser()]);
     await prepare(set.server);
-  });
+  }, { timeout: TEST_MILLISECONDS_MAX });
   after(async () => {
     await set.browser?.close();
     await set.server?.stop();

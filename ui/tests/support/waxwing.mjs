@@ -15,6 +15,8 @@ export const ADMIN_KEY = "test-admin-key-0123456789-0123456789";
 /** Receivers on loopback by plain http, and as many requests with a key as one likes. */
 const ARGUMENTS = ["--allow-http-targets", "--allow-target-range", "127.0.0.0/8", "--management-rate", "off", "--publish-rate", "off"];
 
+const START_MILLISECONDS_MAX = 120_000;
+
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
@@ -38,6 +40,7 @@ export async function waxwing() {
     const errors = createInterface({ input: child.stderr });
     errors.on("line", (line) => server.said.push(line));
     server.url = await new Promise((resolve, reject) => {
+      setTimeout(() => reject(new Error(`it does not listen:\n${server.said.join("\n")}`)), START_MILLISECONDS_MAX).unref();
       child.once("error", reject);
       child.once("exit", (code) => reject(new Error(`it ended with ${code} before it listened:\n${server.said.join("\n")}`)));
       createInterface({ input: child.stdout }).on("line", (line) => {
