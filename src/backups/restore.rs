@@ -84,26 +84,25 @@ impl Backups {
 
 /// New work is refused for as long as this is there, and for good once it is kept.
 pub struct Shut {
-    /// What says so, unless others do.
-    is_shut: Option<Arc<AtomicBool>>,
+    /// What says so, and nothing else says by.
+    is_shut: Arc<AtomicBool>,
+    is_kept: bool,
 }
 
 impl Shut {
     pub fn begin(is_shut: Arc<AtomicBool>) -> Self {
-        let was_shut = is_shut.swap(true, Ordering::AcqRel);
-        Self { is_shut: (!was_shut).then_some(is_shut) }
+        is_shut.store(true, Ordering::Release);
+        Self { is_shut, is_kept: false }
     }
 
     fn keep(mut self) {
-        self.is_shut = None;
+        self.is_kept = true;
     }
 }
 
 impl Drop for Shut {
     fn drop(&mut self) {
-        if let Some(is_shut) = &self.is_shut {
-            is_shut.store(false, Ordering::Release);
-        }
+        self.is_shut.store(self.is_kept, Ordering::Release);
     }
 }
 

@@ -1,7 +1,6 @@
 //! The outermost layer: a request id for every request, and the one body format for every error (contract 3, 3.1).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -79,7 +78,7 @@ impl<E: Endpoint> Shared<E> {
         let is_api = uri.path().starts_with("/v1/");
         request.extensions_mut().insert(visit.clone());
         let way = Way::of(&request, &self.app.settings.trusted_proxies);
-        let is_over = self.app.settings.is_shutting_down.load(Ordering::Acquire);
+        let is_over = !self.app.settings.takes_work();
         let mut response = if is_api && is_over && !ends_what_is_under_way(uri.path()) {
             compat::render(&Refusal::new(Ground::ShuttingDown).retry_after(1), &visit).into_response()
         } else if self.is_from_here(&request) {
@@ -171,7 +170,8 @@ impl<E: Endpoint + 'static> Endpoint for Edge<E> {
             return Ok(self.0.answer(request).await);
         }
         let (shared, under_way) = (self.0.clone(), request.data::<UnderWay>().cloned().unwrap_or_default());
-        Ok(under_way.carry_out(async move { shared.answer(request).await }).await)
+        // In a box: beside the other way it would add to what each request carries along.
+        Ok(Box::pin(under_way.carry_out(async move { shared.answer(request).await })).await)
     }
 }
 

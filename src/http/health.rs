@@ -1,7 +1,6 @@
 //! `/healthz` and `/readyz`: for whoever supervises the process. Without a key.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use poem::http::StatusCode;
 use poem_openapi::{Object, OpenApi};
@@ -52,7 +51,7 @@ impl HealthApi {
     /// 503 while it shuts down.
     #[oai(path = "/readyz", method = "get", operation_id = "health.ready")]
     async fn ready(&self) -> Result<Answer<HealthShape, 200>, Refusal> {
-        if self.app.settings.is_shutting_down.load(Ordering::Acquire) {
+        if !self.app.settings.takes_work() {
             return Err(Ground::ShuttingDown.into());
         }
         Ok(ok().into())

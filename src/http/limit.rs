@@ -50,11 +50,13 @@ const SESSION: RateLimits = RateLimits {
     publish: Quota::InstanceDefault,
 };
 
-/// Whether a key was given less than a session has.
-fn is_less(own: Quota, session: Quota) -> bool {
+/// Whether a key was given no more than a session has.
+fn is_within(own: Quota, session: Quota) -> bool {
     match (own, session) {
-        (Quota::PerSecond(own), Quota::PerSecond(session)) => own < session,
-        (Quota::PerSecond(_), Quota::InstanceDefault | Quota::Unlimited) => true,
+        (Quota::PerSecond(own), Quota::PerSecond(session)) => own <= session,
+        (Quota::PerSecond(_), Quota::InstanceDefault | Quota::Unlimited)
+        | (Quota::InstanceDefault, Quota::InstanceDefault) => true,
+        // The console asks for more at once than the instance's default for calls.
         (Quota::InstanceDefault | Quota::Unlimited, _) => false,
     }
 }
@@ -175,14 +177,14 @@ impl Limits {
         }
     }
 
-    /// What a key was given that is less than a session has it has once, for all of its sessions and its other calls.
+    /// What a key was given that is no more than a session has it has once, for all of its sessions and its other calls.
     fn in_session(&self, key: &Arc<ApiKey>, defaults: Defaults, catalogue: &Catalogue) -> ActorQuotas {
         let mut quotas = self.make(SESSION, defaults);
         let of_key = self.quotas_of(&Actor::Key(Arc::clone(key)), catalogue);
-        if is_less(key.rate_limits.management, SESSION.management) {
+        if is_within(key.rate_limits.management, SESSION.management) {
             quotas.management = of_key.management.clone();
         }
-        if is_less(key.rate_limits.publish, SESSION.publish) {
+        if is_within(key.rate_limits.publish, SESSION.publish) {
             quotas.publish = of_key.publish.clone();
         }
         quotas
@@ -331,6 +333,12 @@ mod tests {
         let calls = [in_session(plain(), 1), in_session(plain(), 2), plain(), in_session(plain(), 3), plain()];
         let passed = calls.map(|actor| limits.charge(&actor, Charge::Management, &catalogue).is_ok());
         assert_eq!(passed, [true, true, true, false, false]);
+        // The instance's default for publishing is what it has without one of its own, and also once.
+        let plain = || key(RateLimits::default(), 8);
+        let all = Charge::Publish(NonZeroU32::new(600).unwrap());
+        let passed = [in_session(plain(), 4), plain(), in_session(plain(), 5)]
+            .map(|actor| limits.charge(&actor, all, &catalogue).is_ok());
+        assert_eq!(passed, [true, false, false]);
     }
 
     #[test]

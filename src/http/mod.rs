@@ -60,7 +60,7 @@ mod visit;
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -140,6 +140,14 @@ pub struct Settings {
     pub stream_keep_alive: Duration,
     /// Once true, new work is refused with 503.
     pub is_shutting_down: Arc<AtomicBool>,
+    /// While true, too: a backup is about to take the place of the store.
+    pub is_giving_way: Arc<AtomicBool>,
+}
+
+impl Settings {
+    pub fn takes_work(&self) -> bool {
+        ![&self.is_shutting_down, &self.is_giving_way].iter().any(|it| it.load(Ordering::Acquire))
+    }
 }
 
 /// A body, unless its route says otherwise (contract 3).
@@ -166,6 +174,7 @@ impl Default for Settings {
             data_bytes_max: crate::domain::event::DATA_BYTES_MAX,
             stream_keep_alive: STREAM_KEEP_ALIVE,
             is_shutting_down: Arc::default(),
+            is_giving_way: Arc::default(),
         }
     }
 }

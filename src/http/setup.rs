@@ -250,7 +250,7 @@ impl SetupApi {
         let app = Arc::clone(&self.app);
         let shut = move || {
             // From here on nothing is taken in that the new store would not have.
-            let shut = Shut::begin(Arc::clone(&app.settings.is_shutting_down));
+            let shut = Shut::begin(Arc::clone(&app.settings.is_giving_way));
             may_be_replaced(&app.store, &token).then_some(shut)
         };
         upload.restore(passphrase, secret_key, shut).map_err(unavailable)?;
