@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::say;
 use crate::dispatch::{Dispatch, Running};
@@ -52,7 +52,7 @@ pub(super) fn outlive_hangups() -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until nothing is under way, at most the longest time-out of a subscription.
+/// Waits until nothing is under way, at most the longest time-out of a subscription, or until its outcome cannot be kept.
 pub(super) async fn drain(store: &Store, dispatch: &Dispatch, sending: Running, dev: bool) {
     let tell = |text: String| if dev { say(&format!("\n  {text}")) } else { info!("{text}") };
     let catalogue = store.catalogue();
@@ -72,6 +72,7 @@ pub(super) async fn drain(store: &Store, dispatch: &Dispatch, sending: Running, 
     loop {
         tokio::select! {
             () = &mut stopping => return,
+            () = store.broken() => return warn!("a commit failed: what was under way is tried again after the next start"),
             _ = report.tick() => tell(format!("still waiting for {}", attempts(dispatch.figures().in_flight))),
         }
     }

@@ -25,7 +25,7 @@ pub(super) fn on_stopped_as<T>(config: &Config, work: impl AsyncFnOnce(&Store) -
         .map_err(|error| Failure::Failed(format!("the runtime cannot be started: {error}")))?;
     runtime.block_on(app::with_stopped_store(config, work)).map_err(|error| match error {
         StartError::StoreInUse { data_dir } => Failure::Usage(format!(
-            "a server has the store in {} open: stop it first, or leave out --data-dir where the server can be asked instead",
+            "a server has the store in {} open: leave --data-dir out where the server can be asked, or stop it",
             data_dir.display()
         )),
         error => error.into(),

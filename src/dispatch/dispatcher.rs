@@ -293,6 +293,7 @@ impl Dispatcher {
         if lane.reading {
             lane.canceled_while_reading.insert(delivery);
         }
+        lane.cancel(delivery);
         if lane.health.blocked_by == Some(delivery) {
             lane.unblock();
             self.recorder.health(id, lane.health, now);
@@ -431,7 +432,7 @@ impl Dispatcher {
             lane.queued = false;
             self.slots.call_back(place);
         }
-        let UnderWay { due, round, .. } = under_way;
+        let UnderWay { due, round, is_canceled, .. } = under_way;
         let state = outcome::state_after(&attempt, round, due, subscription.as_deref(), jitter, now);
         let mut turn = None;
         let mut was_open = false;
@@ -447,7 +448,7 @@ impl Dispatcher {
             was_open = lane.health.is_open();
             (lane.health, turn) = lane.health.after(&report, subscription);
             if lane.ordering == DeliveryOrder::Fifo {
-                lane.blocked_until = state.next_attempt_at();
+                lane.blocked_until = state.next_attempt_at().filter(|_| !is_canceled);
                 lane.health.blocked_by = lane.blocked_until.map(|_| delivery);
             }
         }

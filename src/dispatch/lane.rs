@@ -71,6 +71,8 @@ pub(super) struct UnderWay {
     /// When the delivery was due: a probe does not move it.
     pub due: Timestamp,
     pub round: Round,
+    /// Whatever its outcome is, no attempt follows.
+    pub is_canceled: bool,
 }
 
 /// What of a lane could go by now and did not yet.
@@ -161,7 +163,7 @@ impl Lane {
     pub fn take(&mut self, now: Timestamp, subscription: &Subscription) -> Option<Waiting> {
         let waiting = self.queue.pop()?;
         let Waiting { delivery, due, round, .. } = waiting;
-        self.under_way.push_back(UnderWay { delivery, since: now, due, round });
+        self.under_way.push_back(UnderWay { delivery, since: now, due, round, is_canceled: false });
         self.rate.sent(self.health.pace_of(subscription), now);
         Some(waiting)
     }
@@ -170,6 +172,13 @@ impl Lane {
     pub fn is_over(&mut self, delivery: DeliveryId) -> Option<UnderWay> {
         let place = self.under_way.iter().position(|under_way| under_way.delivery == delivery)?;
         self.under_way.remove(place)
+    }
+
+    /// When it is under way, nothing waits for it once it is over.
+    pub fn cancel(&mut self, delivery: DeliveryId) {
+        if let Some(under_way) = self.under_way.iter_mut().find(|under_way| under_way.delivery == delivery) {
+            under_way.is_canceled = true;
+        }
     }
 
     /// Whether it is one of those that leave slots to the others.

@@ -90,7 +90,14 @@ impl Slots {
     /// No lane of the tenant has a turn before [`Self::resume`]. This one had it, and is the first of its kind then; the very
     /// first is one of those without failures, or, when it `is_turn_of_sick`, of the others, if there are such.
     pub fn rest(&mut self, tenant: TenantId, lane: SubscriptionId, is_sick: bool, is_turn_of_sick: bool) {
-        let mut resting = Resting { well: self.well.take_out(tenant), sick: self.sick.take_out(tenant), first: None };
+        let (well, sick) = (self.well.take_out(tenant), self.sick.take_out(tenant));
+        // One that was put off for want of slots has its turn also while its tenant rests.
+        if let Some(resting) = self.resting.get_mut(&tenant) {
+            resting.well.extend(well);
+            resting.sick.extend(sick);
+            return resting.among(is_sick).push_back(lane);
+        }
+        let mut resting = Resting { well, sick, first: None };
         resting.among(is_sick).push_front(lane);
         resting.first = resting.among(is_turn_of_sick).pop_front();
         if resting.first.is_none() {
@@ -152,6 +159,30 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+
+    /// The lanes that rested already were forgotten when one of them that had been put off rested, too.
+    #[test]
+    fn lanes_that_were_put_off_rest_with_the_others_of_their_tenant_and_none_is_forgotten() {
+        let tenant = TenantId::from_u128(1);
+        let lane = SubscriptionId::from_u128;
+        let mut slots = Slots::default();
+        (0..IN_FLIGHT_SHARED_MAX).for_each(|_| slots.take());
+        for number in 0..3 {
+            slots.put_off(lane(number));
+        }
+        slots.join(tenant, lane(3), false);
+        slots.join(tenant, lane(4), true);
+        slots.give_back();
+        for number in 0..3 {
+            assert_eq!(slots.next(), Some(lane(number)));
+            slots.rest(tenant, lane(number), false, number == 1);
+        }
+        assert_eq!(slots.next(), None);
+        slots.resume(tenant);
+        let mut all: Vec<SubscriptionId> = std::iter::from_fn(|| slots.next()).collect();
+        all.sort();
+        assert_eq!(all, [0, 1, 2, 3, 4].map(lane));
+    }
 
     /// One that may send once at a time, and has always more to send.
     #[test]

@@ -132,6 +132,9 @@ pub enum Rule {
     },
 }
 
+/// So many are told at once: who sent what is wrong in more places finds the others when these are right.
+pub const VIOLATIONS_MAX: usize = 50;
+
 impl Rule {
     /// The stable code of contract 3.1.
     pub fn code(&self) -> &'static str {

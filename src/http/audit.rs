@@ -106,6 +106,11 @@ impl Operations {
         self.find(method, path).is_some()
     }
 
+    /// Whether anybody may ask for it, without a key.
+    pub fn is_open(&self, method: &Method, path: &str) -> bool {
+        self.find(method, path).is_some_and(|operation| operation.is_open)
+    }
+
     fn find(&self, method: &Method, path: &str) -> Option<&Operation> {
         if [Method::GET, Method::HEAD].contains(method)
             || (method == Method::POST && self.quiet.iter().any(|it| it == path))
@@ -159,8 +164,8 @@ impl Asked {
         if response.headers().contains_key("idempotency-replayed") {
             return Ok(response);
         }
-        let is_refused_guess =
-            [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status) && self.operation.is_open;
+        // Guesses are counted, and told to wait when they are many; what is forbidden to anybody is none, and may come at any rate.
+        let is_refused_guess = status == StatusCode::UNAUTHORIZED && self.operation.is_open;
         if !status.is_success() && !is_refused_guess {
             return Ok(response);
         }

@@ -472,11 +472,13 @@ impl App {
     }
 }
 
-/// A key of the whole instance that signs in at the console. A wrong one counts against its address.
+/// A key of the whole instance that signs in at the console. A wrong one counts against its address, a right one
+/// is charged as for any call.
 pub fn instance_key(visit: &Visit, text: &str) -> Result<Arc<ApiKey>, Refusal> {
     let (app, now) = (&visit.app, visit.came_at);
     let key = authenticate_key(visit, &app.store.catalogue(), text.trim(), now)
         .map_err(|ground| refuse_credentials(app, visit.client, ground, now))?;
+    charge_actor(visit, &app.store.catalogue(), &Actor::Key(Arc::clone(&key)), Charge::Management)?;
     if key.tenant.is_some() { Err(Ground::InstanceKeyOnly(ActorKind::Key).into()) } else { Ok(key) }
 }
 

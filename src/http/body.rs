@@ -22,12 +22,12 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
-use super::json::{Members, is_deeper, members, text_of};
+use super::json::{MEMBERS_MAX, Members, is_deeper, members, text_of};
 use super::problem::{Ground, Refusal};
 use super::value::{MomentText, Raw};
 use super::visit::Visit;
 use crate::domain::event::DATA_DEPTH_MAX;
-use crate::domain::violation::{Rule, Violation};
+use crate::domain::violation::{Rule, VIOLATIONS_MAX, Violation};
 
 /// A body as it came. [`Body::read`] makes a `T` of it, once the caller is known and no earlier answer is repeated. `D` is
 /// how the document shows it.
@@ -135,7 +135,7 @@ pub fn is_json(media_type: &str) -> bool {
     media_type == "application/json" || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }
 
-/// What is wrong with a body, as it is found.
+/// What is wrong with a body, as it is found: the first [`VIOLATIONS_MAX`].
 #[derive(Debug, Default)]
 pub struct Findings {
     violations: Vec<Violation>,
@@ -143,18 +143,22 @@ pub struct Findings {
 
 impl Findings {
     pub fn add(&mut self, rule: Rule, pointer: impl Into<String>) {
-        self.violations.push(Violation::at(rule, pointer));
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(Violation::at(rule, pointer));
+        }
     }
 
     /// Takes over what was found elsewhere, less what is known of the same place.
     pub fn extend(&mut self, violations: Vec<Violation>) {
         let new = violations.into_iter().filter(|violation| !self.has_at(&violation.pointer)).collect::<Vec<_>>();
         self.violations.extend(new);
+        self.violations.truncate(VIOLATIONS_MAX);
     }
 
     /// Takes over what was found in a part of the body, which begins at `pointer`.
     pub fn extend_below(&mut self, inner: Self, pointer: &str) {
         self.violations.extend(inner.violations.into_iter().map(|violation| violation.below(pointer)));
+        self.violations.truncate(VIOLATIONS_MAX);
     }
 
     /// Whether nothing is wrong so far with a field or what is in it: only then it is worth a closer look.
@@ -362,6 +366,10 @@ impl Scalar for BTreeMap<String, String> {
 
     fn from_raw(value: &RawValue, pointer: &str, findings: &mut Findings) -> Option<Self> {
         let members: Members<'_> = serde_json::from_str(value.get()).ok()?;
+        if members.0.len() > MEMBERS_MAX {
+            findings.add(Rule::TooManyItems { max: MEMBERS_MAX }, pointer);
+            return None;
+        }
         let mut pairs = Self::new();
         for (name, value) in members.0 {
             match serde_json::from_str(value.get()) {

@@ -26,6 +26,9 @@ use crate::domain::time::Timestamp;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// A body of somebody of whom nothing is known: to sign in takes no more.
+const OPEN_BODY_BYTES_MAX: usize = 16 * 1024;
+
 pub struct Edge<E>(Arc<Shared<E>>);
 
 struct Shared<E> {
@@ -47,7 +50,8 @@ impl<E: Endpoint> Shared<E> {
     /// Whether it goes on to its end also when the client has left. Half of it would be done otherwise: without its entry in the
     /// audit log, and once more for whoever asks again with the same idempotency key.
     fn outlasts_its_client(&self, request: &Request) -> bool {
-        let is_named = request.headers().contains_key(IDEMPOTENCY_KEY) && request.method() != Method::GET;
+        let is_reading = [Method::GET, Method::HEAD].contains(request.method());
+        let is_named = request.headers().contains_key(IDEMPOTENCY_KEY) && !is_reading;
         is_named || self.audited.has(request.method(), request.uri().path())
     }
 
@@ -63,7 +67,10 @@ impl<E: Endpoint> Shared<E> {
                 request.headers(),
                 &self.app.settings.trusted_proxies,
             ),
-            body_bytes_max: self.app.settings.body_bytes_max,
+            body_bytes_max: match self.audited.is_open(request.method(), request.uri().path()) {
+                true => OPEN_BODY_BYTES_MAX.min(self.app.settings.body_bytes_max),
+                false => self.app.settings.body_bytes_max,
+            },
             accept_language: request.headers().get_all(header::ACCEPT_LANGUAGE).iter().cloned().collect(),
             actor: Default::default(),
             tenant: Default::default(),

@@ -16,7 +16,7 @@ use super::json::canonical;
 use super::problem::{Ground, Refusal, Source};
 use super::reply::Reply;
 use crate::domain::actor::ActorId;
-use crate::store::{Remember, RequestName};
+use crate::store::{Remember, RequestName, StoreError};
 
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const KEY_LENGTH_MAX: usize = 200;
@@ -125,7 +125,11 @@ where
     if let Some(answer) = late
         && answer.status < StatusCode::INTERNAL_SERVER_ERROR.as_u16()
     {
-        app.store.remember(request, body_sha256, call.actor.id(), answer).await?;
+        match app.store.remember(request, body_sha256, call.actor.id(), answer).await {
+            // Who asks again is judged again.
+            Ok(()) | Err(StoreError::StorageFull) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     result
 }

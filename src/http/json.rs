@@ -3,14 +3,17 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::domain::violation::{Rule, Violation};
 
-/// The members of a JSON object, their values untouched.
+/// The members of a JSON object, their values untouched. Of more than [`MEMBERS_MAX`] only so many and one: no object here has
+/// half of them, so it is refused for what they are.
 pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+
+pub const MEMBERS_MAX: usize = 1_000;
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -25,9 +28,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut members = Vec::with_capacity(8);
-                while let Some(Name(name)) = map.next_key()? {
+                while members.len() <= MEMBERS_MAX
+                    && let Some(Name(name)) = map.next_key()?
+                {
                     members.push((name, map.next_value()?));
                 }
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 Ok(Members(members))
             }
         }

@@ -454,6 +454,9 @@ pub fn scopes_of(kind: KeyKind) -> impl Iterator<Item = (&'static str, Scopes)> 
     own.chain(of_contract.map(|(name, granted)| (*name, granted.iter().copied().collect())))
 }
 
+/// More than there are.
+const SCOPES_MAX: usize = 100;
+
 fn check_scopes(
     kind: KeyKind,
     preset: Option<PresetText>,
@@ -472,6 +475,10 @@ fn check_scopes(
         (None, Some(names)) => {
             if names.is_empty() {
                 findings.add(Rule::InvalidFormat { expected: "at least one scope" }, "/scopes");
+            }
+            if names.len() > SCOPES_MAX {
+                findings.add(Rule::TooManyItems { max: SCOPES_MAX }, "/scopes");
+                return (None, Scopes::default());
             }
             let mut scopes = Scopes::default();
             for (index, ScopeText(name)) in names.iter().enumerate() {

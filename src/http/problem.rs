@@ -11,7 +11,7 @@ use crate::domain::actor::ActorKind;
 use crate::domain::key::Scope;
 use crate::domain::language::Language;
 use crate::domain::obstacle::{Limited, Obstacle};
-use crate::domain::violation::{Rule, Violation};
+use crate::domain::violation::{Rule, VIOLATIONS_MAX, Violation};
 use crate::store::StoreError;
 
 /// Why a request is not carried out. It becomes an answer at the edge, which knows the request's id.
@@ -308,9 +308,9 @@ impl Refusal {
         Self::new(Ground::NotFound { thing, id: id.into() })
     }
 
-    /// None when there is nothing to refuse.
+    /// None when there is nothing to refuse. Tells the first [`VIOLATIONS_MAX`].
     pub fn from_violations(violations: Vec<Violation>) -> Option<Self> {
-        let problems: Vec<Problem> = violations.into_iter().map(Problem::from).collect();
+        let problems: Vec<Problem> = violations.into_iter().take(VIOLATIONS_MAX).map(Problem::from).collect();
         (!problems.is_empty()).then_some(Self { problems, retry_after_seconds: None })
     }
 

@@ -218,9 +218,11 @@ impl SessionsApi {
         totp_code: Option<String>,
     ) -> Result<(SignedIn, Checked), Refusal> {
         let now = self.app.clock.now();
+        let parsed = email.parse::<Email>();
+        let who = parsed.as_ref().map_or(email, Email::as_str);
+        let attempt = self.app.sign_ins.begin(guest.visit.client, who, now)?;
         // What is no address is nobody's.
-        let email: Email = email.parse().map_err(|_| Ground::InvalidCredentials)?;
-        let attempt = self.app.sign_ins.begin(guest.visit.client, &email, now)?;
+        let email = parsed.map_err(|_| Ground::InvalidCredentials)?;
         let catalogue = self.app.store.catalogue();
         let user = catalogue.user_by_email(&email);
         let hash = user.and_then(|user| user.password.clone());

@@ -309,7 +309,7 @@ impl App {
         password: Password,
         pointer: &str,
     ) -> Result<(), Refusal> {
-        let attempt = self.sign_ins.begin(call.visit.client, &user.email, self.clock.now())?;
+        let attempt = self.sign_ins.begin(call.visit.client, user.email.as_str(), self.clock.now())?;
         if self.passwords.check(password, user.password.clone()).await? {
             attempt.succeeded();
             return Ok(());

@@ -651,9 +651,10 @@ async fn a_connection_that_nobody_uses_is_closed() {
 
 #[tokio::test]
 async fn a_port_that_nobody_listens_on_is_a_connect_error() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    drop(listener);
+    // Bound, so that nobody else has it, and not listening.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("http://{}/", socket.local_addr().unwrap());
     let exchange = client().send(request(url, LONG)).await;
     assert_eq!(picture(&exchange), "connect");
     assert!(exchange.phases.connect.is_some());

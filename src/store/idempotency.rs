@@ -27,7 +27,7 @@ impl Store {
         Ok(Some((body_sha256, answer.ok_or_else(|| damaged::<Answers>(&request.to_key()))?)))
     }
 
-    /// Keeps an answer whose request changed nothing (a 4xx), or whose sentence could not keep it itself.
+    /// Keeps an answer whose request changed nothing (a 4xx), or whose sentence could not keep it itself. `StorageFull`.
     pub async fn remember(
         &self,
         request: RequestName,
@@ -36,7 +36,11 @@ impl Store {
         answer: StoredAnswer,
     ) -> Result<(), StoreError> {
         let (bytes, asker) = (answer.body.len(), asker.into());
-        self.sentence(bytes, move |transaction| transaction.put_answer(request, body_sha256, asker, answer)).await
+        self.sentence(bytes, move |transaction| {
+            transaction.check_space()?;
+            transaction.put_answer(request, body_sha256, asker, answer)
+        })
+        .await
     }
 }
 

@@ -387,7 +387,8 @@ fn verify_believes_what_another_library_signed_and_nothing_else() {
         exit 2
     "#]]
     .assert_eq(&verify("body", &["--profile", "mage"]));
-    assert_eq!(verify("@body", &["--headers", "@headers"]), verify("body", &[]));
+    let as_curl = ["verify", "--secret", "@secret", "--headers", "@headers", "--body", "@body"];
+    assert_eq!(run(folder.path(), &as_curl), verify("body", &[]));
     assert!(verify("nowhere", &[]).ends_with("exit 2\n"));
 }
 
@@ -900,7 +901,7 @@ fn openapi_writes_the_documents_that_it_prints() {
 #[test]
 fn a_server_that_is_not_there_is_no_mystery() {
     let folder = folder();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_closed, free) = crate::support::rough::closed();
     let printed =
         run(folder.path(), &["send", "a.b", "--data", "{}", "--key", "k", "--url", &format!("http://{free}")]);
     assert!(printed.contains("is `waxwing serve` running?") && printed.ends_with("exit 1\n"), "{printed}");

@@ -197,6 +197,9 @@ fn explained_events_of(text: &str) -> Result<Vec<Item<'_>>, Refusal> {
     }
 }
 
+/// Unknown and doubled members that are told of one event of what may be a thousand.
+const EVENT_VIOLATIONS_MAX: usize = 10;
+
 /// Checks one event and cuts its `data` out of the body. With `body`, the bytes are shared instead of copied.
 pub(super) fn read_event(call: &Call, event: Item<'_>, body: Option<&Bytes>) -> Result<NewEvent, Vec<Violation>> {
     let Members(members) = event.map_err(|violation| vec![violation])?;
@@ -204,6 +207,9 @@ pub(super) fn read_event(call: &Call, event: Item<'_>, body: Option<&Bytes>) -> 
     let (mut event_type, mut data, mut external_id, mut occurred_at) = (None, None, None, None);
     let (mut channels, mut deliver_at) = (None, None);
     for (name, value) in members {
+        if violations.len() >= EVENT_VIOLATIONS_MAX {
+            break;
+        }
         let slot: &mut Option<&RawValue> = match name.as_ref() {
             "type" => &mut event_type,
             "data" => &mut data,

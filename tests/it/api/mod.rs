@@ -20,6 +20,7 @@ mod event_reach;
 mod event_search;
 mod event_types;
 mod events;
+mod floods;
 mod idempotency;
 mod imported_subscriptions;
 mod instance;

@@ -95,6 +95,35 @@ async fn after_ten_wrong_passwords_for_a_user_the_right_one_has_to_wait_too() {
 }
 
 #[tokio::test]
+async fn what_is_no_address_counts_like_any_wrong_one_and_what_is_refused_to_anybody_leaves_no_entry() {
+    let app = TestApp::start().await;
+    for _ in 0..10 {
+        app.post("/v1/sessions", credentials("no address", "wrong")).without_key().await.assert(401);
+    }
+    app.post("/v1/sessions", credentials("no address", "wrong")).without_key().await.assert(429);
+    let entries =
+        async || app.get("/v1/audit-log?page[size]=100").await.assert(200).json()["data"].as_array().unwrap().len();
+    let before = entries().await;
+    // From another site.
+    let call = app.post("/v1/sessions", credentials("ann@example.com", "wrong")).without_key();
+    call.header("host", "example.com").header("origin", "https://evil.example").await.assert(403);
+    assert_eq!(entries().await, before);
+}
+
+#[tokio::test]
+async fn a_key_pays_for_signing_in() {
+    let app = TestApp::start().await;
+    let limits = json!({ "management": 2 });
+    let key =
+        app.make_key(json!({ "name": "k", "preset": "publish_only", "tenant": null, "rate_limits": limits })).await;
+    let sign_in = || app.post("/v1/sessions", json!({ "api_key": key })).without_key();
+    for _ in 0..2 {
+        sign_in().await.assert(201);
+    }
+    sign_in().await.assert(429);
+}
+
+#[tokio::test]
 async fn a_session_ends_when_it_is_idle_for_a_week_or_a_month_old() {
     let app = TestApp::start().await;
     let (_, cookie) = app.make_user("ann@example.com", "viewer").await;

@@ -11,6 +11,7 @@ use serde_json::json;
 use waxwing::domain::id::EventId;
 
 use crate::support::binary::{PATIENCE, Start, Waxwing};
+use crate::support::rough::closed;
 
 /// Takes whatever is posted: the head in lower case, and the body.
 fn collector() -> (SocketAddr, Receiver<(String, Vec<u8>)>) {
@@ -108,7 +109,7 @@ async fn a_collector_gets_a_trace_of_each_event_that_another_library_reads() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_not_there_holds_up_nothing() {
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound");
+    let (_socket, nobody) = closed();
     let folder = tempfile::tempdir().expect("a folder");
     let start = Start::in_dir(folder.path()).with_arguments(&["--otlp-endpoint", &format!("http://{nobody}")]);
     let mut waxwing = start.start().await;

@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Server, folder, good_json, run, waxwing};
 use crate::support::https::{Issuer, Life, Pair};
+use crate::support::rough;
 
 /// What `doctor --json` says, and its exit code. Nobody outside of this machine is asked.
 #[track_caller]
@@ -318,8 +319,8 @@ fn the_way_out_fails_where_it_is_blocked_and_says_where() {
     };
     expect(&mut probe("https://nobody.invalid/", None), "names", "fail", "nobody.invalid cannot be found");
 
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    expect(&mut probe(&url(closed), None), "outgoing https", "fail", "cannot be reached");
+    let (_socket, closed) = rough::closed();
+    expect(&mut probe(&url(closed.port()), None), "outgoing https", "fail", "cannot be reached");
     let plain = plain_server("HTTP/1.1 400 Bad Request\r\n\r\n");
     expect(&mut probe(&url(plain.port()), None), "outgoing https", "fail", "is not believed");
 

@@ -12,6 +12,7 @@ use waxwing::clock::Clock;
 use waxwing::domain::totp::Totp;
 
 use super::{PATIENCE, Server, folder, shown, waxwing};
+use crate::support::rough::refusing;
 
 const ADMIN_KEY: &str = "MARK-admin-key-0123456789-0123456789";
 const SECRET_KEY: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
@@ -216,10 +217,10 @@ fn deliveries(conversation: &mut Conversation<'_>, receiver: SocketAddr) -> Stri
     let tenant = conversation.call("POST", "/v1/tenants", &json!({ "name": "MARK" }));
     let rotate = format!("/v1/tenants/{}/rotate-secret", tenant["id"].as_str().unwrap());
     conversation.call("POST", &rotate, &json!({}));
-    // Nobody listens there.
-    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("it was free");
-    let hook =
-        json!({ "url": format!("http://{closed}/closed"), "events": ["order.paid"], "headers": { "x-mark": "MARK" } });
+    let (socket, closed) = refusing();
+    // As long as this process lives: it is tried again.
+    std::mem::forget(socket);
+    let hook = json!({ "url": closed, "events": ["order.paid"], "headers": { "x-mark": "MARK" } });
     conversation.call("POST", "/v1/webhook-subscriptions", &hook);
     let event = json!({ "type": "order.paid", "data": { "card": "MARK-payload" }, "external_id": "MARK-1" });
     let with_key = format!("Bearer {ADMIN_KEY}");

@@ -66,7 +66,7 @@ fn killed_after_any_line_that_it_prints_it_is_done_or_not_done() {
     let key_file = folder.join("waxwing-data/secret-key");
     let key = || std::fs::read_to_string(&key_file).unwrap();
     let mut keys = vec![key()];
-    let mut kills = 0;
+    let (mut kills, mut ends) = (0, 0);
     loop {
         let mut rotating = waxwing(folder)
             .args(["secret-key", "rotate"])
@@ -83,8 +83,13 @@ fn killed_after_any_line_that_it_prints_it_is_done_or_not_done() {
         if key() != keys[keys.len() - 1] {
             keys.push(key());
         }
-        if has_ended || kills > 200 {
+        // On a busy machine one may end before it is killed: then another one is begun.
+        ends += usize::from(has_ended);
+        if (has_ended && kills > 1) || ends > 20 || kills > 200 {
             break;
+        }
+        if has_ended {
+            continue;
         }
         assert!(!last.is_empty(), "it ended badly by itself");
         kills += 1;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use waxwing::domain::delivery::{ExhaustedReason, State, Trigger};
+use waxwing::domain::delivery::{CanceledReason, ExhaustedReason, State, Trigger};
 use waxwing::domain::id::DeliveryId;
 use waxwing::domain::job::JobKind;
 use waxwing::domain::profile::Profile;
@@ -141,5 +141,25 @@ fn what_a_job_asks_for_again_unblocks_a_lane_that_keeps_the_order() {
     engine.pass(Duration::from_secs(5));
     let sent: Vec<DeliveryId> = engine.sent[2..].iter().map(|sent| sent.delivery).collect();
     assert_eq!(sent, ids);
+    assert_clean(engine.world.check());
+}
+
+/// In order, the others waited for the next attempt of a delivery that was canceled while it was under way: it never came.
+#[test]
+fn nothing_waits_for_a_delivery_that_was_canceled_while_it_was_under_way() {
+    let subscription = Subscription { ordering: DeliveryOrder::Fifo, circuit_breaker: false, ..subscription_to("a") };
+    let (mut engine, _) = Engine::new(subscription);
+    engine.holds_answers = true;
+    let ids = engine.publish(3);
+    assert_eq!(engine.sent.len(), 1);
+    let store = engine.world.store.clone();
+    engine.world.run(store.cancel_delivery(ids[0], None)).unwrap();
+    engine.tell();
+    engine.answers = Answers::Ok;
+    engine.release();
+    engine.pass(Duration::from_secs(1));
+    let sent: Vec<DeliveryId> = engine.sent.iter().map(|sent| sent.delivery).collect();
+    assert_eq!(sent, ids);
+    assert_eq!(engine.world.delivery(ids[0]).state, State::Canceled { reason: CanceledReason::Manual });
     assert_clean(engine.world.check());
 }

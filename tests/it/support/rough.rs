@@ -90,10 +90,16 @@ impl RoughReceiver {
 
 /// A port that refuses connections for as long as the socket lives: it is taken, and nobody listens.
 pub fn refusing() -> (TcpSocket, String) {
+    let (socket, address) = closed();
+    (socket, format!("http://{address}/refused"))
+}
+
+/// An address at which nobody listens, and nobody else will while the socket is there.
+pub fn closed() -> (TcpSocket, SocketAddr) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
     let address = socket.local_addr().expect("it is bound");
-    (socket, format!("http://{address}/refused"))
+    (socket, address)
 }
 
 async fn serve(mut stream: TcpStream, sender: mpsc::UnboundedSender<Arrival>, manners: Manners) -> std::io::Result<()> {
