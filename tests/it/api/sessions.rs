@@ -95,19 +95,12 @@ async fn after_ten_wrong_passwords_for_a_user_the_right_one_has_to_wait_too() {
 }
 
 #[tokio::test]
-async fn what_is_no_address_counts_like_any_wrong_one_and_what_is_refused_to_anybody_leaves_no_entry() {
+async fn what_is_no_address_counts_like_any_wrong_one() {
     let app = TestApp::start().await;
     for _ in 0..10 {
         app.post("/v1/sessions", credentials("no address", "wrong")).without_key().await.assert(401);
     }
     app.post("/v1/sessions", credentials("no address", "wrong")).without_key().await.assert(429);
-    let entries =
-        async || app.get("/v1/audit-log?page[size]=100").await.assert(200).json()["data"].as_array().unwrap().len();
-    let before = entries().await;
-    // From another site.
-    let call = app.post("/v1/sessions", credentials("ann@example.com", "wrong")).without_key();
-    call.header("host", "example.com").header("origin", "https://evil.example").await.assert(403);
-    assert_eq!(entries().await, before);
 }
 
 #[tokio::test]
@@ -336,6 +329,9 @@ async fn a_password_comes_by_tls_or_from_this_machine() {
         assert_eq!(cookie.is_some(), expected == "201", "{headers}");
         assert_eq!(cookie.is_some_and(|cookie| cookie.ends_with("; secure")), is_secure, "{headers}");
     }
+    // What is refused to anybody is no guess: it is counted nowhere, and would fill the log.
+    let failed = app.get("/v1/audit-log?filter[action]=sessions.create_failed").await.assert(200).json();
+    assert_eq!(failed["data"], json!([]));
     // Over 20 failures of one address have to wait, whoever they are about.
     for n in 0..21 {
         let body = credentials(&format!("{n}@example.com"), PASSWORD);
