@@ -102,15 +102,6 @@ impl Operations {
         Self { audited: audited.into_iter().collect(), quiet }
     }
 
-    pub fn has(&self, method: &Method, path: &str) -> bool {
-        self.find(method, path).is_some()
-    }
-
-    /// Whether anybody may ask for it, without a key.
-    pub fn is_open(&self, method: &Method, path: &str) -> bool {
-        self.find(method, path).is_some_and(|operation| operation.is_open)
-    }
-
     fn find(&self, method: &Method, path: &str) -> Option<&Operation> {
         if [Method::GET, Method::HEAD].contains(method)
             || (method == Method::POST && self.quiet.iter().any(|it| it == path))
@@ -134,7 +125,6 @@ fn kind_at(document: &Value, path: &str, operation_id: &str) -> String {
 pub struct Asked {
     operation: Operation,
     path: String,
-    is_of_tenant: bool,
 }
 
 /// The object of an answer.
@@ -153,9 +143,12 @@ impl Asked {
     pub fn of(operations: &Operations, request: &Request) -> Option<Self> {
         let path = request.uri().path();
         let operation = operations.find(request.method(), path)?.clone();
-        let is_of_tenant =
-            OF_TENANTS.iter().any(|prefix| path.starts_with(prefix)) || Visit::of(request).contract.is_some();
-        Some(Self { operation, path: path.to_owned(), is_of_tenant })
+        Some(Self { operation, path: path.to_owned() })
+    }
+
+    /// Whether anybody may, without a key.
+    pub fn is_open(&self) -> bool {
+        self.operation.is_open
     }
 
     /// Writes the entry before the answer goes out: what was told to be done is in the log.
@@ -170,7 +163,8 @@ impl Asked {
             return Ok(response);
         }
         let (shown, response) = if status.is_success() { shown(response).await } else { (None, response) };
-        let Self { operation: Operation { method: _, id, kind, id_at, is_open: _ }, path, is_of_tenant } = self;
+        let Self { operation: Operation { method: _, id, kind, id_at, is_open: _ }, path } = self;
+        let is_of_tenant = OF_TENANTS.iter().any(|prefix| path.starts_with(prefix)) || visit.contract.is_some();
         let object = match kind {
             Some(kind) => path.split('/').nth(id_at).map(|id| AuditObject { kind, id: decoded(id) }),
             None => shown,

@@ -47,15 +47,7 @@ impl<E: Endpoint> Edge<E> {
 }
 
 impl<E: Endpoint> Shared<E> {
-    /// Whether it goes on to its end also when the client has left. Half of it would be done otherwise: without its entry in the
-    /// audit log, and once more for whoever asks again with the same idempotency key.
-    fn outlasts_its_client(&self, request: &Request) -> bool {
-        let is_reading = [Method::GET, Method::HEAD].contains(request.method());
-        let is_named = request.headers().contains_key(IDEMPOTENCY_KEY) && !is_reading;
-        is_named || self.audited.has(request.method(), request.uri().path())
-    }
-
-    async fn answer(&self, mut request: Request) -> Response {
+    async fn answer(&self, mut request: Request, asked: Option<Asked>) -> Response {
         let contract = compat::contract_at(request.uri().path(), self.app.settings.contracts);
         let came_at = self.app.clock.now();
         let visit = Arc::new(Visit {
@@ -67,7 +59,7 @@ impl<E: Endpoint> Shared<E> {
                 request.headers(),
                 &self.app.settings.trusted_proxies,
             ),
-            body_bytes_max: match self.audited.is_open(request.method(), request.uri().path()) {
+            body_bytes_max: match asked.as_ref().is_some_and(Asked::is_open) {
                 true => OPEN_BODY_BYTES_MAX.min(self.app.settings.body_bytes_max),
                 false => self.app.settings.body_bytes_max,
             },
@@ -93,7 +85,6 @@ impl<E: Endpoint> Shared<E> {
         } else {
             // What fails is logged with the request's id in any case; the span is for whoever looks closer.
             let span = tracing::debug_span!("request", id = visit.id, %method, path = uri.path());
-            let asked = Asked::of(&self.audited, &request);
             let answer = match self.inner.call(request).instrument(span).await {
                 Ok(output) => output.into_response(),
                 Err(error) => error.into_response(),
@@ -173,12 +164,16 @@ impl<E: Endpoint + 'static> Endpoint for Edge<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        if !self.0.outlasts_its_client(&request) {
-            return Ok(self.0.answer(request).await);
+        let asked = Asked::of(&self.0.audited, &request);
+        let is_named = request.headers().contains_key(IDEMPOTENCY_KEY) && !request.method().is_safe();
+        if asked.is_none() && !is_named {
+            return Ok(self.0.answer(request, None).await);
         }
+        // Half of it would be done otherwise when the client leaves: without its entry in the audit log, and once more for
+        // whoever asks again with the same idempotency key.
         let (shared, under_way) = (self.0.clone(), request.data::<UnderWay>().cloned().unwrap_or_default());
         // In a box: beside the other way it would add to what each request carries along.
-        Ok(Box::pin(under_way.carry_out(async move { shared.answer(request).await })).await)
+        Ok(Box::pin(under_way.carry_out(async move { shared.answer(request, asked).await })).await)
     }
 }
 

@@ -28,6 +28,7 @@ use crate::domain::event_type::{
 };
 use crate::domain::time::Timestamp;
 use crate::domain::violation::Rule;
+use crate::store::Catalogue;
 use crate::store::catalogue::{EventTypeEntry, UnusableSchema};
 use crate::store::{Edit, Imported, StoreError};
 
@@ -455,6 +456,15 @@ fn new_event_type(wire: CreateEventType, mut findings: Findings, now: Timestamp)
 fn check_description(description: Option<&String>, findings: &mut Findings) {
     if description.is_some_and(|text| text.chars().count() > DESCRIPTION_LENGTH_MAX) {
         findings.add(Rule::DescriptionTooLong { max: DESCRIPTION_LENGTH_MAX }, "/description");
+    }
+}
+
+/// One that is published and subscribed to.
+pub fn open_type<'a>(catalogue: &'a Catalogue, name: &str) -> Result<&'a EventTypeEntry, Rule> {
+    match catalogue.event_type(name) {
+        None => Err(Rule::UnknownEventType { name: name.to_owned() }),
+        Some(entry) if entry.event_type.archived_at.is_some() => Err(Rule::ArchivedEventType { name: name.to_owned() }),
+        Some(entry) => Ok(entry),
     }
 }
 

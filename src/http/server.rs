@@ -22,7 +22,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use ipnet::IpNet;
-use poem::http::Method;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Endpoint, Request};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -257,7 +256,7 @@ impl<E: Endpoint + 'static> Server<E> {
             let asked = Asked::begin(&activity);
             async move {
                 let mut request = Request::from((request, server.own_address.clone(), RemoteAddr(peer.into()), scheme));
-                if ![Method::GET, Method::HEAD].contains(request.method()) {
+                if !request.method().is_safe() {
                     request.extensions_mut().insert(under_way);
                 }
                 let response = server.endpoint.get_response(request).await;

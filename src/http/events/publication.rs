@@ -23,6 +23,7 @@ use crate::domain::violation::{Rule, Violation};
 use crate::http::auth::Call;
 use crate::http::body::{is_json, media_type, pointer_of, take_bytes};
 use crate::http::channels::{check_channels, check_restriction};
+use crate::http::event_types::open_type;
 use crate::http::json::{Members, is_deeper, members, text_of};
 use crate::http::problem::{Ground, Refusal};
 use crate::http::reply::inline;
@@ -313,15 +314,11 @@ fn read_channels(value: &RawValue) -> Result<Vec<Channel>, Vec<Violation>> {
 
 fn find_type<'a>(call: &'a Call, value: &RawValue) -> Result<&'a EventTypeEntry, Violation> {
     let name = string(value, "/type")?;
-    let is_unknown = |name: Cow<'_, str>| Violation::at(Rule::UnknownEventType { name: name.into_owned() }, "/type");
-    match call.catalogue.event_type(&name) {
-        Some(entry) if entry.event_type.name.as_str() == WEBHOOK_TEST => Err(is_unknown(name)),
-        Some(entry) if entry.event_type.archived_at.is_some() => {
-            Err(Violation::at(Rule::ArchivedEventType { name: name.into_owned() }, "/type"))
-        }
-        Some(entry) => Ok(entry),
-        None => Err(is_unknown(name)),
-    }
+    let found = match &*name {
+        WEBHOOK_TEST => Err(Rule::UnknownEventType { name: name.into_owned() }),
+        name => open_type(&call.catalogue, name),
+    };
+    found.map_err(|rule| Violation::at(rule, "/type"))
 }
 
 fn check_data(call: &Call, entry: Option<&EventTypeEntry>, data: &str, violations: &mut Vec<Violation>) {

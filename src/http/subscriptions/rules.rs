@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::wire::{ApiVersionText, EnvelopeText, OrderingText, ProfileText, RetryWaits, SigningText};
 use crate::domain::event_type::EventPattern;
-use crate::domain::event_type::EventTypeName;
 use crate::domain::header::{
     CustomHeaders, HEADERS_MAX, HeaderName, HeaderPrefix, HeaderValue, InvalidHeaderName, InvalidHeaderValue, MASK,
     VALUE_EXPECTED,
@@ -24,6 +23,7 @@ use crate::domain::tenant::{METADATA_KEY_LENGTH_MAX, METADATA_PAIRS_MAX, METADAT
 use crate::domain::violation::Rule;
 use crate::http::auth::Call;
 use crate::http::body::{Findings, pointer_of};
+use crate::http::event_types::open_type;
 
 /// What is asked for must meet what the subscription's owner is restricted to, if only in part.
 pub(super) fn check_events(
@@ -61,25 +61,20 @@ pub(super) fn check_events(
 }
 
 fn check_pattern(call: &Call, text: &str) -> Result<EventPattern, Rule> {
-    let is_known = |pattern: &EventPattern| match pattern {
-        EventPattern::All => true,
+    let unknown = || Rule::UnknownEventType { name: text.to_owned() };
+    let pattern = text.parse().map_err(|_| unknown())?;
+    match &pattern {
         // A test is sent when somebody asks for it, never because somebody subscribed to it.
-        EventPattern::Below(prefix) => prefix.as_str() != "webhook",
+        EventPattern::Below(prefix) if prefix.as_str() == "webhook" => Err(unknown()),
+        EventPattern::All | EventPattern::Below(_) => Ok(pattern),
         // What Waxwing itself has to say goes to tenant `system` alone.
         EventPattern::Exact(name) if call.tenant().id == TenantId::SYSTEM => {
-            operational::TYPES.contains(&name.as_str())
+            if operational::TYPES.contains(&name.as_str()) { Ok(pattern) } else { Err(unknown()) }
         }
-        EventPattern::Exact(name) => call.catalogue.event_type(name.as_str()).is_some(),
-    };
-    let pattern = text.parse().ok().filter(is_known).ok_or_else(|| Rule::UnknownEventType { name: text.to_owned() })?;
-    let is_archived = |name: &EventTypeName| {
-        call.catalogue.event_type(name.as_str()).is_some_and(|entry| entry.event_type.archived_at.is_some())
-    };
-    match &pattern {
-        EventPattern::Exact(name) if call.tenant().id != TenantId::SYSTEM && is_archived(name) => {
-            Err(Rule::ArchivedEventType { name: text.to_owned() })
+        EventPattern::Exact(name) => {
+            open_type(&call.catalogue, name.as_str())?;
+            Ok(pattern)
         }
-        _ => Ok(pattern),
     }
 }
 

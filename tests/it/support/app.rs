@@ -149,30 +149,30 @@ impl TestApp {
 
     /// Makes the same call twice more, one after the other, while the first one waits for the disk; its answer, and theirs.
     pub async fn repeated_at_once<'a>(&'a self, call: impl Fn() -> Call<'a>) -> (Answer, [Answer; 2]) {
-        self.disk.hold();
-        let (mut one, mut two) = (call().into_future(), call().into_future());
-        let (second, first) = tokio::select! {
-            answer = &mut one => (answer, two),
-            answer = &mut two => (answer, one),
-        };
+        let (first, second) = self.begun(&call).await;
         let third = tokio::time::timeout(PATIENCE, call().into_future()).await;
         self.disk.release();
         let third = third.expect("a third one is refused like the second");
         (first.await, [second, third])
     }
 
-    /// Makes the call, and leaves while it waits for the disk, as a client does that is not answered in time. Of two that are the
-    /// same and have an idempotency key the one that is refused tells that the other has begun.
+    /// Makes the call, and leaves while it waits for the disk, as a client does that is not answered in time.
     pub async fn asked_and_left<'a>(&'a self, call: impl Fn() -> Call<'a>) {
+        let (first, second) = self.begun(&call).await;
+        drop(first);
+        self.disk.release();
+        second.assert(409);
+    }
+
+    /// Holds the disk and makes the call twice. Of two that are the same and have an idempotency key the one that is refused
+    /// tells that the other has begun: that one, and the refusal.
+    async fn begun<'a>(&'a self, call: &impl Fn() -> Call<'a>) -> (<Call<'a> as IntoFuture>::IntoFuture, Answer) {
         self.disk.hold();
         let (mut one, mut two) = (call().into_future(), call().into_future());
-        let refused = tokio::select! {
-            answer = &mut one => answer,
-            answer = &mut two => answer,
-        };
-        drop((one, two));
-        self.disk.release();
-        refused.assert(409);
+        tokio::select! {
+            answer = &mut one => (two, answer),
+            answer = &mut two => (one, answer),
+        }
     }
 
     /// Invites a user, follows the invitation with the password `correct horse`, and answers the user's id and the cookie.
